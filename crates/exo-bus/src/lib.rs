@@ -1,0 +1,1 @@
+//! Io. Topics, requests, presence and streams between the processes of a cluster.

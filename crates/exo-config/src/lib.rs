@@ -1,0 +1,1 @@
+//! Pure. The one configuration file: its keys, defaults, checks and overrides.

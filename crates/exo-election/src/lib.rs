@@ -1,0 +1,1 @@
+//! Pure. Decides which session a master belongs to.

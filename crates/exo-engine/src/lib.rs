@@ -1,0 +1,1 @@
+//! Engine. The decoder family, its devices and the batch scheduler.

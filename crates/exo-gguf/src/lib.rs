@@ -1,0 +1,1 @@
+//! Engine. Reads, checks and writes GGUF files.

@@ -1,0 +1,1 @@
+//! Io. What this machine has: processors, memory, addresses.

@@ -1,0 +1,1 @@
+//! Io. The HTTP server: listening, limits, server-sent events, errors in the shape of the API spoken.

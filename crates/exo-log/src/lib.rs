@@ -1,0 +1,1 @@
+//! Io. The durable log of events.

@@ -1,0 +1,1 @@
+//! Io. The models on this machine: directories, cards read from files.

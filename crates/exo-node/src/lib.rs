@@ -1,0 +1,1 @@
+//! Glue. Joins the bus, follows the log, keeps the State.

@@ -1,0 +1,1 @@
+//! Pure. Decides which nodes hold which layers of a model.

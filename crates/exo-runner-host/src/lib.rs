@@ -1,0 +1,1 @@
+//! Io. Runner processes: start, confine, talk to, kill.

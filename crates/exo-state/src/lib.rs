@@ -1,0 +1,1 @@
+//! Pure. Folds events into the cluster's State.

@@ -1,0 +1,1 @@
+//! Io. Logs and the service manager: journal or standard error, readiness, watchdog.

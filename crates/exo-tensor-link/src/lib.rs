@@ -1,0 +1,1 @@
+//! Io. Activations from rank to rank.

@@ -1,0 +1,1 @@
+//! Test. What tests share: generated models, free ports, processes that never outlive their test.

@@ -1,0 +1,1 @@
+//! Pure. Text around the engine: tokenizers, chat templates, stop strings, sampling.

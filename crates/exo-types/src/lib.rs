@@ -1,0 +1,1 @@
+//! Pure. The vocabulary of the cluster: ids, nodes, models, shards, instances, runners, events, commands.

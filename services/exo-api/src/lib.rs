@@ -1,0 +1,1 @@
+//! Service. The API: the HTTP edge of the cluster.

@@ -1,0 +1,3 @@
+//! Service. The API: the HTTP edge of the cluster.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Service. The master: orders commands into events and decides placement.

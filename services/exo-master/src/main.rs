@@ -1,0 +1,3 @@
+//! Service. The master: orders commands into events and decides placement.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Service. The runner: holds one shard of one model.

@@ -1,0 +1,3 @@
+//! Service. The runner: holds one shard of one model.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Service. The worker: makes its node match the State.

@@ -1,0 +1,3 @@
+//! Service. The worker: makes its node match the State.
+
+fn main() {}

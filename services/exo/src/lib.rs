@@ -1,0 +1,1 @@
+//! Service. The command line, and all roles in one process.

@@ -1,0 +1,3 @@
+//! Service. The command line, and all roles in one process.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Test. The project's own chores: checks, benches, conformance.
+
+fn main() {}
