@@ -1,1 +1,42 @@
-//! Pure. The vocabulary of the cluster: ids, nodes, models, shards, instances, runners, events, commands.
+//! Pure. The vocabulary of the cluster: ids, nodes, models, shards, instances, runners, events, commands, chunks.
+//! Knows nothing of sockets, disks, clocks or threads, nor of how the State is folded.
+//!
+//! Every type here is sent or stored. Fields are camelCase and variants are externally tagged, in JSON and in
+//! MessagePack alike; a reader tolerates fields that it does not know.
+
+mod chunk;
+mod command;
+mod election;
+mod event;
+mod forward;
+mod generate;
+mod ids;
+mod instance;
+mod memory;
+mod model;
+mod node;
+mod runner;
+mod shard;
+mod task;
+mod topology;
+
+pub use chunk::{ErrorChunk, ErrorCode, FinishReason, PrefillProgressChunk, StreamChunk, TokenChunk, Usage};
+pub use command::{Command, CommandReply, PlaceInstance, Refusal, RefusalCode};
+pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence};
+pub use event::{Event, IndexedEvent, UnknownEvent};
+pub use forward::{
+    EventLogPage, ForwarderCommand, GlobalForwarderEvent, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
+};
+pub use generate::{ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
+pub use ids::{
+    CommandId, EventIndex, IdError, InstanceId, Millis, ModelId, NodeId, OriginSequence, RequestId, RunnerId,
+    SessionId, TaskId,
+};
+pub use instance::{Instance, InstanceError, ShardAssignments};
+pub use memory::Memory;
+pub use model::{DownloadProgress, ModelCard, NodeDownload};
+pub use node::{CpuInfo, NodeInfo, NodePresence, NodeResources, Roles};
+pub use runner::{RunnerFailure, RunnerStatus};
+pub use shard::{Shard, ShardError, Sharding};
+pub use task::{Task, TaskStatus};
+pub use topology::{Connection, Topology};

@@ -1,0 +1,90 @@
+//! What somebody asks the master to do.
+
+use crate::{CommandId, Instance, InstanceId, ModelId, NodeId, Sharding, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// Place a model: the master decides where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceInstance {
+    /// Which model.
+    pub model_id: ModelId,
+    /// How to cut it.
+    #[serde(default)]
+    pub sharding: Sharding,
+    /// On at least so many nodes.
+    #[serde(default = "one")]
+    pub min_nodes: u32,
+    /// Only on these nodes, if any are named.
+    #[serde(default)]
+    pub node_ids: Vec<NodeId>,
+    /// Context in tokens; the model's own, bounded by memory, if none is asked for.
+    #[serde(default)]
+    pub context_length: Option<u32>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A request to the leading master, in the imperative.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+pub enum Command {
+    /// Place a model.
+    PlaceInstance(PlaceInstance),
+    /// Create an instance as described: a manual split, validated.
+    CreateInstance {
+        /// What.
+        instance: Instance,
+    },
+    /// Take a placed model away.
+    DeleteInstance {
+        /// Which.
+        instance_id: InstanceId,
+    },
+}
+
+/// Why a command was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// No such model, instance or node.
+    NotFound,
+    /// It cannot be placed; the message says what is needed and what there is.
+    DoesNotFit,
+    /// The request contradicts itself.
+    Invalid,
+    /// This process does not lead; ask the one in the message.
+    NotLeader,
+    /// The log could not be written.
+    LogUnavailable,
+}
+
+/// An answer of "no".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+#[error("{message}")]
+pub struct Refusal {
+    /// For programs.
+    pub code: RefusalCode,
+    /// For people: what is wrong, and what to do.
+    pub message: String,
+}
+
+/// The master's answer. `Accepted` means: on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+pub enum CommandReply {
+    /// Recorded.
+    Accepted {
+        /// The command.
+        command_id: CommandId,
+        /// What it set going.
+        task_id: Option<TaskId>,
+        /// The instance that it made or took away.
+        instance_id: Option<InstanceId>,
+    },
+    /// Refused; nothing changed.
+    Refused(Refusal),
+}

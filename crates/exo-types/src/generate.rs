@@ -1,0 +1,132 @@
+//! Requests for text.
+
+use crate::{InstanceId, RequestId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Who says something in a dialogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Sets the frame.
+    System,
+    /// Asks.
+    User,
+    /// Answers.
+    Assistant,
+    /// Reports what a tool did.
+    Tool,
+}
+
+impl Role {
+    /// As templates name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+/// One turn of a dialogue. `Debug` hides the text: prompts are never logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatMessage {
+    /// Who.
+    pub role: Role,
+    /// What.
+    pub content: String,
+}
+
+impl fmt::Debug for ChatMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChatMessage({}, {} bytes)", self.role.as_str(), self.content.len())
+    }
+}
+
+/// What to continue. `Debug` hides the text.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prompt {
+    /// A dialogue; the model's template makes text of it.
+    Chat(Vec<ChatMessage>),
+    /// Text as it is.
+    Text(String),
+}
+
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chat(messages) => write!(f, "Chat({} messages)", messages.len()),
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+        }
+    }
+}
+
+/// How the next token is chosen. Ranges are checked where a request comes in and again by the sampler.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SamplingParams {
+    /// 0 is greedy; at most 2.
+    pub temperature: f32,
+    /// Keep the k likeliest; 0 keeps all.
+    pub top_k: u32,
+    /// Keep the likeliest up to this share; 1 keeps all.
+    pub top_p: f32,
+    /// Keep those at least this fraction as likely as the likeliest; 0 keeps all.
+    pub min_p: f32,
+    /// Divides the logits of what was said; 1 changes nothing.
+    pub repetition_penalty: f32,
+    /// Subtracted per time that it was said.
+    pub frequency_penalty: f32,
+    /// Subtracted once if it was said.
+    pub presence_penalty: f32,
+    /// How many tokens back the penalties look; 0 looks at all.
+    pub penalty_window: u32,
+    /// Added to the logits of tokens.
+    pub logit_bias: BTreeMap<u32, f32>,
+    /// Start of the random numbers; the request's own hash if none is given.
+    pub seed: Option<u64>,
+}
+
+impl Default for SamplingParams {
+    fn default() -> Self {
+        Self {
+            temperature: 0.7,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.05,
+            repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            penalty_window: 64,
+            logit_bias: BTreeMap::new(),
+            seed: None,
+        }
+    }
+}
+
+/// A request for text, on the stream from an api to the worker of rank 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GenerateRequest {
+    /// Its name in logs.
+    pub request_id: RequestId,
+    /// Which placed model.
+    pub instance_id: InstanceId,
+    /// What to continue.
+    pub prompt: Prompt,
+    /// How to choose.
+    #[serde(default)]
+    pub sampling: SamplingParams,
+    /// At most so many tokens; what the context leaves if none is given.
+    #[serde(default)]
+    pub max_tokens: Option<u32>,
+    /// Stop before any of these.
+    #[serde(default)]
+    pub stop: Vec<String>,
+    /// Milliseconds from the start until the request ends, answered or not.
+    pub deadline_ms: u64,
+}

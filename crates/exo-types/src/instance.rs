@@ -1,0 +1,124 @@
+//! Placed models.
+
+use crate::{InstanceId, ModelCard, NodeId, RunnerId, Shard, ShardError, Sharding};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Which runner on which node holds which shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardAssignments {
+    /// The model that is cut.
+    pub model_card: ModelCard,
+    /// Shard of each runner.
+    pub runner_to_shard: BTreeMap<RunnerId, Shard>,
+    /// Runner on each node.
+    pub node_to_runner: BTreeMap<NodeId, RunnerId>,
+}
+
+/// A model placed on nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    /// Its name.
+    pub instance_id: InstanceId,
+    /// How it is cut.
+    pub sharding: Sharding,
+    /// Who holds what.
+    pub shard_assignments: ShardAssignments,
+    /// Context in tokens that every sequence may use.
+    pub context_length: u32,
+    /// Sequences that are generated at the same time.
+    pub max_sequences: u32,
+}
+
+/// Why an instance cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InstanceError {
+    /// No runner at all.
+    #[error("the instance has no runner")]
+    Empty,
+    /// A shard that is none.
+    #[error("runner {runner}: {error}")]
+    Shard {
+        /// Whose shard.
+        runner: RunnerId,
+        /// What is wrong with it.
+        error: ShardError,
+    },
+    /// The shards do not make up the model.
+    #[error("the shards do not cover layers 0..{n_layers} once, in rank order")]
+    Cover {
+        /// Layers of the model.
+        n_layers: u32,
+    },
+    /// A runner without a node, or the other way round.
+    #[error("runner {runner} has no shard or no node")]
+    Unmatched {
+        /// The lonely runner.
+        runner: RunnerId,
+    },
+}
+
+impl Instance {
+    /// The model that it serves.
+    pub fn model_card(&self) -> &ModelCard {
+        &self.shard_assignments.model_card
+    }
+
+    /// Node, runner and shard of every rank, in rank order.
+    pub fn ranks(&self) -> Vec<(&NodeId, &RunnerId, &Shard)> {
+        let assignments = &self.shard_assignments;
+        let mut ranks: Vec<_> = assignments
+            .node_to_runner
+            .iter()
+            .filter_map(|(node, runner)| Some((node, runner, assignments.runner_to_shard.get(runner)?)))
+            .collect();
+        ranks.sort_by_key(|(_, _, shard)| shard.device_rank);
+        ranks
+    }
+
+    /// Node and runner of rank 0, where requests go.
+    pub fn head(&self) -> Option<(&NodeId, &RunnerId)> {
+        self.ranks().first().map(|(node, runner, _)| (*node, *runner))
+    }
+
+    /// The runner on a node.
+    pub fn runner_on(&self, node: &NodeId) -> Option<(&RunnerId, &Shard)> {
+        let runner = self.shard_assignments.node_to_runner.get(node)?;
+        Some((runner, self.shard_assignments.runner_to_shard.get(runner)?))
+    }
+
+    /// Checks that the shards are the model, once, in order.
+    pub fn check(&self) -> Result<(), InstanceError> {
+        let assignments = &self.shard_assignments;
+        let n_layers = assignments.model_card.n_layers;
+        if assignments.runner_to_shard.is_empty() {
+            return Err(InstanceError::Empty);
+        }
+        for (runner, shard) in &assignments.runner_to_shard {
+            shard.check().map_err(|error| InstanceError::Shard { runner: runner.clone(), error })?;
+            if !assignments.node_to_runner.values().any(|r| r == runner) {
+                return Err(InstanceError::Unmatched { runner: runner.clone() });
+            }
+        }
+        for runner in assignments.node_to_runner.values() {
+            if !assignments.runner_to_shard.contains_key(runner) {
+                return Err(InstanceError::Unmatched { runner: runner.clone() });
+            }
+        }
+        let mut next_layer = 0;
+        let ranks = self.ranks();
+        for (rank, (_, _, shard)) in ranks.iter().enumerate() {
+            let in_order = shard.device_rank as usize == rank && shard.world_size as usize == ranks.len();
+            if !in_order || shard.start_layer != next_layer || shard.n_layers != n_layers {
+                return Err(InstanceError::Cover { n_layers });
+            }
+            next_layer = shard.end_layer;
+        }
+        if next_layer != n_layers {
+            return Err(InstanceError::Cover { n_layers });
+        }
+        Ok(())
+    }
+}
