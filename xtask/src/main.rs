@@ -1,3 +1,44 @@
-//! Test. The project's own chores: checks, benches, conformance.
+//! Test. The project's own chores: checks, benches, conformance. Knows nothing of how a running cluster works inside:
+//! it starts the programs that users start.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+mod graph;
+mod layer;
+mod tidy;
+mod workspace;
+
+/// Chores of the exo workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about, long_about = None)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check what the compiler does not: layers, files, words, documents. Edits nothing.
+    Tidy,
+    /// Print the crate graph that stands in docs/ARCHITECTURE.md.
+    Graph {
+        /// Write it into the document instead.
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().chore {
+        Chore::Tidy => tidy::run(),
+        Chore::Graph { write } => graph::run(write),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

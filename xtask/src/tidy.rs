@@ -1,0 +1,181 @@
+//! What the compiler does not check.
+
+use crate::graph;
+use crate::layer::Layer;
+use crate::workspace::{Member, Workspace};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Longest Rust file: beyond it, split.
+const LONGEST_FILE: usize = 600;
+
+/// What a pure crate never depends on: everything that acts.
+const ACTS: [&str; 12] = [
+    "tokio", "tokio-util", "zenoh", "axum", "hyper", "reqwest", "redb", "nix", "libc", "socket2", "getrandom", "memmap2",
+];
+
+/// Outside things, and the crates that may name them. Everything else goes through those crates.
+const WRAPPED: [(&str, &[&str]); 14] = [
+    ("zenoh", &["exo-bus"]),
+    ("redb", &["exo-log"]),
+    ("axum", &["exo-http"]),
+    ("hyper", &["exo-http"]),
+    ("tower", &["exo-http"]),
+    ("tower-http", &["exo-http"]),
+    ("memmap2", &["exo-gguf"]),
+    ("sd-notify", &["exo-telemetry"]),
+    ("tracing-journald", &["exo-telemetry"]),
+    ("tracing-subscriber", &["exo-telemetry"]),
+    ("minijinja", &["exo-text"]),
+    ("minijinja-contrib", &["exo-text"]),
+    ("socket2", &["exo-tensor-link"]),
+    ("toml", &["exo-config"]),
+];
+
+/// Runs every check and reports all findings at once.
+pub fn run() -> Result<()> {
+    let workspace = Workspace::read()?;
+    let mut findings = Vec::new();
+    for member in workspace.members.values() {
+        check_layers(&workspace, member, &mut findings);
+        check_wrapped(member, &mut findings);
+        check_header(member, &mut findings)?;
+        check_pure_lints(member, &mut findings);
+    }
+    check_files(&workspace.root, &mut findings)?;
+    check_dependency_list(&workspace, &mut findings)?;
+    check_promises(&workspace.root, &mut findings)?;
+    if let Err(error) = graph::check(&workspace) {
+        findings.push(format!("{error:#}"));
+    }
+    if findings.is_empty() {
+        println!("tidy: {} crates, nothing to say", workspace.members.len());
+        return Ok(());
+    }
+    bail!("{} findings\n  {}", findings.len(), findings.join("\n  "))
+}
+
+fn check_layers(workspace: &Workspace, member: &Member, findings: &mut Vec<String>) {
+    // The command line is the one service that may hold the others: `exo up` is all roles in one process.
+    let holds_services = member.name == "exo";
+    for dependency in workspace.own_dependencies(member) {
+        let allowed = member.layer.may_use(dependency.layer) || (holds_services && dependency.layer == Layer::Service);
+        if !allowed {
+            let (from, to) = (member.layer.name(), dependency.layer.name());
+            findings.push(format!("{} ({from}) must not depend on {} ({to})", member.name, dependency.name));
+        }
+    }
+    if member.layer == Layer::Pure {
+        for name in member.dependencies.iter().filter(|name| ACTS.contains(&name.as_str())) {
+            findings.push(format!("{} is pure and must not depend on {name}", member.name));
+        }
+    }
+}
+
+fn check_wrapped(member: &Member, findings: &mut Vec<String>) {
+    for (library, wrappers) in WRAPPED {
+        let names_it = member.dependencies.iter().any(|name| name == library);
+        if names_it && !wrappers.contains(&member.name.as_str()) {
+            findings.push(format!("{} names {library}, which belongs to {}", member.name, wrappers.join(", ")));
+        }
+    }
+}
+
+fn check_header(member: &Member, findings: &mut Vec<String>) -> Result<()> {
+    let library = member.folder.join("src/lib.rs");
+    let root = if library.exists() { library } else { member.folder.join("src/main.rs") };
+    let text = fs::read_to_string(&root).with_context(|| root.display().to_string())?;
+    let header: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+    let layer = member.layer.name();
+    let stated = header.trim_start_matches("//! ").to_lowercase().starts_with(&format!("{layer}."));
+    if !stated || !header.to_lowercase().contains("knows nothing of") {
+        findings.push(format!(
+            "{}: the crate header must begin with its layer ({layer}) and say what it knows nothing of",
+            member.name
+        ));
+    }
+    Ok(())
+}
+
+fn check_pure_lints(member: &Member, findings: &mut Vec<String>) {
+    if member.layer == Layer::Pure && !member.folder.join("clippy.toml").exists() {
+        findings.push(format!("{} is pure and has no clippy.toml that bans the clock and the disk", member.name));
+    }
+}
+
+fn tracked(root: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output().context("git ls-files")?;
+    let names = String::from_utf8(output.stdout).context("file names are UTF-8")?;
+    Ok(names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect())
+}
+
+fn check_files(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    for path in tracked(root)? {
+        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+        if !is_rust || !root.join(&path).exists() {
+            continue;
+        }
+        let text = fs::read_to_string(root.join(&path)).with_context(|| path.display().to_string())?;
+        let name = path.display();
+        if path.file_name().is_some_and(|file| file == "mod.rs") {
+            findings.push(format!("{name}: use {}.rs beside the folder", path.parent().unwrap_or(&path).display()));
+        }
+        let lines = text.lines().count();
+        if lines > LONGEST_FILE {
+            findings.push(format!("{name}: {lines} lines, at most {LONGEST_FILE}"));
+        }
+        let ignores = text.lines().any(|line| line.trim_start().starts_with("#[ignore"));
+        if ignores {
+            findings.push(format!("{name}: an ignored test proves nothing"));
+        }
+    }
+    Ok(())
+}
+
+/// Every outside dependency of the workspace has its line in docs/dependencies.md, and nothing else has one.
+fn check_dependency_list(workspace: &Workspace, findings: &mut Vec<String>) -> Result<()> {
+    const DOCUMENT: &str = "docs/dependencies.md";
+    let text = fs::read_to_string(workspace.root.join(DOCUMENT)).context(DOCUMENT)?;
+    let listed: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let mut used: BTreeMap<&str, &str> = BTreeMap::new();
+    for member in workspace.members.values() {
+        for name in member.dependencies.iter().filter(|name| !workspace.members.contains_key(*name)) {
+            used.insert(name, &member.name);
+        }
+    }
+    for (name, member) in used.iter().filter(|(name, _)| !listed.contains(name)) {
+        findings.push(format!("{DOCUMENT}: no line for {name}, which {member} uses"));
+    }
+    for name in listed.iter().filter(|name| !used.contains_key(*name)) {
+        findings.push(format!("{DOCUMENT}: {name} is listed, nothing uses it"));
+    }
+    Ok(())
+}
+
+/// Every test that the README's table of promises names exists.
+fn check_promises(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    let text = fs::read_to_string(root.join("README.md")).context("README.md")?;
+    let rows = text.lines().skip_while(|line| !line.starts_with("| Promise")).skip(2);
+    for row in rows.take_while(|line| line.starts_with('|')) {
+        let proof = row.rsplit('|').nth(1).unwrap_or_default();
+        let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            findings.push(format!("README.md: no test is named for {row:?}"));
+        }
+        for name in names {
+            let (file, test) = name.split_once("::").map_or((name, None), |(file, test)| (file, Some(test)));
+            let path = root.join(file);
+            let found = match test {
+                None => path.exists(),
+                Some(test) => fs::read_to_string(&path).is_ok_and(|source| source.contains(&format!("fn {test}"))),
+            };
+            if !found {
+                findings.push(format!("README.md: {name} does not exist"));
+            }
+        }
+    }
+    Ok(())
+}
