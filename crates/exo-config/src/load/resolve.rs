@@ -1,0 +1,99 @@
+//! From checked values to the structure that services read.
+
+use super::Values;
+use crate::config::{Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Runner};
+use exo_types::ModelId;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+impl Values {
+    /// Total: every value was checked against the kind of its key.
+    pub(crate) fn resolve(&self) -> Config {
+        Config {
+            mode: self.choice("mode", Mode::from_word),
+            name: self.required("name").to_owned(),
+            data_dir: PathBuf::from(self.required("dataDir")),
+            api: self.api(),
+            networking: self.networking(),
+            election: Election { seniority: self.number("election.seniority") },
+            models: self.models(),
+            engine: self.engine(),
+            runner: self.runner(),
+            logging: Logging {
+                level: self.required("logging.level").to_owned(),
+                format: self.choice("logging.format", LogFormat::from_word),
+            },
+        }
+    }
+
+    fn api(&self) -> Api {
+        Api {
+            port: self.number("api.port"),
+            bind: self.choice("api.bind", address),
+            key_file: self.text("api.keyFile").map(PathBuf::from),
+            max_body_bytes: usize::try_from(self.memory("api.maxBodyBytes").in_bytes).unwrap_or(usize::MAX),
+            request_timeout: self.duration("api.requestTimeout"),
+            header_timeout: self.duration("api.headerTimeout"),
+            stream_timeout: self.duration("api.streamTimeout"),
+            max_concurrent: self.number("api.maxConcurrent"),
+        }
+    }
+
+    fn networking(&self) -> Networking {
+        Networking {
+            namespace: self.required("networking.namespace").to_owned(),
+            cluster_port: self.number("networking.clusterPort"),
+            worker_port: self.number("networking.workerPort"),
+            api_port: self.number("networking.apiPort"),
+            discovery_port: self.number("networking.discoveryPort"),
+            tensor_ports: self.ports("networking.tensorPorts"),
+            loopback_only: self.flag("networking.loopbackOnly"),
+            multicast: self.flag("networking.multicast"),
+            peers: self.texts("networking.peers").to_vec(),
+            listen_addresses: self
+                .texts("networking.listenAddresses")
+                .iter()
+                .filter_map(|text| address(text))
+                .collect(),
+            advertise_address: self.text("networking.advertiseAddress").and_then(address),
+        }
+    }
+
+    fn models(&self) -> Models {
+        let ids = self.texts("models.place").iter().filter_map(|text| ModelId::new(text.as_str()).ok());
+        Models { dirs: self.texts("models.dirs").iter().map(PathBuf::from).collect(), place: ids.collect() }
+    }
+
+    fn engine(&self) -> Engine {
+        Engine {
+            threads: self.number("engine.threads"),
+            cpu: self.choice("engine.cpu", Cpu::from_word),
+            context_length: self.number("engine.contextLength"),
+            max_sequences: self.number("engine.maxSequences"),
+            prefill_chunk: self.number("engine.prefillChunk"),
+        }
+    }
+
+    fn runner(&self) -> Runner {
+        Runner {
+            program: self.text("runner.program").map(PathBuf::from),
+            stall_timeout: self.duration("runner.stallTimeout"),
+            start_timeout: self.duration("runner.startTimeout"),
+            backoff_first: self.duration("runner.backoffFirst"),
+            backoff_max: self.duration("runner.backoffMax"),
+            memory_reserve: self.memory("runner.memoryReserve"),
+        }
+    }
+
+    fn required(&self, path: &str) -> &str {
+        self.text(path).expect("a key with a default is set")
+    }
+
+    fn choice<T>(&self, path: &str, read: impl Fn(&str) -> Option<T>) -> T {
+        read(self.required(path)).expect("the word was checked against the key's kind")
+    }
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    text.parse().ok()
+}

@@ -1,0 +1,133 @@
+//! Where log lines go.
+
+use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// What log lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// The journal when systemd started us, text otherwise.
+    Auto,
+    /// For people, on standard error.
+    Text,
+    /// One object a line, on standard error.
+    Json,
+}
+
+/// How much is logged, and how.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// `info`, or by part: `info,exo_bus=debug`.
+    pub level: String,
+    /// Shape.
+    pub format: LogFormat,
+}
+
+/// Where the lines went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogSink {
+    /// systemd's journal, with fields (`EXO_…`).
+    Journal,
+    /// Text on standard error.
+    Text,
+    /// JSON on standard error.
+    Json,
+}
+
+/// Why there are no logs.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The level cannot be read.
+    #[error("`logging.level` = {level:?}: {source}; write for example \"info\" or \"info,exo_bus=debug\"")]
+    Level {
+        /// As given.
+        level: String,
+        /// The filter's words.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Somebody else took the place.
+    #[error("logging is already set up in this process")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sets up logging for the whole process; once. `service` names the process in the journal: `exo-worker`.
+pub fn init(service: &'static str, options: &LogOptions) -> Result<LogSink, TelemetryError> {
+    let filter = EnvFilter::try_new(&options.level)
+        .map_err(|source| TelemetryError::Level { level: options.level.clone(), source })?;
+    let (layer, sink) = layer(service, options.format);
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(sink)
+}
+
+fn layer(service: &'static str, format: LogFormat) -> (Box<dyn Layer<Registry> + Send + Sync>, LogSink) {
+    let standard_error = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => (standard_error().json().boxed(), LogSink::Json),
+        LogFormat::Auto if stderr_is_journal() => match tracing_journald::layer() {
+            Ok(journal) => {
+                let journal = journal
+                    .with_field_prefix(Some("EXO".to_owned()))
+                    .with_syslog_identifier(service.to_owned())
+                    .with_custom_fields([("EXO_SERVICE", service), ("EXO_VERSION", env!("CARGO_PKG_VERSION"))]);
+                (journal.boxed(), LogSink::Journal)
+            }
+            // The journal's own socket is out of reach (a sandbox, say); its stream still takes lines.
+            Err(_) => (standard_error().with_ansi(false).without_time().boxed(), LogSink::Text),
+        },
+        LogFormat::Auto | LogFormat::Text => {
+            (standard_error().with_ansi(std::io::stderr().is_terminal()).boxed(), LogSink::Text)
+        }
+    }
+}
+
+/// systemd names the device and inode of the journal's stream; a redirected standard error is another file.
+fn stderr_is_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").ok();
+    let metadata = std::fs::metadata("/proc/self/fd/2").ok();
+    stream.zip(metadata).is_some_and(|(stream, metadata)| is_stream(&stream, metadata.dev(), metadata.ino()))
+}
+
+fn is_stream(stream: &str, device: u64, inode: u64) -> bool {
+    stream.split_once(':').is_some_and(|(d, i)| d.parse() == Ok(device) && i.parse() == Ok(inode))
+}
+
+/// A panic's message can quote text (slicing does), so that only the place goes to the log at once.
+fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let payload = info.payload();
+    let message = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(place, "a defect: panicked; the message is logged at level debug");
+    tracing::debug!(place, message, "panicked");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_stream_that_systemd_names_is_the_journal() {
+        for (stream, expect) in
+            [("8:42", true), ("8:43", false), ("9:42", false), ("", false), ("8", false), ("x:y", false)]
+        {
+            assert_eq!(is_stream(stream, 8, 42), expect, "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_that_cannot_be_read_is_refused_with_its_key() {
+        let options = LogOptions { level: "exo=loud".to_owned(), format: LogFormat::Text };
+        let message = init("exo-test", &options).expect_err("no such level").to_string();
+        assert!(message.starts_with("`logging.level` = \"exo=loud\""), "{message}");
+    }
+
+    #[test]
+    fn logging_is_set_up_once() {
+        let options = LogOptions { level: "error".to_owned(), format: LogFormat::Auto };
+        assert!(init("exo-test", &options).is_ok());
+        assert!(matches!(init("exo-test", &options), Err(TelemetryError::Twice(_))));
+    }
+}
