@@ -1,23 +1,29 @@
 //! What happened, in the past tense.
 
 use crate::{
-    Connection, EventIndex, Instance, InstanceId, Millis, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources,
-    OriginSequence, RunnerId, RunnerStatus, SessionId, Task, TaskId, TaskStatus,
+    Connection, EventIndex, FactId, Instance, InstanceId, Millis, ModelId, NodeDownload, NodeId, NodeInfo,
+    NodeResources, RunnerId, RunnerStatus, SessionId, Task, TaskId, TaskStatus,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 /// An event of a newer version: kept as it came, skipped by the fold, never dropped.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct UnknownEvent {
     /// Name of the variant.
     pub name: String,
-    /// Its fields.
-    pub fields: serde_json::Value,
+    /// Its fields; none for a variant without any.
+    pub fields: Option<Value>,
 }
 
 /// Something that happened. The State is the fold over these.
+///
+/// An event that this version cannot read (a new variant, or a known one with a new value in it) is read as
+/// [`Event::Unknown`] and written again as it came, so that an old node never drops what a newer one said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all_fields = "camelCase")]
+#[serde(rename_all_fields = "camelCase", remote = "Self")]
 pub enum Event {
     /// A new life of the log began.
     SessionOpened {
@@ -109,7 +115,47 @@ pub enum Event {
         task_id: TaskId,
     },
     /// From a newer version.
+    #[serde(skip)]
     Unknown(UnknownEvent),
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Unknown(UnknownEvent { name, fields: None }) => serializer.serialize_str(name),
+            Self::Unknown(UnknownEvent { name, fields: Some(fields) }) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry(name, fields)?;
+                map.end()
+            }
+            // The inherent function that `remote = "Self"` derives.
+            known => Event::serialize(known, serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        if let Ok(event) = Event::deserialize(&value) {
+            return Ok(event);
+        }
+        UnknownEvent::from_value(value)
+            .map(Self::Unknown)
+            .ok_or_else(|| D::Error::custom("an event is a name, or a map from one name to its fields"))
+    }
+}
+
+impl UnknownEvent {
+    fn from_value(value: Value) -> Option<Self> {
+        match value {
+            Value::String(name) => Some(Self { name, fields: None }),
+            Value::Object(map) if map.len() == 1 => {
+                map.into_iter().next().map(|(name, fields)| Self { name, fields: Some(fields) })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An event at its place in the log.
@@ -118,9 +164,12 @@ pub enum Event {
 pub struct IndexedEvent {
     /// Its place.
     pub idx: EventIndex,
-    /// The fact that it records, if a node told it: who, and that node's number. Applied once.
+    /// The fact that it records, if a node told it. Applied once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<(NodeId, OriginSequence)>,
+    pub origin: Option<FactId>,
     /// What happened.
     pub event: Event,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Envelopes: commands, facts and events on their way.
 
-use crate::{Command, CommandId, Event, EventIndex, IndexedEvent, NodeId, OriginSequence, SessionId};
+use crate::{Command, CommandId, Event, EventIndex, IndexedEvent, NodeId, OriginEpoch, OriginSequence, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// A command on its way to the master.
@@ -15,20 +15,39 @@ pub struct ForwarderCommand {
     pub command: Command,
 }
 
+/// The name of a fact: who told it, in which of its lives, and the fact's number there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FactId {
+    /// Whose fact.
+    pub node_id: NodeId,
+    /// In which life.
+    pub epoch: OriginEpoch,
+    /// Its number.
+    pub sequence: OriginSequence,
+}
+
 /// A fact on its way to the master. Sent again until it is seen in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalForwarderEvent {
     /// Whose fact.
     pub origin: NodeId,
-    /// Distinguishes two lives of the same node: sequence numbers start again with each.
-    pub origin_epoch: u64,
+    /// Distinguishes the processes and lives of the same node: sequence numbers start again with each.
+    pub origin_epoch: OriginEpoch,
     /// Its number among the facts of that life.
     pub sequence: OriginSequence,
     /// The session that it is meant for.
     pub session: SessionId,
     /// What happened.
     pub event: Event,
+}
+
+impl LocalForwarderEvent {
+    /// Its name in the log.
+    pub fn fact_id(&self) -> FactId {
+        FactId { node_id: self.origin.clone(), epoch: self.origin_epoch, sequence: self.sequence }
+    }
 }
 
 /// An event of the log on its way to everybody.

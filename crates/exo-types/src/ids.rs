@@ -164,6 +164,10 @@ number!(
     EventIndex
 );
 number!(
+    /// One life of one process of a node: facts are numbered anew in each.
+    OriginEpoch
+);
+number!(
     /// Place of a fact among those of one origin; the first is 1.
     OriginSequence
 );

@@ -122,3 +122,6 @@ impl Instance {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,11 +25,11 @@ pub use command::{Command, CommandReply, PlaceInstance, Refusal, RefusalCode};
 pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence};
 pub use event::{Event, IndexedEvent, UnknownEvent};
 pub use forward::{
-    EventLogPage, ForwarderCommand, GlobalForwarderEvent, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
+    EventLogPage, FactId, ForwarderCommand, GlobalForwarderEvent, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
 };
 pub use generate::{ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
 pub use ids::{
-    CommandId, EventIndex, IdError, InstanceId, Millis, ModelId, NodeId, OriginSequence, RequestId, RunnerId,
+    CommandId, EventIndex, IdError, InstanceId, Millis, ModelId, NodeId, OriginEpoch, OriginSequence, RequestId, RunnerId,
     SessionId, TaskId,
 };
 pub use instance::{Instance, InstanceError, ShardAssignments};

@@ -61,3 +61,49 @@ impl Topology {
         sinks.and_then(|sinks| sinks.get(sink)).into_iter().flatten().map(String::as_str)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str) -> NodeId {
+        NodeId::new(name).expect("a good id")
+    }
+
+    fn way(source: &str, sink: &str, address: &str) -> Connection {
+        Connection { source: node(source), sink: node(sink), sink_address: address.to_owned() }
+    }
+
+    #[test]
+    fn ways_are_kept_once_and_in_one_direction() {
+        let mut topology = Topology::default();
+        assert!(topology.connect(&way("a", "b", "10.0.0.2")));
+        assert!(!topology.connect(&way("a", "b", "10.0.0.2")));
+        assert!(topology.connect(&way("a", "b", "fd00::2")));
+        assert_eq!(topology.addresses(&node("a"), &node("b")).collect::<Vec<_>>(), ["10.0.0.2", "fd00::2"]);
+        assert_eq!(topology.addresses(&node("b"), &node("a")).count(), 0);
+    }
+
+    #[test]
+    fn what_is_disconnected_leaves_nothing_empty_behind() {
+        let mut topology = Topology::default();
+        topology.connect(&way("a", "b", "10.0.0.2"));
+        assert!(!topology.disconnect(&way("b", "a", "10.0.0.1")));
+        assert!(topology.disconnect(&way("a", "b", "10.0.0.2")));
+        assert!(topology.connections.is_empty());
+        assert_eq!(topology.nodes.len(), 2);
+    }
+
+    #[test]
+    fn a_removed_node_is_neither_source_nor_sink() {
+        let mut topology = Topology::default();
+        for (source, sink) in [("a", "b"), ("b", "a"), ("b", "c")] {
+            topology.connect(&way(source, sink, "10.0.0.9"));
+        }
+        topology.remove(&node("a"));
+        assert_eq!(topology.connections.len(), 1);
+        assert_eq!(topology.addresses(&node("b"), &node("c")).count(), 1);
+        topology.remove(&node("c"));
+        assert!(topology.connections.is_empty());
+    }
+}

@@ -1,0 +1,95 @@
+use super::*;
+use crate::{Memory, ModelId};
+
+fn card(n_layers: u32) -> ModelCard {
+    ModelCard {
+        model_id: ModelId::new("m").expect("a good id"),
+        name: String::new(),
+        architecture: "llama".to_owned(),
+        quantization: "Q8_0".to_owned(),
+        n_layers,
+        hidden_size: 8,
+        context_length: 16,
+        kv_bytes_per_token: 4,
+        layer_size: Memory::bytes(10),
+        storage_size: Memory::bytes(100),
+    }
+}
+
+/// An instance over `ranges` of layers, one node and runner for each, ranks in order.
+fn instance(n_layers: u32, ranges: &[(u32, u32)]) -> Instance {
+    let mut assignments = ShardAssignments {
+        model_card: card(n_layers),
+        runner_to_shard: BTreeMap::new(),
+        node_to_runner: BTreeMap::new(),
+    };
+    for (rank, (start_layer, end_layer)) in (0u32..).zip(ranges.iter().copied()) {
+        let runner = RunnerId::new(format!("r{rank}")).expect("a good id");
+        let world_size = ranges.len() as u32;
+        let shard = Shard { device_rank: rank, world_size, start_layer, end_layer, n_layers };
+        assignments.runner_to_shard.insert(runner.clone(), shard);
+        // Nodes in the other order than ranks: the order must come from the ranks.
+        assignments.node_to_runner.insert(NodeId::new(format!("n{}", 9 - rank)).expect("a good id"), runner);
+    }
+    Instance {
+        instance_id: InstanceId::new("i").expect("a good id"),
+        sharding: Sharding::Pipeline,
+        shard_assignments: assignments,
+        context_length: 16,
+        max_sequences: 1,
+    }
+}
+
+#[test]
+fn shards_must_cover_every_layer_once_in_rank_order() {
+    for (ranges, good) in [
+        (&[(0, 6)][..], true),
+        (&[(0, 2), (2, 6)], true),
+        (&[(0, 1), (1, 2), (2, 6)], true),
+        (&[], false),
+        (&[(0, 5)], false),
+        (&[(1, 6)], false),
+        (&[(0, 3), (2, 6)], false),
+        (&[(0, 2), (3, 6)], false),
+        (&[(2, 6), (0, 2)], false),
+        (&[(0, 6), (6, 6)], false),
+        (&[(0, 7)], false),
+    ] {
+        assert_eq!(instance(6, ranges).check().is_ok(), good, "{ranges:?}");
+    }
+}
+
+#[test]
+fn the_head_is_rank_zero_whatever_its_node_is_called() {
+    let instance = instance(6, &[(0, 2), (2, 6)]);
+    let (node, runner) = instance.head().expect("two ranks");
+    assert_eq!((node.as_str(), runner.as_str()), ("n9", "r0"));
+}
+
+#[test]
+fn a_runner_without_a_node_or_a_shard_is_refused() {
+    let mut without_node = instance(6, &[(0, 2), (2, 6)]);
+    without_node.shard_assignments.node_to_runner.pop_first();
+    let mut without_shard = instance(6, &[(0, 2), (2, 6)]);
+    without_shard.shard_assignments.runner_to_shard.pop_last();
+    for instance in [without_node, without_shard] {
+        assert!(matches!(instance.check(), Err(InstanceError::Unmatched { .. })), "{instance:?}");
+    }
+}
+
+#[test]
+fn ranks_that_do_not_count_up_are_refused() {
+    let mut instance = instance(6, &[(0, 2), (2, 6)]);
+    for shard in instance.shard_assignments.runner_to_shard.values_mut() {
+        shard.world_size = 3;
+    }
+    assert_eq!(instance.check(), Err(InstanceError::Cover { n_layers: 6 }));
+}
+
+#[test]
+fn two_nodes_cannot_share_a_runner() {
+    let mut instance = instance(6, &[(0, 6)]);
+    let runner = RunnerId::new("r0").expect("a good id");
+    instance.shard_assignments.node_to_runner.insert(NodeId::new("other").expect("a good id"), runner);
+    assert_eq!(instance.check(), Err(InstanceError::Cover { n_layers: 6 }));
+}
