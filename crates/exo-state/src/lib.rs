@@ -1,1 +1,29 @@
-//! Pure. Folds events into the cluster's State.
+//! Pure. Folds events into the cluster's State, and encodes what is stored of both.
+//! Knows nothing of sockets, disks or clocks, nor of who decides which events happen.
+//!
+//! ```
+//! use exo_state::{Applied, State, apply};
+//! use exo_types::{Event, EventIndex, IndexedEvent, NodeId};
+//!
+//! let mut state = State::default();
+//! let event = Event::NodeTimedOut { node_id: NodeId::new("a").expect("a good id") };
+//! let first = IndexedEvent { idx: EventIndex(1), origin: None, event };
+//! assert!(matches!(apply(&mut state, &first), Applied::Skipped(_)));
+//! assert_eq!(state.last_event_applied_idx, EventIndex(1));
+//! ```
+
+mod apply;
+mod codec;
+mod facts;
+mod invariants;
+mod queries;
+mod state;
+
+pub use apply::{Applied, Skip, apply};
+pub use codec::{
+    CodecError, FORMAT_VERSION, decode_event, decode_session, decode_state, encode_event, encode_session, encode_state,
+};
+pub use facts::{FactAge, FactMark, Origins};
+pub use invariants::{Violation, check_invariants};
+pub use queries::NodeAddress;
+pub use state::State;

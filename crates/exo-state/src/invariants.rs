@@ -1,0 +1,105 @@
+//! What holds in every State that `apply` made. One function for each; the tests fold at random and ask them all.
+
+use crate::{Origins, State};
+use exo_types::{NodeId, RunnerId};
+use std::collections::BTreeSet;
+
+/// A broken promise.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant}: {detail}")]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// Where.
+    pub detail: String,
+}
+
+/// Asks every invariant.
+pub fn check_invariants(state: &State) -> Result<(), Violation> {
+    runners_belong_to_an_instance(state)?;
+    instances_are_whole_and_share_no_runner(state)?;
+    named_nodes_are_in_the_topology(state)?;
+    edges_have_ends_and_addresses(state)?;
+    open_tasks_have_an_instance(state)?;
+    a_node_tells_a_model_once(state)?;
+    keys_match_their_values(state)?;
+    remembered_lives_are_bounded(state)
+}
+
+fn verify(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { invariant, detail: detail() }) }
+}
+
+/// Every runner belongs to an instance.
+pub fn runners_belong_to_an_instance(state: &State) -> Result<(), Violation> {
+    state.runners.keys().try_for_each(|runner| {
+        verify(state.instance_of_runner(runner).is_some(), "every runner belongs to an instance", || runner.to_string())
+    })
+}
+
+/// Every instance covers its model, and no runner is in two of them.
+pub fn instances_are_whole_and_share_no_runner(state: &State) -> Result<(), Violation> {
+    let mut seen: BTreeSet<&RunnerId> = BTreeSet::new();
+    state.instances.values().try_for_each(|instance| {
+        let checked = instance.check();
+        verify(checked.is_ok(), "every instance covers its model", || format!("{checked:?}"))?;
+        let mut runners = instance.shard_assignments.runner_to_shard.keys();
+        runners.try_for_each(|runner| verify(seen.insert(runner), "no runner is in two instances", || runner.to_string()))
+    })
+}
+
+/// What is known of a node goes with the node.
+pub fn named_nodes_are_in_the_topology(state: &State) -> Result<(), Violation> {
+    let mut named = state.node_identities.keys().chain(state.node_memory.keys()).chain(state.downloads.keys());
+    named.try_for_each(|node| in_topology(state, node))
+}
+
+/// Every way has both its nodes and at least one address.
+pub fn edges_have_ends_and_addresses(state: &State) -> Result<(), Violation> {
+    for (source, sinks) in &state.topology.connections {
+        in_topology(state, source)?;
+        verify(!sinks.is_empty(), "every source has a sink", || source.to_string())?;
+        for (sink, addresses) in sinks {
+            in_topology(state, sink)?;
+            verify(!addresses.is_empty(), "every way has an address", || format!("{source} to {sink}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is still to come to life exists.
+pub fn open_tasks_have_an_instance(state: &State) -> Result<(), Violation> {
+    let mut open = state.tasks.values().filter(|task| !task.task_status.is_final());
+    open.try_for_each(|task| {
+        let exists = state.instances.contains_key(&task.instance_id);
+        verify(exists, "every open task has its instance", || task.task_id.to_string())
+    })
+}
+
+/// One entry for each model of a node, and no node with an empty list.
+pub fn a_node_tells_a_model_once(state: &State) -> Result<(), Violation> {
+    state.downloads.iter().try_for_each(|(node, downloads)| {
+        let models: BTreeSet<_> = downloads.iter().map(|download| &download.model_card.model_id).collect();
+        verify(!downloads.is_empty(), "no list of models is empty", || node.to_string())?;
+        verify(models.len() == downloads.len(), "a model stands once in the list of a node", || node.to_string())?;
+        let own = downloads.iter().all(|download| download.node_id == *node);
+        verify(own, "a node's list is about that node", || node.to_string())
+    })
+}
+
+/// A thing stands under its own name.
+pub fn keys_match_their_values(state: &State) -> Result<(), Violation> {
+    let instances = state.instances.iter().all(|(id, instance)| *id == instance.instance_id);
+    let tasks = state.tasks.iter().all(|(id, task)| *id == task.task_id);
+    verify(instances && tasks, "a thing stands under its own name", String::new)
+}
+
+/// Restarts of a node do not make the State grow.
+pub fn remembered_lives_are_bounded(state: &State) -> Result<(), Violation> {
+    let longest = state.origins.longest();
+    verify(longest <= Origins::limit(), "remembered lives of a node are bounded", || longest.to_string())
+}
+
+fn in_topology(state: &State, node: &NodeId) -> Result<(), Violation> {
+    verify(state.topology.nodes.contains(node), "every node is in the topology", || node.to_string())
+}

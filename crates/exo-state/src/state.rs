@@ -1,0 +1,39 @@
+//! What everybody computes by folding the events.
+
+use crate::Origins;
+use exo_types::{
+    EventIndex, Instance, InstanceId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerId, RunnerStatus, SessionId,
+    Task, TaskId, Topology,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The cluster as far as its log tells.
+///
+/// Only [`crate::apply`] changes it. Its JSON form is what `GET /state` answers; field names that EXO also has are
+/// EXO's. Every field has a default, so that a State which an older version stored is read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct State {
+    /// Whose log it is folded from; none before the first event.
+    pub session: Option<SessionId>,
+    /// The last event that is in it.
+    pub last_event_applied_idx: EventIndex,
+    /// What each node is.
+    pub node_identities: BTreeMap<NodeId, NodeInfo>,
+    /// What each node has left.
+    pub node_memory: BTreeMap<NodeId, NodeResources>,
+    /// The nodes, and the ways between them. Every node that is named elsewhere in the State stands here,
+    /// except in the assignments of instances, which outlive their nodes.
+    pub topology: Topology,
+    /// The models of each node, in the order in which they were first told.
+    pub downloads: BTreeMap<NodeId, Vec<NodeDownload>>,
+    /// The placed models.
+    pub instances: BTreeMap<InstanceId, Instance>,
+    /// The runners that were heard of. A runner that an instance names and that is missing here is not there.
+    pub runners: BTreeMap<RunnerId, RunnerStatus>,
+    /// What commands set going.
+    pub tasks: BTreeMap<TaskId, Task>,
+    /// How far the facts of each node are applied.
+    pub origins: Origins,
+}
