@@ -1,0 +1,25 @@
+# Every package of the flake: one file each, over one build.
+{ pkgs, lib }:
+let
+  source = import ./source.nix { inherit lib; };
+  program = import ./program.nix { inherit pkgs lib source; };
+  call = file: import file { inherit pkgs lib program; };
+in
+rec {
+  exo-master = call ./exo-master.nix;
+  exo-worker = call ./exo-worker.nix;
+  exo-api = call ./exo-api.nix;
+  exo-runner = call ./exo-runner.nix;
+  exo = call ./exo.nix;
+  exo-complete = import ./exo-complete.nix {
+    inherit
+      pkgs
+      lib
+      exo
+      exo-master
+      exo-worker
+      exo-api
+      exo-runner
+      ;
+  };
+}

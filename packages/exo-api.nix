@@ -1,0 +1,8 @@
+{ program, ... }:
+program {
+  name = "exo-api";
+  description = "The HTTP edge of an exo cluster";
+  tested = [
+    "exo-wire"
+  ];
+}

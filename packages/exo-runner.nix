@@ -1,0 +1,10 @@
+{ program, ... }:
+program {
+  name = "exo-runner";
+  description = "Holds one shard of one model of an exo cluster";
+  tested = [
+    "exo-text"
+    "exo-gguf"
+    "exo-kernels"
+  ];
+}

@@ -1,0 +1,9 @@
+{ program, ... }:
+program {
+  name = "exo-worker";
+  description = "The worker of an exo cluster: makes its node match the cluster's State";
+  tested = [
+    "exo-plan"
+    "exo-hardware"
+  ];
+}

@@ -1,0 +1,8 @@
+{ program, ... }:
+program {
+  name = "exo";
+  description = "exo's command line, and all of its roles in one process";
+  tested = [
+    "exo-config"
+  ];
+}
