@@ -36,6 +36,9 @@ pub enum RunnerStatus {
     },
     /// Told to connect to the rank after it.
     RunnerConnecting {
+        /// Still listening there: the rank before it may connect later than this one.
+        #[serde(default)]
+        tensor_endpoint: Option<String>,
         /// Its own incarnation.
         incarnation: u64,
     },

@@ -1,0 +1,53 @@
+//! What a worker does.
+
+use exo_types::{Event, Instance, InstanceId, NodeId, RunnerId, Shard};
+use std::sync::Arc;
+
+/// Where a rank sends its hidden states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextRank {
+    /// On which node.
+    pub node_id: NodeId,
+    /// Which runner.
+    pub runner_id: RunnerId,
+    /// `address:port` at which it listens.
+    pub endpoint: String,
+    /// The life of it that is meant; another one refuses.
+    pub incarnation: u64,
+}
+
+/// One thing to do. Carrying it out leaves no choice, and doing it twice does no harm.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Start a process for the runner and have it load its shard. What was known of an earlier life is forgotten,
+    /// except the number of losses.
+    StartRunner {
+        /// Which.
+        runner_id: RunnerId,
+        /// Part of what; the model, the context and the number of sequences stand there.
+        instance: Arc<Instance>,
+        /// Its part.
+        shard: Shard,
+        /// Losses in a row so far; the next failure is one more.
+        losses: u32,
+    },
+    /// Have the runner connect to the rank after it; without one, it is a world of its own and becomes ready.
+    /// The worker remembers the incarnation in [`crate::LocalRunner::told_to_connect`].
+    ConnectRunner {
+        /// Which.
+        runner_id: RunnerId,
+        /// Its own incarnation, so that the order does not reach another life.
+        incarnation: u64,
+        /// The rank after it.
+        next: Option<NextRank>,
+    },
+    /// End the runner's process, if there is one, and forget it.
+    StopRunner {
+        /// Which.
+        runner_id: RunnerId,
+        /// Part of what.
+        instance_id: InstanceId,
+    },
+    /// Tell the fact. Given again on every plan until it is in the State: who tells recognises what is on its way.
+    Report(Event),
+}
