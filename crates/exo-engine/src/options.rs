@@ -1,0 +1,72 @@
+//! How a model, or a part of one, is loaded.
+
+use std::ops::Range;
+
+use exo_kernels::Isa;
+
+/// Options of [`crate::Engine::load`] and [`crate::StageWorker::load`]. All ranks of a pipeline need the same
+/// `context`, `max_sequences` and `prefill_chunk`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Threads that compute, the caller's included; at least 1.
+    pub threads: usize,
+    /// Instruction set to use; `None` takes the best that the machine has.
+    pub isa: Option<Isa>,
+    /// Layers that this rank holds; `None` is all of them.
+    pub layers: Option<Range<usize>>,
+    /// Most tokens of a prompt and its answer together; cut to what the model was trained for.
+    pub context: u32,
+    /// Most requests that are computed at once; each has a cache slot of `context` tokens.
+    pub max_sequences: u32,
+    /// Most prompt tokens a step; decoding tokens come on top.
+    pub prefill_chunk: u32,
+    /// Most requests that may wait.
+    pub max_waiting: usize,
+    /// Most bytes that weights, caches and buffers may take together; `None` trusts the caller.
+    pub memory_limit: Option<u64>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            isa: None,
+            layers: None,
+            context: 4096,
+            max_sequences: 4,
+            prefill_chunk: 256,
+            max_waiting: 64,
+            memory_limit: None,
+        }
+    }
+}
+
+/// How far loading is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Bytes of weights that are in place.
+    pub bytes_done: u64,
+    /// Bytes of weights that this rank holds.
+    pub bytes_total: u64,
+}
+
+/// The instruction set that `EXO_CPU` asks for; the caller passes the variable's value.
+///
+/// `None` and the empty string leave the choice to the machine. Fails with the accepted names on anything else that
+/// is unknown or that this machine cannot run.
+pub fn isa_from_env(value: Option<&str>) -> Result<Option<Isa>, IsaError> {
+    let Some(name) = value.map(str::trim).filter(|name| !name.is_empty()) else { return Ok(None) };
+    let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| IsaError::Unknown(name.to_owned()))?;
+    if isa.is_available() { Ok(Some(isa)) } else { Err(IsaError::Unavailable(name.to_owned())) }
+}
+
+/// `EXO_CPU` names an instruction set that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IsaError {
+    /// No such name.
+    #[error("EXO_CPU is {0:?}; use avx512, avx2 or portable, or leave it unset")]
+    Unknown(String),
+    /// Known, but the processor lacks it.
+    #[error("EXO_CPU is {0}, which this processor does not have; use portable, or leave it unset")]
+    Unavailable(String),
+}

@@ -1,0 +1,140 @@
+//! What a caller asks of the engine, and what comes back.
+
+use std::time::Duration;
+
+use exo_text::{ChatMessage, Sampling, SamplingError, TemplateError, TokenLogprob, TokenizeError};
+use thiserror::Error;
+
+/// What to continue.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prompt {
+    /// Turns of a chat, rendered with the model's template. Their text never becomes control tokens.
+    Chat(Vec<ChatMessage>),
+    /// Plain text, continued as it is; control tokens in it are plain text too.
+    Text(String),
+    /// Tokens as they are.
+    Tokens(Vec<u32>),
+}
+
+/// One request. `id` is the caller's and unique among the requests in flight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// Name of the request in outputs and in `cancel`.
+    pub id: u64,
+    /// What to continue.
+    pub prompt: Prompt,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens to generate; `None` goes on to the end of the context.
+    pub max_tokens: Option<u32>,
+    /// Strings that end the answer and are not part of it.
+    pub stop: Vec<String>,
+    /// Go on after the model's end token; for measurements.
+    pub ignore_eos: bool,
+}
+
+/// A request that was not accepted. Nothing of it stays in the engine.
+#[derive(Debug, Error)]
+pub enum SubmitError {
+    /// The prompt leaves no room for an answer.
+    #[error("the prompt has {prompt_tokens} tokens, but the context holds {context}; shorten the prompt")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        prompt_tokens: usize,
+        /// Tokens that the prompt and its answer may have together.
+        context: usize,
+    },
+    /// No tokens at all.
+    #[error("the prompt is empty; give at least one token")]
+    EmptyPrompt,
+    /// A token that the model does not have.
+    #[error("the prompt has token {token}, but the vocabulary has {vocabulary} tokens")]
+    UnknownToken {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        vocabulary: usize,
+    },
+    /// An answer of no tokens.
+    #[error("max_tokens is 0; ask for at least one token")]
+    NoTokens,
+    /// The waiting queue is full.
+    #[error("{waiting} requests are waiting already; try again later")]
+    Busy {
+        /// Requests in the queue.
+        waiting: usize,
+    },
+    /// The id is in use.
+    #[error("request {id} is still running; choose another id")]
+    DuplicateId {
+        /// The id.
+        id: u64,
+    },
+    /// A sampling parameter outside its range.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// Stop strings that are too many, too long or empty.
+    #[error(transparent)]
+    Stop(#[from] exo_text::StopError),
+    /// The chat template failed.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The prompt could not be turned into tokens.
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeError),
+}
+
+/// Why a request ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// The model said its end token, or a stop string came.
+    Stop,
+    /// `max_tokens` or the end of the context.
+    Length,
+    /// `cancel` was called.
+    Cancelled,
+    /// The numbers of this request went wrong; the others go on.
+    Failed(String),
+}
+
+/// Tokens of a request so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Tokens generated, an end token included.
+    pub completion_tokens: u32,
+    /// Tokens of the prompt that were still in the cache from an earlier request.
+    pub cached_tokens: u32,
+}
+
+/// Where the time of a request went so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// From `submit` to the first step that worked on it.
+    pub waiting: Duration,
+    /// From there to its first token.
+    pub prefill: Duration,
+    /// From the first token to the last so far.
+    pub decode: Duration,
+}
+
+/// What a step brought for one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The request.
+    pub id: u64,
+    /// New text: whole characters, never part of a stop string. May be empty while a character or a possible stop
+    /// string is incomplete.
+    pub text: String,
+    /// New tokens, at most one a step. Text may lag behind them.
+    pub token_ids: Vec<u32>,
+    /// One entry for each of `token_ids` where the request asked for them.
+    pub logprobs: Vec<TokenLogprob>,
+    /// Set on the last output of the request.
+    pub finish: Option<Finish>,
+    /// Tokens so far.
+    pub usage: Usage,
+    /// Time so far.
+    pub timings: Timings,
+}

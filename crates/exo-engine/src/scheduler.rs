@@ -1,0 +1,194 @@
+//! Decides what each step computes: continuous batching with chunked prefill. Pure: no threads, no clock.
+//!
+//! Every running sequence that is past its prompt gets one token a step, whatever else happens; prompts share a budget
+//! of tokens a step, the oldest first. A sequence keeps its cache slot until it ends, and the slot keeps its tokens
+//! after that, so that a later prompt that starts the same need not be computed again.
+
+use std::collections::VecDeque;
+
+use crate::plan::{BatchPlan, Rows, SequencePlan};
+
+mod slot;
+
+use slot::{Sequence, Slot};
+
+/// What the scheduler may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchedulerLimits {
+    /// Most tokens of a sequence, prompt and answer together.
+    pub context: u32,
+    /// Number of cache slots.
+    pub max_sequences: u32,
+    /// Most prompt tokens a step.
+    pub prefill_chunk: u32,
+    /// Most sequences that wait for a slot.
+    pub max_waiting: usize,
+}
+
+/// A step to compute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What every rank computes.
+    pub plan: BatchPlan,
+    /// The tokens that rank 0 embeds, in the plan's order.
+    pub tokens: Vec<u32>,
+    /// Whose next token is sampled from each head row, in the plan's order.
+    pub samples: Vec<u64>,
+}
+
+/// A sequence that cannot be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// So many wait already.
+    Busy(usize),
+    /// The id is in use.
+    DuplicateId,
+}
+
+/// Continuous batching over a fixed number of cache slots.
+#[derive(Debug)]
+pub struct Scheduler {
+    limits: SchedulerLimits,
+    waiting: VecDeque<Sequence>,
+    slots: Vec<Slot>,
+    /// Number of the last step.
+    step: u64,
+    /// Counts admissions, so that the oldest sequence and the slot unused for longest are known.
+    admissions: u64,
+}
+
+impl Scheduler {
+    /// An idle scheduler.
+    pub fn new(limits: SchedulerLimits) -> Self {
+        let slots = (0..limits.max_sequences).map(|_| Slot::default()).collect();
+        Self { limits, waiting: VecDeque::new(), slots, step: 0, admissions: 0 }
+    }
+
+    /// Puts a sequence in the queue. `prompt` has 1 to `context` − 1 tokens.
+    pub(crate) fn submit(&mut self, id: u64, prompt: Vec<u32>, max_tokens: Option<u32>) -> Result<(), Refusal> {
+        if self.contains(id) {
+            return Err(Refusal::DuplicateId);
+        }
+        if self.waiting.len() >= self.limits.max_waiting {
+            return Err(Refusal::Busy(self.waiting.len()));
+        }
+        let room = self.limits.context as usize - prompt.len();
+        let max_tokens = max_tokens.map_or(room, |max_tokens| room.min(max_tokens as usize));
+        self.waiting.push_back(Sequence::new(id, prompt, max_tokens));
+        Ok(())
+    }
+
+    /// Whether nothing waits or runs.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.slots.iter().all(|slot| slot.running.is_none())
+    }
+
+    /// The next step, or nothing to do. Its results must come back through `accept` before the next call.
+    pub fn next_step(&mut self) -> Option<Step> {
+        self.admit();
+        let mut order: Vec<usize> = (0..self.slots.len()).filter(|&slot| self.slots[slot].running.is_some()).collect();
+        order.sort_by_key(|&slot| self.slots[slot].admission);
+        let mut step = Step { plan: BatchPlan::default(), tokens: Vec::new(), samples: Vec::new() };
+        let mut budget = self.limits.prefill_chunk as usize;
+        for is_decoding in [true, false] {
+            for &slot in &order {
+                self.add(slot, is_decoding, &mut budget, &mut step);
+            }
+        }
+        if step.tokens.is_empty() {
+            return None;
+        }
+        self.step += 1;
+        step.plan.step = self.step;
+        Some(step)
+    }
+
+    /// Takes the sampled token of sequence `id`; whether it was the last that the sequence may have.
+    pub fn accept(&mut self, id: u64, token: u32) -> bool {
+        let Some(sequence) = self.running_mut(id) else { return true };
+        sequence.tokens.push(token);
+        sequence.left = sequence.left.saturating_sub(1);
+        sequence.left == 0
+    }
+
+    /// Ends sequence `id`, waiting or running; whether there was one. What its slot holds can be used again.
+    pub fn remove(&mut self, id: u64) -> bool {
+        let waiting = self.waiting.len();
+        self.waiting.retain(|sequence| sequence.id != id);
+        let slot = self.slots.iter_mut().find(|slot| slot.is_running(id));
+        slot.map(Slot::release).is_some() || self.waiting.len() < waiting
+    }
+
+    /// Forgets what the slots hold and ends what runs, after a step that failed half-way; the ids that ran.
+    pub(crate) fn reset_slots(&mut self) -> Vec<u64> {
+        let ids = self.slots.iter().filter_map(|slot| Some(slot.running.as_ref()?.id)).collect();
+        self.slots.iter_mut().for_each(|slot| *slot = Slot::default());
+        ids
+    }
+
+    /// Tokens of sequence `id` that came out of a slot instead of being computed.
+    pub(crate) fn cached_tokens(&self, id: u64) -> u32 {
+        self.running(id).map_or(0, |sequence| sequence.cached as u32)
+    }
+
+    fn contains(&self, id: u64) -> bool {
+        self.waiting.iter().any(|sequence| sequence.id == id) || self.running(id).is_some()
+    }
+
+    fn running(&self, id: u64) -> Option<&Sequence> {
+        self.slots.iter().find(|slot| slot.is_running(id))?.running.as_ref()
+    }
+
+    fn running_mut(&mut self, id: u64) -> Option<&mut Sequence> {
+        self.slots.iter_mut().find(|slot| slot.is_running(id))?.running.as_mut()
+    }
+
+    /// Gives free slots to the sequences that wait longest: each the slot that holds most of its prompt, and of
+    /// equals the one unused for longest.
+    fn admit(&mut self) {
+        while let Some(sequence) = self.waiting.front() {
+            let free = self.slots.iter_mut().filter(|slot| slot.running.is_none());
+            let Some(slot) =
+                free.min_by_key(|slot| (std::cmp::Reverse(slot.common_prefix(&sequence.tokens)), slot.admission))
+            else {
+                return;
+            };
+            self.admissions += 1;
+            slot.admission = self.admissions;
+            if let Some(sequence) = self.waiting.pop_front() {
+                slot.start(sequence);
+            }
+        }
+    }
+
+    /// Adds the part of the sequence in `slot` to `step` if it is in the asked-for phase.
+    fn add(&mut self, slot: usize, is_decoding: bool, budget: &mut usize, step: &mut Step) {
+        let number = slot as u32;
+        let slot = &mut self.slots[slot];
+        let Some(sequence) = &mut slot.running else { return };
+        let pending = sequence.tokens.len() - sequence.computed;
+        if sequence.is_decoding() != is_decoding {
+            return;
+        }
+        let tokens = if is_decoding { pending } else { pending.min(*budget) };
+        if tokens == 0 {
+            return;
+        }
+        if !is_decoding {
+            *budget -= tokens;
+        }
+        let start = sequence.computed;
+        let rows = if tokens == pending { Rows::Last } else { Rows::None };
+        step.plan.sequences.push(SequencePlan { slot: number, start: start as u32, tokens: tokens as u32, rows });
+        step.tokens.extend_from_slice(&sequence.tokens[start..start + tokens]);
+        if rows == Rows::Last {
+            step.samples.push(sequence.id);
+        }
+        sequence.computed += tokens;
+        slot.held.truncate(start);
+        slot.held.extend_from_slice(&sequence.tokens[start..start + tokens]);
+    }
+}
+
+#[cfg(test)]
+mod tests;
