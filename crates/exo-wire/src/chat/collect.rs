@@ -1,0 +1,53 @@
+//! Puts the pieces of an answer together.
+
+use super::{ChatCompletion, ChatHeader};
+use crate::ApiError;
+use exo_types::{ErrorChunk, ErrorCode, FinishReason, StreamChunk, Usage};
+
+/// An answer that grows until it is whole.
+#[derive(Default)]
+pub struct Answer {
+    content: String,
+    end: Option<(FinishReason, Usage)>,
+}
+
+impl Answer {
+    /// Takes the next piece; an error ends the answer.
+    pub fn push(&mut self, chunk: StreamChunk) -> Result<(), ApiError> {
+        match chunk {
+            StreamChunk::PrefillProgress(_) => Ok(()),
+            StreamChunk::Token(token) => {
+                self.content.push_str(&token.text);
+                if let Some(reason) = token.finish_reason {
+                    self.end = Some((reason, token.usage.unwrap_or_default()));
+                }
+                Ok(())
+            }
+            StreamChunk::Error(error) => Err(ApiError::from(&error)),
+        }
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_finished(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// The body, as JSON. An answer without an end is an error: half an answer must not look like a whole one.
+    pub fn finish(&self, header: &ChatHeader) -> Result<String, ApiError> {
+        match self.end {
+            Some((reason, usage)) => Ok(ChatCompletion::new(header, &self.content, reason, usage).to_json()),
+            None => Err(ApiError::from(&cut_off())),
+        }
+    }
+
+    /// What it cost, once it is whole.
+    pub fn usage(&self) -> Option<Usage> {
+        self.end.map(|(_, usage)| usage)
+    }
+}
+
+/// A stream that ended without saying why.
+pub(crate) fn cut_off() -> ErrorChunk {
+    let message = "the connection to the node that answered was lost; send the request again".to_owned();
+    ErrorChunk { code: ErrorCode::PeerLost, message }
+}

@@ -1,0 +1,127 @@
+//! `POST /v1/chat/completions`: the answer at once, and what both ways of answering share.
+
+use exo_types::{FinishReason, ModelId, Usage};
+use serde::Serialize;
+
+/// What every part of one answer repeats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatHeader {
+    /// `chatcmpl-…`.
+    pub id: String,
+    /// Seconds since the Unix epoch.
+    pub created: u64,
+    /// As asked for.
+    pub model: ModelId,
+}
+
+/// OpenAI's account of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct UsageBody {
+    prompt_tokens: u32,
+    completion_tokens: u32,
+    total_tokens: u32,
+    prompt_tokens_details: PromptDetails,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct PromptDetails {
+    cached_tokens: u32,
+}
+
+impl From<Usage> for UsageBody {
+    fn from(usage: Usage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
+            prompt_tokens_details: PromptDetails { cached_tokens: usage.cached_tokens },
+        }
+    }
+}
+
+/// Speeds of one answer, in EXO's words; a comment at the end of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct GenerationStats {
+    prompt_tps: f64,
+    generation_tps: f64,
+    prompt_tokens: u32,
+    generation_tokens: u32,
+}
+
+impl From<Usage> for GenerationStats {
+    fn from(usage: Usage) -> Self {
+        let per_second = |tokens: u32, micros: u64| match micros {
+            0 => 0.0,
+            // Rounded to a thousandth: more digits are noise.
+            _ => (f64::from(tokens) * 1e9 / micros as f64).round() / 1e3,
+        };
+        Self {
+            prompt_tps: per_second(usage.prompt_tokens.saturating_sub(usage.cached_tokens), usage.prefill_us),
+            generation_tps: per_second(usage.completion_tokens, usage.decode_us),
+            prompt_tokens: usage.prompt_tokens,
+            generation_tokens: usage.completion_tokens,
+        }
+    }
+}
+
+/// OpenAI's word for why an answer ended.
+pub(crate) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Serialize)]
+pub struct ChatCompletion<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a ModelId,
+    choices: [Choice<'a>; 1],
+    usage: UsageBody,
+}
+
+#[derive(Debug, Serialize)]
+struct Choice<'a> {
+    index: u32,
+    message: Message<'a>,
+    logprobs: Option<()>,
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a str,
+    refusal: Option<()>,
+}
+
+/// Hides the text: answers are never logged.
+impl std::fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Message({} bytes)", self.content.len())
+    }
+}
+
+impl<'a> ChatCompletion<'a> {
+    /// Puts it together.
+    pub fn new(header: &'a ChatHeader, content: &'a str, reason: FinishReason, usage: Usage) -> Self {
+        let message = Message { role: "assistant", content, refusal: None };
+        let choice = Choice { index: 0, message, logprobs: None, finish_reason: finish_reason(reason) };
+        Self {
+            id: &header.id,
+            object: "chat.completion",
+            created: header.created,
+            model: &header.model,
+            choices: [choice],
+            usage: usage.into(),
+        }
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers always serialise")
+    }
+}
