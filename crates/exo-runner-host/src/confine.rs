@@ -1,0 +1,111 @@
+//! What a child may use, set between fork and exec.
+//!
+//! This is the one place where a child is confined; rules for files and system calls join here.
+
+use nix::libc;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Bounds of a runner process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of address space; the model is mapped, so this is more than it fills. No bound if none is given.
+    pub address_space: Option<u64>,
+    /// Most open files.
+    pub open_files: u64,
+    /// From 0 to 1000: how much rather the kernel ends this process than its worker when memory runs out.
+    pub oom_score_adj: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { address_space: None, open_files: 1024, oom_score_adj: 500 }
+    }
+}
+
+/// Ties the child to this process and bounds it.
+///
+/// `PR_SET_PDEATHSIG` follows the *thread* that forks: the caller has to be a thread that lives as long as the host.
+#[expect(unsafe_code, reason = "only pre_exec runs in the child before its program")]
+pub(crate) fn confine(command: &mut Command, limits: Limits) {
+    let parent = std::process::id();
+    let oom_score = oom_score_text(limits.oom_score_adj);
+    command.process_group(0);
+    // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe functions may be
+    // called. It allocates nothing (its values are Copy or moved in ready), takes no lock, and calls only prctl,
+    // getppid, setrlimit, open, write and close. It builds errors from raw codes, which does not allocate either.
+    unsafe {
+        command.pre_exec(move || {
+            die_with_parent(parent)?;
+            check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+            limit(libc::RLIMIT_CORE, 0)?;
+            limit(libc::RLIMIT_NOFILE, limits.open_files)?;
+            if let Some(bytes) = limits.address_space {
+                limit(libc::RLIMIT_AS, bytes)?;
+            }
+            write_oom_score(&oom_score);
+            Ok(())
+        });
+    }
+}
+
+/// The number padded with spaces, so that nothing is formatted after the fork; a leading zero would make it octal.
+fn oom_score_text(score: u16) -> [u8; 4] {
+    let score = score.min(1000);
+    let digit = |unit: u16| if unit > 1 && score < unit { b' ' } else { b'0' + (score / unit % 10) as u8 };
+    [digit(1000), digit(100), digit(10), digit(1)]
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Asks for SIGKILL when the parent ends, then makes sure that it had not ended before the kernel knew.
+#[expect(unsafe_code, reason = "prctl and getppid")]
+fn die_with_parent(parent: u32) -> io::Result<()> {
+    // SAFETY: both calls take plain numbers and are async-signal-safe.
+    let current = unsafe {
+        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+        libc::getppid()
+    };
+    if current as u32 == parent { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+}
+
+/// Lowers a limit; one that is lower already stays.
+#[expect(unsafe_code, reason = "getrlimit and setrlimit")]
+fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
+    let mut bounds = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `bounds` is a valid rlimit for the whole of both calls.
+    unsafe {
+        check(libc::getrlimit(resource, &mut bounds))?;
+        bounds.rlim_max = bounds.rlim_max.min(value);
+        bounds.rlim_cur = bounds.rlim_max;
+        check(libc::setrlimit(resource, &bounds))
+    }
+}
+
+/// A sandbox without /proc or with a fixed score is no reason not to run.
+#[expect(unsafe_code, reason = "open, write and close without allocating")]
+fn write_oom_score(text: &[u8]) {
+    // SAFETY: the path is a constant C string, the buffer is valid for its length, and the descriptor is closed once.
+    unsafe {
+        let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if file >= 0 {
+            libc::write(file, text.as_ptr().cast(), text.len());
+            libc::close(file);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_oom_score_is_decimal_and_four_bytes_long() {
+        for (score, expect) in [(0, b"   0"), (7, b"   7"), (500, b" 500"), (1000, b"1000"), (9999, b"1000")] {
+            assert_eq!(&oom_score_text(score), expect);
+        }
+    }
+}

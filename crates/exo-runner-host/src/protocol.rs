@@ -1,0 +1,135 @@
+//! What a worker and its runner tell each other.
+
+use exo_types::{GenerateRequest, RequestId, Shard, StreamChunk};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// How a rank of a pipeline is reached by the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkSettings {
+    /// Address to listen on.
+    pub listen: IpAddr,
+    /// Address that the rank before it is told to connect to.
+    pub advertise: IpAddr,
+    /// First and last port to try; the first free one is taken.
+    pub ports: (u16, u16),
+    /// A link that brings nothing for so many milliseconds while a step is under way is broken.
+    pub deadline_ms: u64,
+}
+
+/// Which part of which model, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Load {
+    /// File of the model.
+    pub model_path: PathBuf,
+    /// The name that all ranks of one pipeline share; a link between different ones is refused.
+    pub instance_id: exo_types::InstanceId,
+    /// Which layers.
+    pub shard: Shard,
+    /// Tokens that a prompt and its answer may have together.
+    pub context_length: u32,
+    /// Requests that are computed at once.
+    pub max_sequences: u32,
+    /// Prompt tokens of one step.
+    pub prefill_chunk: u32,
+    /// Threads that compute.
+    pub threads: u32,
+    /// Instruction set: `avx512`, `avx2`, `portable`; the best there is if none is named.
+    pub isa: Option<String>,
+    /// Most bytes that weights, caches and buffers may take together.
+    pub memory_limit: Option<u64>,
+    /// Links to other ranks; none in a world of one.
+    pub links: Option<LinkSettings>,
+    /// The first incarnation; larger than those of every runner before it.
+    pub incarnation: u64,
+}
+
+/// Where the next rank listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connect {
+    /// The receiver's own incarnation; an order for another life is passed over.
+    pub incarnation: u64,
+    /// `address:port` of the next rank; none in a world of one.
+    pub next: Option<String>,
+    /// The next rank's incarnation, so that nobody connects to a predecessor.
+    pub next_incarnation: u64,
+}
+
+/// From the worker to its runner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum HostMessage {
+    /// First of all: load. Answered by `Loading`, then `Loaded` or `Failed`.
+    Load(Load),
+    /// All ranks are loaded: connect to the next. Answered by `Ready`, or by `Loaded` with a new incarnation.
+    Connect(Connect),
+    /// Answer a request; rank 0 only. Answered by `Chunk`s, of which the last is final.
+    Generate(GenerateRequest),
+    /// Nobody wants the answer any more.
+    Cancel {
+        /// Whose.
+        request_id: RequestId,
+    },
+    /// Come to an end.
+    Shutdown,
+}
+
+/// From a runner to its worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+pub enum RunnerMessage {
+    /// Layers are being read.
+    Loading {
+        /// Layers in memory.
+        layers_loaded: u32,
+        /// Layers of the shard.
+        total_layers: u32,
+    },
+    /// The weights are in memory, and the rank before may connect. Also after links were lost: with a new incarnation.
+    Loaded {
+        /// `address:port`; none in a world of one.
+        tensor_endpoint: Option<String>,
+        /// Counts the sets of links.
+        incarnation: u64,
+    },
+    /// Takes requests.
+    Ready {
+        /// As it was told with `Loaded`.
+        incarnation: u64,
+    },
+    /// A piece of an answer.
+    Chunk {
+        /// Whose.
+        request_id: RequestId,
+        /// What.
+        chunk: StreamChunk,
+    },
+    /// Alive, while there is something to do.
+    Progress {
+        /// Steps computed or parts loaded since the start.
+        steps: u64,
+    },
+    /// It cannot go on and ends.
+    Failed {
+        /// Whether another try can help.
+        retry: bool,
+        /// What happened, and what to do.
+        message: String,
+    },
+}
+
+impl HostMessage {
+    /// Its name, for logs: requests are never printed.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Load(_) => "load",
+            Self::Connect(_) => "connect",
+            Self::Generate(_) => "generate",
+            Self::Cancel { .. } => "cancel",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
