@@ -4,6 +4,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod acceptance;
 mod graph;
 mod layer;
 mod tidy;
@@ -19,6 +20,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Run the tests that need more than cargo: other people's clients, systemd.
+    Acceptance {
+        /// Only these parts.
+        parts: Vec<acceptance::Part>,
+    },
     /// Check what the compiler does not: layers, files, words, documents. Edits nothing.
     Tidy,
     /// Print the crate graph that stands in docs/ARCHITECTURE.md.
@@ -31,6 +37,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
+        Chore::Acceptance { parts } => acceptance::run(&parts),
         Chore::Tidy => tidy::run(),
         Chore::Graph { write } => graph::run(write),
     };
