@@ -1,0 +1,80 @@
+//! Where things are, as keys of the transport.
+
+use crate::names::ProcessId;
+use exo_types::NodeId;
+
+/// One declared key per process: its life.
+pub(crate) const PROCESSES: &str = "process";
+
+/// A node id as one segment. `%` stands in no id, so that this can be undone.
+pub(crate) fn segment(node: &NodeId) -> String {
+    node.as_str().replace('/', "%2F")
+}
+
+/// Undoes [`segment`].
+pub(crate) fn node_of(segment: &str) -> Option<NodeId> {
+    NodeId::new(segment.replace("%2F", "/")).ok()
+}
+
+pub(crate) fn topic(name: &str) -> String {
+    format!("topic/{name}")
+}
+
+pub(crate) fn service(name: &str, node: &NodeId) -> String {
+    format!("service/{name}/{}", segment(node))
+}
+
+pub(crate) fn stream(name: &str, node: &NodeId) -> String {
+    format!("stream/{name}/{}", segment(node))
+}
+
+pub(crate) fn presence(kind: &str) -> String {
+    format!("presence/{kind}")
+}
+
+pub(crate) fn process(process: ProcessId) -> String {
+    format!("{PROCESSES}/{process}")
+}
+
+pub(crate) fn inbox(process: ProcessId) -> String {
+    format!("inbox/{process}")
+}
+
+/// Bytes as one segment.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
+}
+
+/// Undoes [`hex`].
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_id_is_one_segment_and_comes_back() {
+        let node = NodeId::new("rack/1:a").expect("a good id");
+        assert_eq!(segment(&node), "rack%2F1:a");
+        assert_eq!(node_of(&segment(&node)), Some(node));
+        assert_eq!(node_of("a b"), None);
+    }
+
+    #[test]
+    fn hex_comes_back_and_nothing_else_does() {
+        assert_eq!(unhex(&hex(&[0, 15, 255])), Some(vec![0, 15, 255]));
+        for bad in ["0", "0g", "+1", "ää"] {
+            assert_eq!(unhex(bad), None, "{bad}");
+        }
+    }
+}
