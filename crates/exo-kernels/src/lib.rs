@@ -1,1 +1,42 @@
-//! Engine. The kernels of the CPU device: every instruction set behind one table.
+//! Engine. The kernels of the CPU device: every instruction set behind one table. Knows nothing of files, model families
+//! and requests.
+//!
+//! A [`Cpu`] is an instruction set that this machine has and a pool of threads; every operation is a method of a type
+//! here that takes one. Weights are repacked once ([`Weights::pack`]) into tiles of 16 outputs, activations are
+//! converted once per use ([`Activations::fill`]) and shared by all products that read them ([`matmul`]).
+//!
+//! # What does not change a result
+//! For one instruction set, a row's result has the same bits whatever the number of rows in the call, the other rows,
+//! the other sequences and the number of threads: every output is one fixed sequence of operations over its inputs, and
+//! only which outputs are computed together differs. `Avx512` and `Amx` agree with each other in every bit for
+//! quantised weights (sums of a block are exact integers) and for float weights; `Avx2` agrees with them but for the
+//! order of bf16 sums and the exponential function; `Portable` rounds differently, because it has no fused multiply-add.
+
+mod activations;
+mod attention;
+mod buffer;
+mod cpu;
+mod dtype;
+mod elementwise;
+mod isa;
+mod kv_cache;
+mod lanes;
+mod matmul;
+mod matrix;
+mod pool;
+mod rope;
+mod share;
+mod weights;
+
+pub use activations::Activations;
+pub use attention::{Attending, AttentionShape, attention};
+pub use cpu::Cpu;
+pub use dtype::Dtype;
+pub use elementwise::{add, gelu_mul, rms_norm, scale, silu_mul, softmax};
+pub use isa::{Isa, IsaError};
+pub use kv_cache::{KvCache, PAGE};
+pub use matmul::{Product, matmul};
+pub use matrix::Matrix;
+pub use pool::Pool;
+pub use rope::{Rope, RopeStyle, RopeTable};
+pub use weights::{PackError, Weights};

@@ -1,0 +1,53 @@
+//! Attention of queries over a cache of keys and values.
+
+mod portable;
+mod state;
+
+use crate::cpu::Cpu;
+use crate::kv_cache::KvCache;
+use crate::share::Shared;
+
+/// Positions after which partial results are merged, always: it bounds the work that one thread takes on, and as it
+/// does not depend on the number of threads or rows, neither does any result.
+pub(crate) const SEGMENT: usize = 1024;
+
+/// The heads of a model (or of a rank's share of it).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionShape {
+    /// Query heads; a multiple of `n_kv_heads`.
+    pub n_heads: usize,
+    /// Heads of keys and values.
+    pub n_kv_heads: usize,
+    /// Elements per head.
+    pub head_dim: usize,
+    /// Factor of the scores, usually `1 / sqrt(head_dim)`.
+    pub scale: f32,
+}
+
+/// The rows of one sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Attending<'a> {
+    /// The sequence's cache, to which the keys and values of these rows have already been appended.
+    pub cache: &'a KvCache,
+    /// How many rows of this call belong to it: the last ones of the cache. Each attends to all positions up to its own.
+    pub rows: usize,
+}
+
+/// Causal attention with grouped queries, for rows of several sequences of any lengths.
+///
+/// `q` and `out` are rows of `n_heads * head_dim`, sequence after sequence.
+///
+/// # Panics
+/// If the sizes do not fit each other.
+pub fn attention(cpu: &Cpu, shape: &AttentionShape, q: &[f32], sequences: &[Attending<'_>], out: &mut [f32]) {
+    let width = shape.n_heads * shape.head_dim;
+    let n_rows: usize = sequences.iter().map(|sequence| sequence.rows).sum();
+    assert!(q.len() == n_rows * width && out.len() == q.len(), "{n_rows} rows of {width}");
+    assert!(shape.n_heads.is_multiple_of(shape.n_kv_heads), "{} heads in groups", shape.n_heads);
+    for Attending { cache, rows } in sequences {
+        assert!(cache.len() >= *rows, "the cache has {} positions, {rows} of them new", cache.len());
+        assert_eq!((cache.n_kv_heads, cache.head_dim), (shape.n_kv_heads, shape.head_dim), "the cache's heads");
+    }
+    let out = Shared::new(out);
+    portable::attention(cpu, shape, q, sequences, &out);
+}

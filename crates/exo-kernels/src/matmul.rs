@@ -1,0 +1,90 @@
+//! Products of activations and weights.
+
+pub(crate) mod portable;
+
+use std::ops::Range;
+
+use crate::activations::Activations;
+use crate::cpu::Cpu;
+use crate::share::Shared;
+use crate::weights::{TILE, Weights};
+
+/// One product: `out[row, output] (+)= sum over inputs of x[row, input] * weights[output, input]`.
+#[derive(Debug)]
+pub struct Product<'a> {
+    weights: &'a Weights,
+    out: &'a mut [f32],
+    add: bool,
+}
+
+impl<'a> Product<'a> {
+    /// Overwrites `out`, rows of [`Weights::n`] outputs.
+    pub fn write(weights: &'a Weights, out: &'a mut [f32]) -> Self {
+        Self { weights, out, add: false }
+    }
+
+    /// Adds to `out`: for the residual stream.
+    pub fn add(weights: &'a Weights, out: &'a mut [f32]) -> Self {
+        Self { weights, out, add: true }
+    }
+}
+
+/// A product as the kernels see it.
+pub(crate) struct Task<'a> {
+    pub(crate) weights: &'a Weights,
+    pub(crate) x: &'a Activations,
+    out: Shared<'a, f32>,
+    add: bool,
+}
+
+impl Task<'_> {
+    /// Hands over the sums of one tile for one row.
+    ///
+    /// # Safety
+    /// No other thread has this tile and row.
+    #[inline(always)]
+    pub(crate) unsafe fn finish(&self, row: usize, tile: usize, sums: &[f32; TILE]) {
+        let n = self.weights.n;
+        let start = row * n + tile * TILE;
+        // SAFETY: the outputs of a tile in a row belong to the thread that computes the tile.
+        let out = unsafe { self.out.part(start..start + TILE.min(n - tile * TILE)) };
+        if self.add {
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+        } else {
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum);
+        }
+    }
+}
+
+/// Computes products that read the same activations, in one pass over the threads.
+///
+/// # Panics
+/// If an `out` does not have `rows * n` elements, or the activations were not filled for one of the weights.
+pub fn matmul(cpu: &Cpu, x: &Activations, products: &mut [Product<'_>]) {
+    let tasks: Vec<Task<'_>> = products.iter_mut().map(|product| task(x, product)).collect();
+    let n_tiles: usize = tasks.iter().map(|task| task.weights.n_tiles()).sum();
+    cpu.pool().chunks(n_tiles, 1, |_, range| {
+        let mut first = 0;
+        for task in &tasks {
+            let end = first + task.weights.n_tiles();
+            let mine = range.start.max(first)..range.end.min(end);
+            if !mine.is_empty() {
+                tiles(cpu, task, mine.start - first..mine.end - first);
+            }
+            first = end;
+        }
+    });
+}
+
+fn task<'a>(x: &'a Activations, product: &'a mut Product<'_>) -> Task<'a> {
+    let weights = product.weights;
+    assert_eq!(x.k, weights.k, "activations and weights have the same inputs");
+    assert!(x.has(weights.format()), "activations were filled for {} weights", weights.dtype);
+    assert_eq!(product.out.len(), x.m * weights.n, "out has {} rows of {}", x.m, weights.n);
+    Task { weights, x, out: Shared::new(product.out), add: product.add }
+}
+
+/// All rows of some tiles.
+fn tiles(_cpu: &Cpu, task: &Task<'_>, tiles: Range<usize>) {
+    portable::tiles(task, tiles);
+}
