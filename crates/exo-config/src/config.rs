@@ -29,9 +29,9 @@ choice!(
     Mode {
         /// Master, worker and api.
         Auto = "auto",
-        /// Master and api.
+        /// Master alone.
         Master = "master",
-        /// Worker.
+        /// Worker alone.
         Worker = "worker",
     }
 );

@@ -93,7 +93,7 @@ const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'stati
 #[rustfmt::skip] // a table: one key a line, or two
 pub const KEYS: &[Key] = &[
     key("mode", Kind::Choice(&["auto", "master", "worker"]), "auto",
-        "Which roles `exo up` plays: `auto` is master, worker and api; `master` is master and api; `worker` is worker only."),
+        "Which roles `exo up` plays: `auto` is master, worker and api; `master` and `worker` are that role alone."),
     key("name", Kind::Text, "", "Name of this node for people. Default: the host name."),
     key("dataDir", Kind::Path, "",
         "Where the node keeps its id, its log and its models. Default: systemd's state directory, /var/lib/exo for root, ~/.local/share/exo otherwise."),
