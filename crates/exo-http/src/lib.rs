@@ -15,5 +15,5 @@ mod stall;
 pub use guard::ApiKey;
 pub use reply::Reply;
 pub use router::{Handler, Permit, Request, Route, Router};
-pub use server::{BindError, Server, ServerOptions};
+pub use server::{BindError, Heartbeat, Server, ServerOptions};
 pub use sse::Event;

@@ -13,13 +13,22 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Connections held at the same time; each costs a few KiB and the files that a process may open are 1024 by default.
 const CONNECTIONS: usize = 512;
 /// How long before the end of draining the streams are told to end by themselves.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A sign of life of the loop that takes connections, for whoever watches over this process.
+#[derive(Clone)]
+pub struct Heartbeat {
+    /// How often, work or no work.
+    pub period: Duration,
+    /// The sign.
+    pub beat: Arc<dyn Fn() + Send + Sync>,
+}
 
 /// Limits and keys.
 #[derive(Debug, Clone)]
@@ -100,15 +109,20 @@ impl Server {
 
     /// Answers until `shutdown`; then takes no new connection, lets open requests end for at most `drain`, tells streams
     /// to end by themselves ([`closing`](crate::Request::closing)), and cuts what is left.
-    pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) {
+    pub async fn serve(self, router: Router, heartbeat: Heartbeat, shutdown: CancellationToken, drain: Duration) {
         let closing = CancellationToken::new();
         let header_timeout = self.options.header_timeout;
         let app = router.into_axum(Arc::new(self.options), closing.clone());
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
+        let mut pulse = interval(heartbeat.period);
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
+                _ = pulse.tick() => {
+                    (heartbeat.beat)();
+                    continue;
+                }
                 Some(_ended) = connections.join_next() => continue,
                 accepted = accept(&self.listener, &places) => accepted,
             };

@@ -1,6 +1,6 @@
 //! A real server on loopback, asked by a real client and by raw sockets.
 
-use exo_http::{ApiKey, BindError, Event, Reply, Request, Route, Router, Server, ServerOptions};
+use exo_http::{ApiKey, BindError, Event, Heartbeat, Reply, Request, Route, Router, Server, ServerOptions};
 use exo_wire::ApiError;
 use futures::StreamExt;
 use std::net::SocketAddr;
@@ -26,6 +26,10 @@ fn options() -> ServerOptions {
     }
 }
 
+fn heartbeat() -> Heartbeat {
+    Heartbeat { period: PATIENCE, beat: std::sync::Arc::new(|| {}) }
+}
+
 struct Running {
     address: SocketAddr,
     shutdown: CancellationToken,
@@ -37,7 +41,7 @@ impl Running {
         let server = Server::bind(options).await.expect("a free port");
         let (address, shutdown) = (server.address(), CancellationToken::new());
         let mut task = JoinSet::new();
-        task.spawn(server.serve(router, shutdown.clone(), Duration::from_secs(5)));
+        task.spawn(server.serve(router, heartbeat(), shutdown.clone(), Duration::from_secs(5)));
         Self { address, shutdown, task }
     }
 
@@ -258,7 +262,7 @@ async fn at_the_end_open_streams_have_the_last_word() {
     let (address, shutdown) = (server.address(), CancellationToken::new());
     let mut task = JoinSet::new();
     let router = Router::new().route(endless(sender));
-    task.spawn(server.serve(router, shutdown.clone(), Duration::from_millis(600)));
+    task.spawn(server.serve(router, heartbeat(), shutdown.clone(), Duration::from_millis(600)));
     let response = reqwest::get(format!("http://{address}/stream")).await.expect("answered");
     shutdown.cancel();
     let text = response.text().await.expect("a proper end");

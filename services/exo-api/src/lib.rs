@@ -1,1 +1,18 @@
 //! Service. The API: the HTTP edge of the cluster.
+//!
+//! Stateless but for open streams: it answers from its own copy of the State, opens streams to workers, and passes
+//! commands on to the leading master. It never writes State, and a chat on a placed model needs no master.
+
+mod app;
+mod await_ready;
+mod chat;
+mod generation;
+mod instances;
+mod models;
+mod page;
+mod probes;
+mod service;
+mod state_view;
+mod streams;
+
+pub use service::{Api, ApiContext, StartError, run};

@@ -1,0 +1,64 @@
+//! What all handlers share.
+
+use crate::ApiContext;
+use crate::streams::Streams;
+use exo_bus::Bus;
+use exo_config::Config;
+use exo_node::{CommandError, NodeHandle, View};
+use exo_telemetry::ServiceStatus;
+use exo_types::{Command, CommandReply};
+use exo_wire::{ApiError, CommandAccepted};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a command may take: the master writes its log and answers at once.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Everything that an answer is made of.
+pub(crate) struct App {
+    pub(crate) config: Arc<Config>,
+    pub(crate) bus: Bus,
+    pub(crate) node: NodeHandle,
+    pub(crate) status: ServiceStatus,
+    pub(crate) streams: Arc<Streams>,
+    /// When this api started: stands for the age of models.
+    pub(crate) created: u64,
+}
+
+impl App {
+    pub(crate) fn new(context: ApiContext) -> Self {
+        let ApiContext { config, bus, node, status } = context;
+        Self { config, bus, node, status, streams: Arc::default(), created: unix_seconds() }
+    }
+
+    /// The cluster as it is now.
+    pub(crate) fn view(&self) -> View {
+        self.node.view().borrow().clone()
+    }
+
+    /// Has the leading master do something; its refusal is an error.
+    pub(crate) async fn command(&self, command: Command, message: &str) -> Result<CommandAccepted, ApiError> {
+        match self.node.commands().send(command, COMMAND_DEADLINE).await {
+            Ok(CommandReply::Accepted { command_id, task_id, instance_id }) => {
+                let message = message.to_owned();
+                Ok(CommandAccepted { message, command_id, instance_id, task_id, model_card: None })
+            }
+            Ok(CommandReply::Refused(refusal)) => Err(ApiError::from(&refusal)),
+            Err(error) => Err(command_error(&error)),
+        }
+    }
+}
+
+fn command_error(error: &CommandError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        CommandError::NoLeader => ApiError::new(503, "no_master", message).retry_after(2),
+        CommandError::Timeout { .. } => ApiError::new(504, "command_timeout", message),
+        CommandError::Send(_) => ApiError::new(503, "bus_unavailable", message).retry_after(2),
+    }
+}
+
+/// Now, for fields that OpenAI's clients read as a date.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}

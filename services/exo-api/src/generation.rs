@@ -1,0 +1,199 @@
+//! One generation: where it runs, and its pieces as they come.
+
+use crate::app::App;
+use crate::streams::StreamGuard;
+use exo_bus::{OpenError, StreamError, StreamReceiver, topics};
+use exo_http::{Permit, Request};
+use exo_node::View;
+use exo_types::{ErrorChunk, ErrorCode, Instance, InstanceId, ModelId, NodeId, RequestId, StreamChunk};
+use exo_wire::{ApiError, ChatRequest};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// How long a worker may take to say that it takes a request.
+const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The pieces of one answer. Dropping it stops the generation.
+pub(crate) struct Generation {
+    receiver: StreamReceiver<StreamChunk>,
+    guard: StreamGuard,
+    stall: Duration,
+    deadline: Instant,
+    closing: CancellationToken,
+    _permit: Permit,
+    ended: bool,
+}
+
+/// Opens a generation on the instance with the fewest open ones; if its node is gone, on the next.
+pub(crate) async fn start(
+    app: &App,
+    request: &Request,
+    request_id: &RequestId,
+    chat: ChatRequest,
+) -> Result<Generation, ApiError> {
+    let candidates = candidates(app, &chat.model)?;
+    let mut last_error = None;
+    for (instance, node) in candidates {
+        match open(app, request, request_id, chat.clone(), &instance, &node).await {
+            Ok(generation) => return Ok(generation),
+            Err(error) => {
+                tracing::warn!(%instance, %node, %error, "a worker does not take a request");
+                last_error = Some(error);
+            }
+        }
+    }
+    let reason = last_error.map_or_else(String::new, |error| format!(": {error}"));
+    let message = format!("no node of model {} takes requests now{reason}; try again", chat.model);
+    Err(ApiError::new(503, "not_ready", message).retry_after(1))
+}
+
+async fn open(
+    app: &App,
+    request: &Request,
+    request_id: &RequestId,
+    chat: ChatRequest,
+    instance: &InstanceId,
+    node: &NodeId,
+) -> Result<Generation, OpenError> {
+    let left = request.deadline.saturating_duration_since(Instant::now());
+    let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    let guard = app.streams.enter(request_id.clone(), instance.clone());
+    let generate = chat.generate(request_id.clone(), instance.clone(), deadline_ms);
+    let receiver = app.bus.open_stream(topics::GENERATE, node, &generate, OPEN_DEADLINE.min(left)).await?;
+    Ok(Generation {
+        receiver,
+        guard,
+        stall: app.config.api.stream_timeout,
+        deadline: request.deadline,
+        closing: request.closing.clone(),
+        _permit: request.permit(),
+        ended: false,
+    })
+}
+
+/// Ready instances and their first nodes, those with the fewest open generations first.
+fn candidates(app: &App, model: &ModelId) -> Result<Vec<(InstanceId, NodeId)>, ApiError> {
+    let view = app.view();
+    let ready = view.state.ready_instances(model);
+    let mut found: Vec<(usize, InstanceId, NodeId)> = ready
+        .filter_map(|instance| {
+            let (node, _) = instance.head()?;
+            let id = instance.instance_id.clone();
+            Some((app.streams.on(&id), id, node.clone()))
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(unavailable(&view, model, app.config.api.port));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, instance, node)| (instance, node)).collect())
+}
+
+/// Why a model does not answer, and what to do.
+fn unavailable(view: &View, model: &ModelId, port: u16) -> ApiError {
+    let state = &view.state;
+    if !view.is_joined() {
+        let message = "this node has not found the cluster yet; try again in a moment";
+        return ApiError::new(503, "not_joined", message).retry_after(1);
+    }
+    if let Some(instance) = state.instances_of(model).next() {
+        let message = format!("model {model} is placed and not ready yet: {}; try again", progress(view, instance));
+        return ApiError::new(503, "model_loading", message).retry_after(1);
+    }
+    let mut error = if state.model_cards().contains_key(model) {
+        let body = format!("'{{\"model_id\":\"{model}\"}}'");
+        let curl = format!("curl http://127.0.0.1:{port}/place_instance -d {body}");
+        let message = format!("model {model} is not placed on any node; place it with `exo place {model}` or `{curl}`");
+        ApiError::new(404, "model_not_placed", message)
+    } else {
+        let known: Vec<String> = state.model_cards().keys().take(10).map(ToString::to_string).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let message = format!(
+            "no node has a model {model} (known: {known}); put its GGUF file into a directory of `models.dirs` on a node"
+        );
+        ApiError::new(404, "model_not_found", message)
+    };
+    error.param = Some("model".to_owned());
+    error
+}
+
+/// How far the runners of an instance are, for people.
+fn progress(view: &View, instance: &Instance) -> String {
+    let ranks = instance.ranks();
+    let of_runner = |runner| match view.state.runners.get(runner) {
+        None => "waiting".to_owned(),
+        Some(status) => crate::models::describe(status),
+    };
+    ranks
+        .iter()
+        .map(|(_, runner, shard)| format!("rank {} {}", shard.device_rank, of_runner(runner)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Generation {
+    /// The next piece, or why there is none; `None` after the end. Cancelling the wait loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<Result<StreamChunk, ApiError>> {
+        if self.ended {
+            return None;
+        }
+        let next = tokio::select! {
+            biased;
+            () = self.guard.cancelled.cancelled() => Err(cancelled()),
+            () = self.closing.cancelled() => Err(ApiError::from(&shutting_down())),
+            received = timeout_at(self.deadline, self.receiver.recv(self.stall)) => match received {
+                Ok(Ok(Some(chunk))) => Ok(chunk),
+                Ok(Ok(None)) => {
+                    self.ended = true;
+                    return None;
+                }
+                Ok(Err(error)) => Err(ApiError::from(&broken(&error))),
+                Err(_late) => Err(ApiError::from(&too_late())),
+            },
+        };
+        self.account(&next);
+        Some(next)
+    }
+
+    fn account(&mut self, piece: &Result<StreamChunk, ApiError>) {
+        match piece {
+            Ok(StreamChunk::Token(token)) if token.finish_reason.is_some() => {
+                self.guard.on_finished(token.usage.unwrap_or_default());
+                self.ended = true;
+            }
+            Ok(StreamChunk::Error(_)) | Err(_) => {
+                self.guard.on_failed();
+                self.ended = true;
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+fn cancelled() -> ApiError {
+    ApiError::new(409, "cancelled", "the request was cancelled through /v1/cancel")
+}
+
+fn shutting_down() -> ErrorChunk {
+    chunk(ErrorCode::ShuttingDown, "this node's api is being stopped; send the request again".to_owned())
+}
+
+fn too_late() -> ErrorChunk {
+    let message = "the answer did not end within `api.requestTimeout`; ask for fewer tokens, or raise it".to_owned();
+    chunk(ErrorCode::DeadlineExceeded, message)
+}
+
+fn broken(error: &StreamError) -> ErrorChunk {
+    let code = match error {
+        StreamError::Lost { .. } => ErrorCode::PeerLost,
+        StreamError::IdleTimeout { .. } => ErrorCode::RunnerHung,
+        StreamError::Closed { .. } => ErrorCode::RunnerLost,
+        StreamError::Gap { .. } | StreamError::Overrun { .. } | StreamError::Undecodable { .. } => ErrorCode::Internal,
+    };
+    chunk(code, format!("{error}; send the request again"))
+}
+
+fn chunk(code: ErrorCode, message: String) -> ErrorChunk {
+    ErrorChunk { code, message }
+}
