@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use exo_kernels::Isa;
+use exo_kernels::{Isa, IsaError};
 
 /// Options of [`crate::Engine::load`] and [`crate::StageWorker::load`]. All ranks of a pipeline need the same
 /// `context`, `max_sequences` and `prefill_chunk`.
@@ -50,23 +50,28 @@ pub struct LoadProgress {
     pub bytes_total: u64,
 }
 
-/// The instruction set that `EXO_CPU` asks for; the caller passes the variable's value.
+/// The instruction set that the value of `EXO_CPU` (or of the configuration's `engine.cpu`) asks for.
 ///
-/// `None` and the empty string leave the choice to the machine. Fails with the accepted names on anything else that
-/// is unknown or that this machine cannot run.
+/// Unset, empty and `auto` leave the choice to the machine. Fails with the accepted names on anything else that is
+/// unknown or that this machine cannot run.
 pub fn isa_from_env(value: Option<&str>) -> Result<Option<Isa>, IsaError> {
-    let Some(name) = value.map(str::trim).filter(|name| !name.is_empty()) else { return Ok(None) };
-    let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| IsaError::Unknown(name.to_owned()))?;
-    if isa.is_available() { Ok(Some(isa)) } else { Err(IsaError::Unavailable(name.to_owned())) }
+    match value.map(str::trim) {
+        None | Some("" | "auto") => Ok(None),
+        Some(name) => name.parse::<Isa>()?.checked().map(Some),
+    }
 }
 
-/// `EXO_CPU` names an instruction set that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IsaError {
-    /// No such name.
-    #[error("EXO_CPU is {0:?}; use avx512, avx2 or portable, or leave it unset")]
-    Unknown(String),
-    /// Known, but the processor lacks it.
-    #[error("EXO_CPU is {0}, which this processor does not have; use portable, or leave it unset")]
-    Unavailable(String),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_an_instruction_set_or_leaves_the_choice() {
+        let check = |value: Option<&str>, expect| assert_eq!(isa_from_env(value).ok(), expect, "{value:?}");
+        check(None, Some(None));
+        check(Some(" "), Some(None));
+        check(Some("auto"), Some(None));
+        check(Some("portable"), Some(Some(Isa::Portable)));
+        check(Some("sse2"), None);
+    }
 }

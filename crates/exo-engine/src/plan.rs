@@ -68,6 +68,18 @@ pub enum PlanError {
         /// Context of the stage.
         context: u32,
     },
+    /// Positions that a stage never saw: it joined late, or a step was lost.
+    #[error("step {step} continues slot {slot} at position {start}, but this stage holds {held} positions of it")]
+    Gap {
+        /// The step.
+        step: u64,
+        /// The slot.
+        slot: u32,
+        /// Position of the first new token.
+        start: u32,
+        /// Positions that are there.
+        held: u32,
+    },
     /// More tokens than the buffers of this stage hold.
     #[error("step {step} has {tokens} tokens, but this stage was loaded for at most {limit} a step")]
     TooManyTokens {

@@ -126,6 +126,12 @@ impl Scheduler {
         ids
     }
 
+    /// Ids of the sequences in `plan`, which came from this scheduler and was not yet accepted.
+    pub(crate) fn running_ids(&self, plan: &BatchPlan) -> Vec<u64> {
+        let running = |part: &SequencePlan| Some(self.slots[part.slot as usize].running.as_ref()?.id);
+        plan.sequences.iter().filter_map(running).collect()
+    }
+
     /// Tokens of sequence `id` that came out of a slot instead of being computed.
     pub(crate) fn cached_tokens(&self, id: u64) -> u32 {
         self.running(id).map_or(0, |sequence| sequence.cached as u32)

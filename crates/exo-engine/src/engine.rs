@@ -1,0 +1,234 @@
+//! The engine as rank 0 of a pipeline, or alone: requests in, text out, one step at a time.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use exo_text::{ChatTemplate, ControlTokens, RenderOptions, Tokenizer, UnixSeconds};
+
+use crate::{
+    answer::Answer,
+    config::ModelConfig,
+    device::{CpuDevice, Device},
+    ends::Ends,
+    engine_error::EngineError,
+    load_error::LoadError,
+    model::{self, Model},
+    options::{EngineOptions, LoadProgress},
+    pipeline::NextStages,
+    request::{Finish, GenerateRequest, Output, Prompt, SubmitError},
+    scheduler::{Refusal, Scheduler, SchedulerLimits, Step},
+    stage::{Loading, Stage, StageLimits, check_memory},
+    vocabulary,
+};
+
+/// A loaded model that answers requests.
+///
+/// Nothing happens between calls: whoever owns the engine calls [`Self::step`] while [`Self::is_idle`] is false. All
+/// requests are computed in one batch; each gets the tokens it would get alone, whatever else runs.
+pub struct Engine {
+    stage: Stage<CpuDevice>,
+    ends: Ends<CpuDevice>,
+    next: Option<Box<dyn NextStages>>,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    scheduler: Scheduler,
+    answers: BTreeMap<u64, Answer>,
+    /// Last outputs of requests that ended outside of a step.
+    ended: VecDeque<Output>,
+    context: u32,
+}
+
+impl Engine {
+    /// Loads layers `options.layers` of the model at `path`, the embedding and the head. The layers start at 0; if
+    /// they are not all, [`Self::connect`] must bring the rest before the first step.
+    pub fn load(
+        path: &Path,
+        options: &EngineOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, LoadError> {
+        let model = Model::open(path)?;
+        let layers = model::layer_range(&model.config, options)?;
+        if layers.start != 0 {
+            return Err(LoadError::Layers { start: layers.start, end: layers.end, layers: model.config.layers });
+        }
+        let tokenizer = vocabulary::read_tokenizer(&model.metadata())?;
+        let template = vocabulary::read_template(&model.metadata(), &tokenizer)?;
+        let limits = StageLimits::new(&model.config, options);
+        let end_bytes = Ends::<CpuDevice>::bytes(&model)?;
+        let layer_bytes = check_memory::<CpuDevice>(&model, &layers, limits, end_bytes, options.memory_limit)?;
+        let mut device = CpuDevice::new(options.isa, options.threads)?;
+        let mut loading = Loading::new(layer_bytes + model.head()?.bytes.len() as u64, progress);
+        let ends = Ends::load(&model, &mut device, &mut loading)?;
+        let stage = Stage::load(&model, device, layers, limits, &mut loading)?;
+        let context = limits.context;
+        let scheduler = Scheduler::new(SchedulerLimits {
+            context,
+            max_sequences: options.max_sequences,
+            prefill_chunk: options.prefill_chunk,
+            max_waiting: options.max_waiting,
+        });
+        let (answers, ended) = (BTreeMap::new(), VecDeque::new());
+        Ok(Self { stage, ends, next: None, tokenizer, template, scheduler, answers, ended, context })
+    }
+
+    /// Sets, or after a failure replaces, the ranks that hold the layers after this one's.
+    pub fn connect(&mut self, next: Box<dyn NextStages>) {
+        self.next = Some(next);
+    }
+
+    /// Shape of the model.
+    pub fn config(&self) -> &ModelConfig {
+        self.stage.config()
+    }
+
+    /// Tokens that a prompt and its answer may have together.
+    pub fn context(&self) -> u32 {
+        self.context
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Puts a request in the queue; returns the number of tokens of its prompt.
+    pub fn submit(&mut self, request: GenerateRequest) -> Result<u32, SubmitError> {
+        request.sampling.validate(self.config().vocabulary)?;
+        if request.max_tokens == Some(0) {
+            return Err(SubmitError::NoTokens);
+        }
+        let prompt = self.prompt_tokens(&request.prompt)?;
+        let prompt_tokens = prompt.len() as u32;
+        let answer = Answer::new(&request, &prompt, Instant::now())?;
+        self.scheduler.submit(request.id, prompt, request.max_tokens).map_err(|refusal| match refusal {
+            Refusal::Busy(waiting) => SubmitError::Busy { waiting },
+            Refusal::DuplicateId => SubmitError::DuplicateId { id: request.id },
+        })?;
+        self.answers.insert(request.id, answer);
+        Ok(prompt_tokens)
+    }
+
+    /// Ends request `id`; its last output, with the text that was held back, comes from the next `step`. Unknown ids
+    /// are ignored: the request may just have ended by itself.
+    pub fn cancel(&mut self, id: u64) {
+        self.scheduler.remove(id);
+        if let Some(mut answer) = self.answers.remove(&id) {
+            self.ended.push_back(answer.end(Finish::Cancelled));
+        }
+    }
+
+    /// Whether `step` has nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.ended.is_empty() && self.scheduler.is_idle()
+    }
+
+    /// Computes one step: at most one token for each running request, and a chunk of the prompts that wait.
+    ///
+    /// When it fails, the requests that were running are gone and named in the error; those that wait stay, and the
+    /// engine can go on once the cause is gone.
+    pub fn step(&mut self) -> Result<Vec<Output>, EngineError> {
+        let mut outputs: Vec<Output> = self.ended.drain(..).collect();
+        let Some(step) = self.scheduler.next_step() else { return Ok(outputs) };
+        self.note_starts(&step);
+        match self.compute(&step) {
+            Ok(mut logits) => {
+                let now = Instant::now();
+                let vocabulary = self.config().vocabulary;
+                for (&id, logits) in step.samples.iter().zip(logits.chunks_exact_mut(vocabulary)) {
+                    outputs.extend(self.advance(id, logits, now));
+                }
+                Ok(outputs)
+            }
+            Err(error) => {
+                // What was ended before the step is not lost with it.
+                self.ended.extend(outputs);
+                let requests = self.scheduler.reset_slots();
+                requests.iter().for_each(|id| drop(self.answers.remove(id)));
+                Err(error.of_requests(requests))
+            }
+        }
+    }
+
+    fn note_starts(&mut self, step: &Step) {
+        let now = Instant::now();
+        for id in self.scheduler.running_ids(&step.plan) {
+            let cached = self.scheduler.cached_tokens(id);
+            if let Some(answer) = self.answers.get_mut(&id) {
+                answer.start(now, cached);
+            }
+        }
+    }
+
+    /// Runs the step through all ranks; logits of the head rows.
+    fn compute(&mut self, step: &Step) -> Result<Vec<f32>, EngineError> {
+        let mut hidden = self.ends.embed(&step.tokens)?;
+        self.stage.forward(&step.plan, &mut hidden)?;
+        let width = self.config().hidden;
+        let rows = match &mut self.next {
+            Some(next) => {
+                next.run(&step.plan, &mut hidden).map_err(EngineError::next_stages)?;
+                hidden
+            }
+            None => step.plan.select_head_rows(&hidden, width),
+        };
+        let expected = step.plan.head_rows() * width;
+        if rows.len() != expected {
+            return Err(EngineError::next_stages(
+                format!("{} values came back instead of {expected}", rows.len()).into(),
+            ));
+        }
+        Ok(self.ends.logits(self.stage.device(), &rows))
+    }
+
+    /// Takes the next token of request `id` from its logits.
+    fn advance(&mut self, id: u64, logits: &mut [f32], now: Instant) -> Option<Output> {
+        let answer = self.answers.get_mut(&id)?;
+        let output = match answer.sample(logits) {
+            Ok(sampled) => {
+                let is_last = self.scheduler.accept(id, sampled.token);
+                answer.push(sampled.token, sampled.logprob, is_last, &self.tokenizer, now)
+            }
+            Err(error) => answer.end(Finish::Failed(error.to_string())),
+        };
+        if output.finish.is_some() {
+            self.scheduler.remove(id);
+            self.answers.remove(&id);
+        }
+        Some(output)
+    }
+
+    fn prompt_tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, SubmitError> {
+        let tokens = match prompt {
+            Prompt::Chat(messages) => {
+                let guarded = messages.iter().map(|message| exo_text::ChatMessage {
+                    role: self.tokenizer.guard(&message.role),
+                    content: self.tokenizer.guard(&message.content),
+                });
+                let options = RenderOptions { add_generation_prompt: true, now: unix_now() };
+                let text = self.template.render(&guarded.collect::<Vec<_>>(), options)?;
+                self.tokenizer.encode_prompt(&text, ControlTokens::Parse)?
+            }
+            Prompt::Text(text) => self.tokenizer.encode_prompt(text, ControlTokens::AsText)?,
+            Prompt::Tokens(tokens) => tokens.clone(),
+        };
+        let vocabulary = self.config().vocabulary;
+        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+            return Err(SubmitError::UnknownToken { token, vocabulary });
+        }
+        match tokens.len() {
+            0 => Err(SubmitError::EmptyPrompt),
+            prompt_tokens if prompt_tokens >= self.context as usize => {
+                Err(SubmitError::PromptTooLong { prompt_tokens, context: self.context as usize })
+            }
+            _ => Ok(tokens),
+        }
+    }
+}
+
+fn unix_now() -> UnixSeconds {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixSeconds(since_epoch.as_secs() as i64)
+}
