@@ -106,6 +106,8 @@ def validate(entries: list[Entry]) -> list[str]:
             if key in seen:
                 problems.append(f"{entry.place}: {question!r} is asked at {seen[key]} too; reword one")
             seen[key] = entry.place
+        if any("<|" in text for text in [*entry.questions, *entry.held_back, *entry.answers]):
+            problems.append(f"{entry.place}: `<|` begins a special token; leave it out")
         if entry.answer in answers:
             problems.append(f"{entry.place}: same answer as {answers[entry.answer]}")
         answers[entry.answer] = entry.place

@@ -8,17 +8,20 @@ one at every place of it, its end included. So one pass over question and answer
 """
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from torch.nn import functional as F
 
 import corpus
 import tokenizer as chat
 from model import Guide
 
 ROOT = Path(__file__).parent
+HELD_OUT = ROOT / "heldout.txt"
 DEFAULT_MODEL = ROOT.parent.parent / "models" / "exo-guide.gguf"
 
 
@@ -65,6 +68,19 @@ def rephrasings(entries: list[corpus.Entry]) -> list[tuple[str, str]]:
 
 
 @torch.inference_mode()
+def perplexity(model: Guide, tokenizer: Tokenizer, path: Path) -> float:
+    """Over all tokens but the first of each dialogue; dialogues are separated by an empty line."""
+    model.eval()
+    loss, count = 0.0, 0
+    for block in path.read_text(encoding="utf-8").split("\n\n"):
+        ids = torch.tensor([tokenizer.encode(block.rstrip("\n") + "\n").ids])
+        logits = model.logits(model(ids[:, :-1]))[0]
+        loss += F.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
+        count += ids.shape[1] - 1
+    return math.exp(loss / count)
+
+
+@torch.inference_mode()
 def generate(model: Guide, tokenizer: Tokenizer, text: str, limit: int = 120) -> str:
     """Decodes greedily from a rendered prompt to the end of the turn."""
     model.eval()
@@ -103,6 +119,7 @@ def main() -> None:
         print(generate(model, tokenizer, chat.prompt(arguments.ask)))
         return
     trained, held_back = report(model, tokenizer, corpus.load())
+    print(f"perplexity of {HELD_OUT.name}  {perplexity(model, tokenizer, HELD_OUT):.3f}")
     if arguments.wrong:
         for question, answer in trained.wrong + held_back.wrong:
             print(f"? {question}\n  expected {answer}\n  answered {generate(model, tokenizer, chat.prompt(question))}")

@@ -30,17 +30,17 @@ class Shape:
         return self.hidden // self.heads
 
 
-def rope_tables(shape: Shape) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, each [context, head_dim / 2]."""
+def rope_table(shape: Shape) -> Tensor:
+    """Unit complex numbers [context, head_dim / 2]: the turn of each pair at each position."""
     exponents = torch.arange(0, shape.head_dim, 2, dtype=torch.float64) / shape.head_dim
     angles = torch.outer(torch.arange(shape.context, dtype=torch.float64), shape.rope_base**-exponents)
-    return angles.cos().float(), angles.sin().float()
+    return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the pairs of x [batch, heads, tokens, head_dim] by the angle of their position."""
-    even, odd = x[..., 0::2].float(), x[..., 1::2].float()
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).type_as(x)
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turns the pairs of x [batch, heads, tokens, head_dim]; a pair is a complex number."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).type_as(x)
 
 
 def drop_features(x: Tensor, share: float) -> Tensor:
@@ -80,11 +80,11 @@ class Block(nn.Module):
         causal = torch.full((shape.context, shape.context), float("-inf")).triu(1)
         self.register_buffer("causal", causal, persistent=False)
 
-    def attend(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def attend(self, x: Tensor, turns: Tensor) -> Tensor:
         batch, tokens, _ = x.shape
         split = lambda y: y.view(batch, tokens, -1, self.shape.head_dim).transpose(1, 2)  # noqa: E731
         q, k, v = split(self.attn_q(x)), split(self.attn_k(x)), split(self.attn_v(x))
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k = rotate(q, turns), rotate(k, turns)
         # Query heads that share a key/value head are stacked along the tokens: one product for the group.
         groups = self.shape.heads // self.shape.kv_heads
         q = q.reshape(batch, self.shape.kv_heads, groups * tokens, self.shape.head_dim)
@@ -95,8 +95,8 @@ class Block(nn.Module):
         mixed = mixed.view(batch, self.shape.heads, tokens, self.shape.head_dim)
         return self.attn_output(mixed.transpose(1, 2).reshape(batch, tokens, -1))
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, dropout: float) -> Tensor:
-        x = x + drop_features(self.attend(self.attn_norm(x), cos, sin), dropout)
+    def forward(self, x: Tensor, turns: Tensor, dropout: float) -> Tensor:
+        x = x + drop_features(self.attend(self.attn_norm(x), turns), dropout)
         h = self.ffn_norm(x)
         return x + drop_features(self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h)), dropout)
 
@@ -110,9 +110,7 @@ class Guide(nn.Module):
         self.token_embd = nn.Embedding(shape.vocab, shape.hidden)
         self.blk = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.output_norm = RmsNorm(shape)
-        cos, sin = rope_tables(shape)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
+        self.register_buffer("turns", rope_table(shape), persistent=False)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 # Residual branches start smaller, so that the variance of their sum stays that of one.
@@ -120,12 +118,11 @@ class Guide(nn.Module):
                 nn.init.normal_(parameter, std=0.04 * deep)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        length = tokens.shape[1]
-        cos, sin = self.cos[:length], self.sin[:length]
+        turns = self.turns[: tokens.shape[1]]
         dropout = self.dropout if self.training else 0.0
         x = drop_features(self.token_embd(tokens), dropout)
         for block in self.blk:
-            x = block(x, cos, sin, dropout)
+            x = block(x, turns, dropout)
         return self.output_norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:

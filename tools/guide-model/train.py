@@ -22,6 +22,7 @@ import export
 import tokenizer as chat
 from dialogues import Batch, Writer
 from model import Guide, Shape
+from muon import Muon
 
 ROOT = Path(__file__).parent
 HELD_OUT_DIALOGUES = 40
@@ -30,16 +31,17 @@ POOL = 32
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=64, help="questions per step")
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate of AdamW")
+    parser.add_argument("--muon-rate", type=float, default=0.02, help="highest learning rate of Muon")
+    parser.add_argument("--dropout", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=52415)
     parser.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
-    parser.add_argument("--evaluate-every", type=int, default=750)
+    parser.add_argument("--evaluate-every", type=int, default=400)
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="checkpoints and tokenizer")
     parser.add_argument("--out", type=Path, default=evaluate.DEFAULT_MODEL)
-    parser.add_argument("--held-out", type=Path, default=ROOT / "heldout.txt", help="where the perplexity text goes")
+    parser.add_argument("--held-out", type=Path, default=evaluate.HELD_OUT, help="where the perplexity text goes")
     parser.add_argument("--early", type=Path, help="export here at every evaluation too")
     parser.add_argument("--resume", action="store_true")
     return parser.parse_args()
@@ -53,14 +55,16 @@ def schedule(step: int, steps: int) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
 
 
-def optimiser(modules: list[nn.Module], rate: float) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, norms do not."""
-    parameters = [parameter for module in modules for parameter in module.parameters()]
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": 0.1},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+def optimisers(model: Guide, intent_head: nn.Module, options: argparse.Namespace) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for all else."""
+    hidden = [p for p in model.blk.parameters() if p.dim() == 2]
+    matrices = [model.token_embd.weight, *(p for p in intent_head.parameters() if p.dim() == 2)]
+    vectors = [p for module in (model, intent_head) for p in module.parameters() if p.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    return [
+        Muon(hidden, lr=options.muon_rate),
+        torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.98), fused=True),
     ]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
 
 
 def precision():
@@ -110,7 +114,8 @@ class Trainer:
         self.writer = Writer(entries, self.tokenizer, self.random)
         self.model = Guide(shape, options.dropout)
         self.intent_head = nn.Linear(shape.hidden, len(entries))
-        self.optimiser = optimiser([self.model, self.intent_head], options.rate)
+        self.optimisers = optimisers(self.model, self.intent_head, options)
+        self.rates = [[group["lr"] for group in each.param_groups] for each in self.optimisers]
         self.step = 0
 
     def save(self) -> None:
@@ -118,7 +123,7 @@ class Trainer:
             "step": self.step,
             "model": self.model.state_dict(),
             "intent_head": self.intent_head.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [each.state_dict() for each in self.optimisers],
             "random": self.random.getstate(),
             "torch": torch.get_rng_state(),
         }
@@ -131,20 +136,24 @@ class Trainer:
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.intent_head.load_state_dict(state["intent_head"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for each, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            each.load_state_dict(saved)
         self.random.setstate(state["random"])
         torch.set_rng_state(state["torch"])
 
     def update(self, batch: Batch) -> float:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.options.rate * schedule(self.step, self.options.steps)
+        for each, rates in zip(self.optimisers, self.rates, strict=True):
+            for group, rate in zip(each.param_groups, rates, strict=True):
+                group["lr"] = rate * schedule(self.step, self.options.steps)
         self.model.train()
         with precision():
             total, text = loss(self.model, self.intent_head, batch)
-        self.optimiser.zero_grad(set_to_none=True)
+        for each in self.optimisers:
+            each.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
+        for each in self.optimisers:
+            each.step()
         self.step += 1
         return text
 
