@@ -1,0 +1,223 @@
+//! A cluster of fakes on the memory bus: a master with a fixed log, and a worker that answers as an engine does.
+
+use exo_bus::{Bus, IncomingStream, MemoryNetwork, PresenceToken, topics};
+use exo_types::{
+    Candidate, Command, CommandReply, DownloadProgress, ErrorChunk, ErrorCode, Event, EventIndex, EventLogPage,
+    FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId, MasterPresence, Memory,
+    Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, Prompt, Refusal, RefusalCode, RunnerId, RunnerStatus,
+    SessionId, Shard, ShardAssignments, Sharding, StreamChunk, TaskId, TokenChunk, Usage,
+};
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+pub fn node(name: &str) -> NodeId {
+    NodeId::new(name).expect("a good id")
+}
+
+pub fn card(model: &str) -> ModelCard {
+    ModelCard {
+        model_id: ModelId::new(model).expect("a good id"),
+        name: String::new(),
+        architecture: "llama".to_owned(),
+        quantization: "Q8_0".to_owned(),
+        n_layers: 4,
+        hidden_size: 64,
+        context_length: 512,
+        kv_bytes_per_token: 1024,
+        layer_size: Memory::mib(1),
+        storage_size: Memory::mib(5),
+    }
+}
+
+pub fn instance(id: &str, model: &str) -> Instance {
+    let runner = RunnerId::new(format!("{id}-runner")).expect("a good id");
+    let shard = Shard { device_rank: 0, world_size: 1, start_layer: 0, end_layer: 4, n_layers: 4 };
+    Instance {
+        instance_id: InstanceId::new(id).expect("a good id"),
+        sharding: Sharding::Pipeline,
+        shard_assignments: ShardAssignments {
+            model_card: card(model),
+            runner_to_shard: [(runner.clone(), shard)].into(),
+            node_to_runner: [(node("worker"), runner)].into(),
+        },
+        context_length: 512,
+        max_sequences: 4,
+    }
+}
+
+fn info() -> NodeInfo {
+    NodeInfo {
+        friendly_name: "atlas".to_owned(),
+        version: "0.1.0".to_owned(),
+        os: String::new(),
+        cpu: exo_types::CpuInfo::default(),
+        addresses: vec!["127.0.0.1".to_owned()],
+        api_port: None,
+    }
+}
+
+/// What the log begins with: a worker with two models on its disk, one of them placed and ready.
+fn beginning(session: &SessionId) -> Vec<Event> {
+    let download = |model| Event::NodeDownloadProgress {
+        download: NodeDownload {
+            node_id: node("worker"),
+            model_card: card(model),
+            progress: DownloadProgress::DownloadCompleted { total: Memory::mib(5) },
+        },
+    };
+    vec![
+        Event::SessionOpened { session: session.clone(), when: Millis(1) },
+        Event::NodeGatheredInfo { node_id: node("worker"), info: info() },
+        download("exo-guide"),
+        download("org/other"),
+        Event::InstanceCreated { instance: instance("i1", "exo-guide") },
+        ready("i1"),
+    ]
+}
+
+pub fn ready(instance: &str) -> Event {
+    Event::RunnerStatusUpdated {
+        runner_id: RunnerId::new(format!("{instance}-runner")).expect("a good id"),
+        runner_status: RunnerStatus::RunnerReady { incarnation: 1 },
+    }
+}
+
+/// The fakes, for as long as this lives.
+pub struct Cluster {
+    pub network: MemoryNetwork,
+    master: Bus,
+    log: Arc<Mutex<Vec<IndexedEvent>>>,
+    session: SessionId,
+    /// Told when a generation that never ends by itself was cancelled.
+    pub cancelled: mpsc::Receiver<()>,
+    _presence: PresenceToken<MasterPresence>,
+    _tasks: JoinSet<()>,
+}
+
+impl Cluster {
+    pub async fn start() -> Self {
+        let network = MemoryNetwork::new(7);
+        let master = network.join(node("master")).await.expect("the memory bus is open to all");
+        let worker = network.join(node("worker")).await.expect("the memory bus is open to all");
+        let session = SessionId { generation: 1, master_node_id: node("master") };
+        let indexed = |(index, event)| IndexedEvent { idx: EventIndex(index), origin: None, event };
+        let log = Arc::new(Mutex::new((1..).zip(beginning(&session)).map(indexed).collect::<Vec<_>>()));
+        let mut tasks = JoinSet::new();
+        let (sender, cancelled) = mpsc::channel(8);
+        serve_log(&master, &session, log.clone(), &mut tasks).await;
+        serve_commands(&master, &mut tasks).await;
+        serve_generations(worker, sender, &mut tasks).await;
+        let candidate = Candidate { session: session.clone(), seniority: 0, commands_seen: 0 };
+        let presence = master.announce(topics::MASTER, &MasterPresence { candidate }).await.expect("small");
+        Self { network, master, log, session, cancelled, _presence: presence, _tasks: tasks }
+    }
+
+    /// Records and publishes.
+    pub async fn record(&self, event: Event) {
+        let event = {
+            let mut log = self.log.lock().expect("no test panics here");
+            let event = IndexedEvent { idx: EventIndex(log.len() as u64 + 1), origin: None, event };
+            log.push(event.clone());
+            event
+        };
+        let global = GlobalForwarderEvent { session: self.session.clone(), event };
+        self.master.publish(topics::GLOBAL_EVENTS, &global).await.expect("the bus is open");
+    }
+}
+
+async fn serve_log(bus: &Bus, session: &SessionId, log: Arc<Mutex<Vec<IndexedEvent>>>, tasks: &mut JoinSet<()>) {
+    let mut requests = bus.serve(topics::EVENT_LOG).await.expect("the bus is open");
+    let session = session.clone();
+    tasks.spawn(async move {
+        while let Ok(incoming) = requests.recv().await {
+            let page = {
+                let log = log.lock().expect("no test panics here");
+                let events = log.iter().filter(|event| event.idx >= incoming.request.since).cloned().collect();
+                let last = EventIndex(log.len() as u64);
+                EventLogPage { session: session.clone(), snapshot: None, events, last }
+            };
+            let _ = incoming.responder.reply(&page);
+        }
+    });
+}
+
+/// Places everything but the model `huge`.
+async fn serve_commands(bus: &Bus, tasks: &mut JoinSet<()>) {
+    let mut requests = bus.serve(topics::COMMAND).await.expect("the bus is open");
+    tasks.spawn(async move {
+        while let Ok(incoming) = requests.recv().await {
+            let command_id = incoming.request.command_id.clone();
+            let accepted = |instance: &str| CommandReply::Accepted {
+                task_id: TaskId::new(command_id.as_str()).ok(),
+                command_id: command_id.clone(),
+                instance_id: InstanceId::new(instance).ok(),
+            };
+            let reply = match &incoming.request.command {
+                Command::PlaceInstance(place) if place.model_id.as_str() == "huge" => {
+                    let message = "model huge needs 9.0 TiB, the cluster has 1.0 GiB; add nodes".to_owned();
+                    CommandReply::Refused(Refusal { code: RefusalCode::DoesNotFit, message })
+                }
+                Command::DeleteInstance { instance_id } => accepted(instance_id.as_str()),
+                _ => accepted("i2"),
+            };
+            let _ = incoming.responder.reply(&reply);
+        }
+    });
+}
+
+async fn serve_generations(bus: Bus, cancelled: mpsc::Sender<()>, tasks: &mut JoinSet<()>) {
+    let mut streams = bus.serve_streams(topics::GENERATE).await.expect("the bus is open");
+    tasks.spawn(async move {
+        let mut answers = JoinSet::new();
+        while let Ok(stream) = streams.recv().await {
+            answers.spawn(answer(stream, cancelled.clone()));
+        }
+        drop(bus);
+    });
+}
+
+/// The last message says how to behave; any other text is said back, word by word.
+async fn answer(stream: IncomingStream<GenerateRequest, StreamChunk>, cancelled: mpsc::Sender<()>) {
+    let IncomingStream { open, mut sender, .. } = stream;
+    let Prompt::Chat(messages) = &open.prompt else { return sender.fail("a chat was expected") };
+    let text = messages.last().map(|message| message.content.clone()).unwrap_or_default();
+    let _ = match text.as_str() {
+        "too long" => {
+            let message = "the prompt has 600 tokens, the context 512".to_owned();
+            sender.send(&StreamChunk::Error(ErrorChunk { code: ErrorCode::ContextLengthExceeded, message })).await
+        }
+        "crash" => {
+            let _ = sender.send(&token("so", None)).await;
+            let message = "the runner crashed".to_owned();
+            sender.send(&StreamChunk::Error(ErrorChunk { code: ErrorCode::RunnerLost, message })).await
+        }
+        "cut" => {
+            let _ = sender.send(&token("so", None)).await;
+            Ok(())
+        }
+        "for ever" => {
+            let _ = sender.send(&token("so", None)).await;
+            sender.cancelled().await;
+            let _ = cancelled.send(()).await;
+            Ok(())
+        }
+        words => {
+            for word in words.split_inclusive(' ') {
+                let _ = sender.send(&token(word, None)).await;
+            }
+            sender.send(&token("", Some(FinishReason::Stop))).await
+        }
+    };
+    sender.finish();
+}
+
+fn token(text: &str, finish_reason: Option<FinishReason>) -> StreamChunk {
+    let usage = Usage { prompt_tokens: 5, completion_tokens: 2, ..Usage::default() };
+    StreamChunk::Token(TokenChunk {
+        text: text.to_owned(),
+        token_ids: vec![1],
+        finish_reason,
+        usage: finish_reason.map(|_| usage),
+    })
+}
