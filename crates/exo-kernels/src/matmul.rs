@@ -1,11 +1,14 @@
 //! Products of activations and weights.
 
-pub(crate) mod portable;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
 
 use std::ops::Range;
 
 use crate::activations::Activations;
 use crate::cpu::Cpu;
+use crate::isa::Isa;
 use crate::share::Shared;
 use crate::weights::{TILE, Weights};
 
@@ -85,6 +88,11 @@ fn task<'a>(x: &'a Activations, product: &'a mut Product<'_>) -> Task<'a> {
 }
 
 /// All rows of some tiles.
-fn tiles(_cpu: &Cpu, task: &Task<'_>, tiles: Range<usize>) {
-    portable::tiles(task, tiles);
+fn tiles(cpu: &Cpu, task: &Task<'_>, tiles: Range<usize>) {
+    match cpu.isa() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the `Cpu` was made for this instruction set, and `matmul` hands every tile to one thread.
+        Isa::Amx | Isa::Avx512 => unsafe { avx512::tiles(task, tiles) },
+        _ => portable::tiles(task, tiles),
+    }
 }
