@@ -45,6 +45,7 @@ mod stream;
 mod subscription;
 pub mod topics;
 mod transport;
+mod zenoh;
 
 pub use bus::Bus;
 pub use envelope::MESSAGE_LIMIT;
@@ -58,3 +59,4 @@ pub use request::{Incoming, Requests, Responder};
 pub use stream::{IncomingStream, IncomingStreams, StreamReceiver, StreamSender};
 pub use subscription::Subscription;
 pub use transport::{Answer, CallError, Deliver, Registration, Reply, Sighting, Transport, TransportError, Witness};
+pub use zenoh::{Scouting, ZenohConfig};

@@ -1,0 +1,164 @@
+//! What a user can set, checked.
+
+use crate::error::BusError;
+use exo_types::NodeId;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Port on which others reach this process, unless configured.
+const CLUSTER_PORT: u16 = 52414;
+/// Port on which nodes find each other, unless configured.
+const DISCOVERY_PORT: u16 = 52416;
+/// Longest namespace: it stands in every key.
+const NAMESPACE_LIMIT: usize = 64;
+
+/// How others are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scouting {
+    /// By multicast on this UDP port, over IPv4 and IPv6, on every interface that is up.
+    Multicast {
+        /// `networking.discoveryPort`.
+        port: u16,
+    },
+    /// Only static peers, and whom they know.
+    Off,
+}
+
+/// How a process joins.
+#[derive(Debug, Clone)]
+pub struct ZenohConfig {
+    /// Who we are.
+    pub node: NodeId,
+    /// Only processes of the same namespace ever exchange a message. Letters, digits and `- _ .`.
+    pub namespace: String,
+    /// Addresses to listen on; all of this machine, IPv4 and IPv6, if empty. Port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Port if `listen` is empty; 0 takes a free one.
+    pub port: u16,
+    /// How others are found.
+    pub scouting: Scouting,
+    /// `host:port` of processes to connect to, again and again until they are there.
+    pub static_peers: Vec<String>,
+    /// Never leave this machine.
+    pub loopback_only: bool,
+    /// Names of interfaces to scout on; all if empty.
+    pub interfaces: Vec<String>,
+    /// Address that others are told to use instead of the one that they see.
+    pub advertise: Option<IpAddr>,
+}
+
+impl ZenohConfig {
+    /// The defaults: all interfaces, multicast, ports 52414 and 52416, namespace `exo`.
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            namespace: "exo".to_owned(),
+            listen: Vec::new(),
+            port: CLUSTER_PORT,
+            scouting: Scouting::Multicast { port: DISCOVERY_PORT },
+            static_peers: Vec::new(),
+            loopback_only: false,
+            interfaces: Vec::new(),
+            advertise: None,
+        }
+    }
+
+    /// Checks everything and settles the addresses.
+    pub(super) fn check(mut self) -> Result<Self, BusError> {
+        check_namespace(&self.namespace)?;
+        self.static_peers.iter().try_for_each(|peer| check_peer(peer))?;
+        if self.listen.is_empty() {
+            self.listen = self.default_addresses();
+        }
+        match self.listen.iter().find(|address| self.loopback_only && !address.ip().is_loopback()) {
+            Some(outside) => Err(refused("networking.listenAddresses", &outside.ip().to_string(), LOOPBACK_ONLY)),
+            None => Ok(self),
+        }
+    }
+
+    fn default_addresses(&self) -> Vec<SocketAddr> {
+        let has_ipv6 = has_ipv6();
+        let address = |ip: IpAddr| SocketAddr::new(ip, self.port);
+        match (self.loopback_only, has_ipv6) {
+            // Port 0 twice would be two ports.
+            (true, true) if self.port != 0 => {
+                vec![address(Ipv4Addr::LOCALHOST.into()), address(Ipv6Addr::LOCALHOST.into())]
+            }
+            (true, _) => vec![address(Ipv4Addr::LOCALHOST.into())],
+            // Takes IPv4 as well.
+            (false, true) => vec![address(Ipv6Addr::UNSPECIFIED.into())],
+            (false, false) => vec![address(Ipv4Addr::UNSPECIFIED.into())],
+        }
+    }
+}
+
+const LOOPBACK_ONLY: &str = "`networking.loopbackOnly` = true allows 127.0.0.1 and ::1 only";
+
+fn check_namespace(namespace: &str) -> Result<(), BusError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if namespace.is_empty() || namespace.len() > NAMESPACE_LIMIT || !namespace.chars().all(allowed) {
+        return Err(refused("networking.namespace", namespace, "1 to 64 ASCII letters, digits and - _ . are allowed"));
+    }
+    Ok(())
+}
+
+fn check_peer(peer: &str) -> Result<(), BusError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '[' | ']' | '%');
+    let port = peer.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(1..)) if peer.chars().all(allowed) => Ok(()),
+        _ => Err(refused("networking.peers", peer, "write host:port, for example \"10.0.0.7:52414\" or \"[fd00::7]:52414\"")),
+    }
+}
+
+fn refused(key: &'static str, value: &str, reason: &str) -> BusError {
+    BusError::Config { key, value: value.to_owned(), reason: reason.to_owned() }
+}
+
+/// Whether this machine can listen on IPv6 at all.
+fn has_ipv6() -> bool {
+    std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> ZenohConfig {
+        ZenohConfig::new(NodeId::new("a").expect("a good id"))
+    }
+
+    #[test]
+    fn a_peer_is_a_host_and_a_port() {
+        for (peer, good) in [
+            ("10.0.0.7:52414", true),
+            ("[fd00::7]:52414", true),
+            ("[fe80::1%2]:52414", true),
+            ("node-1.lan:1", true),
+            ("node-1.lan", false),
+            (":52414", false),
+            ("a:0", false),
+            ("a:70000", false),
+            ("a#iface=lo:1", false),
+            ("tcp/a?b:1", false),
+        ] {
+            assert_eq!(check_peer(peer).is_ok(), good, "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_a_plain_word() {
+        for (namespace, good) in [("exo", true), ("lab-2.x_y", true), ("", false), ("a/b", false), ("*", false)] {
+            assert_eq!(check_namespace(namespace).is_ok(), good, "{namespace}");
+        }
+        assert!(check_namespace(&"x".repeat(65)).is_err());
+    }
+
+    #[test]
+    fn loopback_only_listens_nowhere_else() {
+        let settled = ZenohConfig { loopback_only: true, ..config() }.check().expect("the defaults are good");
+        assert!(settled.listen.iter().all(|address| address.ip().is_loopback()));
+        let contradiction =
+            ZenohConfig { loopback_only: true, listen: vec![([0, 0, 0, 0], 1).into()], ..config() }.check();
+        assert!(matches!(contradiction, Err(BusError::Config { key: "networking.listenAddresses", .. })));
+    }
+}

@@ -1,0 +1,106 @@
+//! Two ways to make a network, and what tests say to each other.
+
+use exo_bus::{Bus, MemoryNetwork, PresenceChange, PresenceKind, Scouting, ZenohConfig};
+use exo_types::NodeId;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
+
+/// Long enough for a machine that does much else; nothing waits for it to pass.
+pub const LONG: Duration = Duration::from_secs(20);
+
+const MEETING: PresenceKind<String> = PresenceKind::new("meeting");
+
+/// Makes processes that can reach each other.
+pub trait Fixture {
+    fn join(&self, node: &str) -> impl Future<Output = Bus>;
+}
+
+/// Two processes that know of each other.
+pub async fn pair(fixture: &impl Fixture) -> (Bus, Bus) {
+    let (a, b) = (fixture.join("a").await, fixture.join("b").await);
+    meet(&a, &b).await;
+    (a, b)
+}
+
+/// Returns once each sees the other.
+pub async fn meet(a: &Bus, b: &Bus) {
+    let _a = a.announce(MEETING, &a.process().to_string()).await.expect("a announces");
+    let _b = b.announce(MEETING, &b.process().to_string()).await.expect("b announces");
+    for (who, whom) in [(a, b), (b, a)] {
+        let mut watch = who.watch(MEETING).await.expect("watches");
+        let meeting = async {
+            loop {
+                if let PresenceChange::Joined { payload, .. } = watch.recv().await.expect("open")
+                    && payload == whom.process().to_string()
+                {
+                    return;
+                }
+            }
+        };
+        within(meeting).await;
+    }
+}
+
+/// Fails the test instead of hanging it.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG, future).await.expect("should not take this long")
+}
+
+pub fn node(name: &str) -> NodeId {
+    NodeId::new(name).expect("a good id")
+}
+
+pub struct Memory(MemoryNetwork);
+
+impl Memory {
+    pub fn new() -> Self {
+        Self(MemoryNetwork::new(1))
+    }
+}
+
+impl Fixture for Memory {
+    async fn join(&self, name: &str) -> Bus {
+        self.0.join(node(name)).await.expect("joins")
+    }
+}
+
+/// Everybody knows the first one's port.
+pub struct Zenoh {
+    namespace: String,
+    port: u16,
+}
+
+impl Zenoh {
+    pub fn new() -> Self {
+        let port = free_port();
+        Self { namespace: format!("test-{port}-{}", std::process::id()), port }
+    }
+
+    pub fn config(&self, name: &str) -> ZenohConfig {
+        ZenohConfig {
+            namespace: self.namespace.clone(),
+            port: 0,
+            scouting: Scouting::Off,
+            static_peers: vec![format!("127.0.0.1:{}", self.port)],
+            loopback_only: true,
+            ..ZenohConfig::new(node(name))
+        }
+    }
+}
+
+impl Fixture for Zenoh {
+    async fn join(&self, name: &str) -> Bus {
+        // The first takes the port; whoever finds it taken connects to it.
+        let first = ZenohConfig { port: self.port, static_peers: Vec::new(), ..self.config(name) };
+        match first.join().await {
+            Ok(bus) => bus,
+            Err(exo_bus::BusError::PortInUse { .. }) => self.config(name).join().await.expect("joins"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    listener.local_addr().expect("bound").port()
+}
