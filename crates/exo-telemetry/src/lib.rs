@@ -4,5 +4,5 @@
 mod logs;
 mod status;
 
-pub use logs::{LogFormat, LogOptions, LogSink, TelemetryError, init};
+pub use logs::{LogFormat, LogOptions, LogSink, TelemetryError, check_level, init};
 pub use status::{Notifier, ServiceStatus};

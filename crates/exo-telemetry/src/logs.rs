@@ -53,12 +53,19 @@ pub enum TelemetryError {
     Twice(#[from] TryInitError),
 }
 
+/// Whether a level can be read; for a configuration that is only checked.
+pub fn check_level(level: &str) -> Result<(), TelemetryError> {
+    filter(level).map(|_| ())
+}
+
+fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(level).map_err(|source| TelemetryError::Level { level: level.to_owned(), source })
+}
+
 /// Sets up logging for the whole process; once. `service` names the process in the journal: `exo-worker`.
 pub fn init(service: &'static str, options: &LogOptions) -> Result<LogSink, TelemetryError> {
-    let filter = EnvFilter::try_new(&options.level)
-        .map_err(|source| TelemetryError::Level { level: options.level.clone(), source })?;
     let (layer, sink) = layer(service, options.format);
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    tracing_subscriber::registry().with(layer.with_filter(filter(&options.level)?)).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(sink)
 }

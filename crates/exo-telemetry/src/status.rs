@@ -49,6 +49,11 @@ impl Notifier {
         Self(Arc::new(Shared { send, watchdog, services: Mutex::default() }))
     }
 
+    /// The process drains. Told once.
+    pub fn stopping(&self) {
+        self.0.stopping();
+    }
+
     /// One more service whose readiness and beats count. Call for all of them before the first is ready.
     pub fn service(&self, name: &'static str) -> ServiceStatus {
         let mut services = self.0.lock();
@@ -101,11 +106,7 @@ impl ServiceStatus {
 
     /// The service drains. Told once for the whole process.
     pub fn stopping(&self) {
-        let mut services = self.shared.lock();
-        if !services.stopping_sent {
-            services.stopping_sent = true;
-            (self.shared.send)(&[NotifyState::Stopping]);
-        }
+        self.shared.stopping();
     }
 
     fn beat_at(&self, now: Instant) {
@@ -130,6 +131,13 @@ impl fmt::Debug for ServiceStatus {
 }
 
 impl Shared {
+    fn stopping(&self) {
+        let mut services = self.lock();
+        if !std::mem::replace(&mut services.stopping_sent, true) {
+            (self.send)(&[NotifyState::Stopping]);
+        }
+    }
+
     /// Nothing is left half-changed by a panic in here: every change is one assignment.
     fn lock(&self) -> MutexGuard<'_, Services> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,0 +1,216 @@
+//! The life of a process.
+
+use crate::bus::{port, settings};
+use crate::{CommonArgs, Configuration, read_configuration};
+use exo_bus::{Bus, BusError};
+use exo_config::{Config, LogFormat, print};
+use exo_node::{DataDir, DataDirError, JoinError, Node, NodeHandle, Role};
+use exo_telemetry::{LogOptions, Notifier, TelemetryError};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// sysexits' EX_USAGE: systemd's `RestartPreventExitStatus=64` keeps a bad configuration from restarting for ever.
+const BAD_CONFIGURATION: u8 = 64;
+/// How long a service may drain: longer than any of its own limits, shorter than systemd's 90 s.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long leaving the bus may take; the others notice a lost process anyway.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// Everything that a service works with.
+pub struct Process {
+    /// The configuration in effect.
+    pub config: Arc<Config>,
+    /// The directory of the node, locked for this process.
+    pub data_dir: Arc<DataDir>,
+    /// The bus.
+    pub bus: Bus,
+    /// This process's place in the cluster.
+    pub node: NodeHandle,
+    /// systemd, if it started us. Register every service before the first is ready.
+    pub notifier: Notifier,
+    /// Cancelled by SIGTERM and SIGINT; the service then drains.
+    pub shutdown: CancellationToken,
+}
+
+/// Why a process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No logs.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// No data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// No bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// No place in the cluster.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The operating system refuses something that every process has.
+    #[error("the process cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl StartError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Telemetry(_) | Self::Bus(BusError::Config { .. }) => ExitCode::from(BAD_CONFIGURATION),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// A whole `main`: reads the configuration, starts the process, runs the service until it ends or a signal comes, drains,
+/// and leaves. 0 after an orderly end, 64 for a bad configuration, 1 for anything else.
+pub fn run<E: std::error::Error>(
+    role: Role,
+    args: &CommonArgs,
+    service: impl AsyncFnOnce(Process) -> Result<(), E>,
+) -> ExitCode {
+    match read_configuration(args) {
+        Ok(configuration) if args.print_config => {
+            print!("{}", print(&configuration.loaded));
+            ExitCode::SUCCESS
+        }
+        Ok(configuration) if args.check_config => {
+            println!("the configuration is good ({})", configuration.source);
+            ExitCode::SUCCESS
+        }
+        Ok(configuration) => run_with(role, configuration, service),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}
+
+/// As [`run`], with a configuration that was read before.
+pub fn run_with<E: std::error::Error>(
+    role: Role,
+    configuration: Configuration,
+    service: impl AsyncFnOnce(Process) -> Result<(), E>,
+) -> ExitCode {
+    match run_checked(role, configuration, service) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            complain(&error);
+            error.exit_code()
+        }
+    }
+}
+
+/// To the log, which may not be set up yet, or not be where the person looks.
+fn complain(error: &dyn std::error::Error) {
+    match tracing::enabled!(tracing::Level::ERROR) {
+        true => tracing::error!("{error}"),
+        false => eprintln!("{error}"),
+    }
+}
+
+fn run_checked<E: std::error::Error>(
+    role: Role,
+    configuration: Configuration,
+    service: impl AsyncFnOnce(Process) -> Result<(), E>,
+) -> Result<Result<(), E>, StartError> {
+    let config = Arc::new(configuration.loaded.config.clone());
+    exo_telemetry::init(identifier(role), &log_options(&config))?;
+    for warning in &configuration.loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let data_dir = Arc::new(DataDir::open(&config.data_dir, role)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let process = start(role, &configuration.source, config, data_dir).await?;
+        Ok(supervise(process, service).await)
+    });
+    runtime.shutdown_timeout(LEAVE);
+    result
+}
+
+async fn start(role: Role, source: &str, config: Arc<Config>, data_dir: Arc<DataDir>) -> Result<Process, StartError> {
+    let node_id = data_dir.node_id().clone();
+    let version = env!("CARGO_PKG_VERSION");
+    let (networking, api) = (&config.networking, &config.api);
+    tracing::info!(
+        "exo {version} ({role}), node {node_id}, configuration {source}, bus port {}, api {}:{}",
+        port(networking, role),
+        api.bind,
+        api.port
+    );
+    let notifier = Notifier::from_environment();
+    let shutdown = CancellationToken::new();
+    let bus = settings(networking, role, node_id).join().await?;
+    let node = Node::join(&bus, data_dir.identity()).await?;
+    Ok(Process { config, data_dir, bus, node, notifier, shutdown })
+}
+
+async fn supervise<E>(process: Process, service: impl AsyncFnOnce(Process) -> Result<(), E>) -> Result<(), E> {
+    let (bus, node, shutdown) = (process.bus.clone(), process.node.clone(), process.shutdown.clone());
+    let notifier = process.notifier.clone();
+    let result = {
+        let service = std::pin::pin!(service(process));
+        let deadline = async {
+            wait_for_signal(&shutdown).await;
+            notifier.stopping();
+            shutdown.cancel();
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            biased;
+            result = service => result,
+            () = deadline => {
+                tracing::warn!("draining took longer than {DRAIN:?}; what is open is cut");
+                Ok(())
+            }
+        }
+    };
+    shutdown.cancel();
+    let leave = async {
+        node.leave().await;
+        bus.close().await;
+    };
+    if tokio::time::timeout(LEAVE, leave).await.is_err() {
+        tracing::debug!("leaving the bus took too long");
+    }
+    result
+}
+
+/// Until SIGTERM, SIGINT, or until the service itself asked for the end.
+async fn wait_for_signal(shutdown: &CancellationToken) {
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        tracing::warn!("signals cannot be caught; only SIGKILL ends this process");
+        return shutdown.cancelled().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+        () = shutdown.cancelled() => {}
+    }
+}
+
+fn identifier(role: Role) -> &'static str {
+    match role {
+        Role::Master => "exo-master",
+        Role::Worker => "exo-worker",
+        Role::Api => "exo-api",
+        Role::All => "exo",
+    }
+}
+
+fn log_options(config: &Config) -> LogOptions {
+    let format = match config.logging.format {
+        LogFormat::Auto => exo_telemetry::LogFormat::Auto,
+        LogFormat::Text => exo_telemetry::LogFormat::Text,
+        LogFormat::Json => exo_telemetry::LogFormat::Json,
+    };
+    LogOptions { level: config.logging.level.clone(), format }
+}
