@@ -11,13 +11,14 @@ use exo_text::{ChatTemplate, ControlTokens, RenderOptions, Tokenizer, UnixSecond
 use crate::{
     answer::Answer,
     config::ModelConfig,
-    device::{CpuDevice, Device},
+    device::CpuDevice,
     ends::Ends,
     engine_error::EngineError,
     load_error::LoadError,
     model::{self, Model},
     options::{EngineOptions, LoadProgress},
     pipeline::NextStages,
+    plan::BatchPlan,
     request::{Finish, GenerateRequest, Output, Prompt, SubmitError},
     scheduler::{Refusal, Scheduler, SchedulerLimits, Step},
     stage::{Loading, Stage, StageLimits, check_memory},
@@ -133,7 +134,7 @@ impl Engine {
         let mut outputs: Vec<Output> = self.ended.drain(..).collect();
         let Some(step) = self.scheduler.next_step() else { return Ok(outputs) };
         self.note_starts(&step);
-        match self.compute(&step) {
+        match self.compute(&step.plan, &step.tokens) {
             Ok(mut logits) => {
                 let now = Instant::now();
                 let vocabulary = self.config().vocabulary;
@@ -163,18 +164,18 @@ impl Engine {
     }
 
     /// Runs the step through all ranks; logits of the head rows.
-    fn compute(&mut self, step: &Step) -> Result<Vec<f32>, EngineError> {
-        let mut hidden = self.ends.embed(&step.tokens)?;
-        self.stage.forward(&step.plan, &mut hidden)?;
+    pub(crate) fn compute(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let mut hidden = self.ends.embed(tokens)?;
+        self.stage.forward(plan, &mut hidden)?;
         let width = self.config().hidden;
         let rows = match &mut self.next {
             Some(next) => {
-                next.run(&step.plan, &mut hidden).map_err(EngineError::next_stages)?;
+                next.run(plan, &mut hidden).map_err(EngineError::next_stages)?;
                 hidden
             }
-            None => step.plan.select_head_rows(&hidden, width),
+            None => plan.select_head_rows(&hidden, width),
         };
-        let expected = step.plan.head_rows() * width;
+        let expected = plan.head_rows() * width;
         if rows.len() != expected {
             return Err(EngineError::next_stages(
                 format!("{} values came back instead of {expected}", rows.len()).into(),
@@ -198,6 +199,16 @@ impl Engine {
             self.answers.remove(&id);
         }
         Some(output)
+    }
+
+    /// Most tokens of a sequence in one step.
+    pub(crate) fn prefill_chunk(&self) -> usize {
+        (self.stage.limits().tokens - self.stage.limits().slots) as usize
+    }
+
+    /// Number of a step that does not come from the scheduler. The slots are forgotten, as the step may write there.
+    pub(crate) fn next_step_number(&mut self) -> u64 {
+        self.scheduler.foreign_step()
     }
 
     fn prompt_tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, SubmitError> {

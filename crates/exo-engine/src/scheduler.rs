@@ -126,6 +126,13 @@ impl Scheduler {
         ids
     }
 
+    /// Takes the number of a step that someone else plans while nothing runs, and forgets what the slots hold.
+    pub(crate) fn foreign_step(&mut self) -> u64 {
+        self.slots.iter_mut().for_each(|slot| *slot = Slot::default());
+        self.step += 1;
+        self.step
+    }
+
     /// Ids of the sequences in `plan`, which came from this scheduler and was not yet accepted.
     pub(crate) fn running_ids(&self, plan: &BatchPlan) -> Vec<u64> {
         let running = |part: &SequencePlan| Some(self.slots[part.slot as usize].running.as_ref()?.id);

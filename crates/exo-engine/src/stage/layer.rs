@@ -25,7 +25,7 @@ impl<D: Device> Layer<D> {
     ) -> Result<Self, LoadError> {
         let (config, names) = (&model.config, &model.family.tensors.layer);
         let (hidden, feed_forward) = (config.hidden, config.feed_forward);
-        let mut norm = |device: &mut D, name: &str| -> Result<D::Buffer, LoadError> {
+        let norm = |device: &mut D, name: &str| -> Result<D::Buffer, LoadError> {
             let weight = model.vector(&Model::layer_name(layer, name), hidden)?;
             let mut buffer = device.buffer(1, hidden)?;
             device.write(&weight, &mut buffer);
