@@ -54,7 +54,8 @@ impl CommandClient {
     /// the answer up, not the command.
     pub async fn send(&self, command: Command, within: Duration) -> Result<CommandReply, CommandError> {
         let deadline = Instant::now() + within;
-        let command_id = CommandId::new(uuid::Uuid::now_v7().simple().to_string()).expect("hexadecimal digits are an id");
+        let command_id =
+            CommandId::new(uuid::Uuid::now_v7().simple().to_string()).expect("hexadecimal digits are an id");
         let request = ForwarderCommand { origin: self.node_id.clone(), command_id: command_id.clone(), command };
         let mut view = self.view.clone();
         let mut sent = false;

@@ -42,7 +42,8 @@ impl Node {
         tasks.spawn(follow(bus.clone(), inputs, view_sender, stop.clone()));
         tasks.spawn(send_facts(bus.clone(), facts.clone(), view.clone(), stop.clone()));
         let commands = CommandClient::new(bus.clone(), identity.node_id.clone(), view.clone());
-        let shared = Shared { bus: bus.clone(), identity, view, facts, commands, tasks, _stop: stop.clone().drop_guard() };
+        let shared =
+            Shared { bus: bus.clone(), identity, view, facts, commands, tasks, _stop: stop.clone().drop_guard() };
         Ok(NodeHandle { shared: Arc::new(shared), stop })
     }
 }

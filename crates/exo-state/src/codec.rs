@@ -10,7 +10,7 @@
 mod crc;
 
 use crate::State;
-use exo_types::{IndexedEvent, SessionId};
+use exo_types::IndexedEvent;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The version that is written.
@@ -22,7 +22,6 @@ const HEADER: usize = 6;
 /// Kinds of record, so that one is never taken for another.
 const STATE: u8 = b'S';
 const EVENT: u8 = b'E';
-const SESSION: u8 = b'L';
 
 /// Why stored bytes cannot be read, or a value cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,16 +86,6 @@ pub fn encode_event(event: &IndexedEvent) -> Result<Vec<u8>, CodecError> {
 /// A record of the log from bytes. An event of a newer version comes as [`exo_types::Event::Unknown`].
 pub fn decode_event(bytes: &[u8]) -> Result<IndexedEvent, CodecError> {
     decode(EVENT, bytes)
-}
-
-/// The session of a log as bytes.
-pub fn encode_session(session: &SessionId) -> Result<Vec<u8>, CodecError> {
-    encode(SESSION, session)
-}
-
-/// The session of a log from bytes.
-pub fn decode_session(bytes: &[u8]) -> Result<SessionId, CodecError> {
-    decode(SESSION, bytes)
 }
 
 fn encode<T: Serialize>(kind: u8, value: &T) -> Result<Vec<u8>, CodecError> {

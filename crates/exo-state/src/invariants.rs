@@ -44,7 +44,8 @@ pub fn instances_are_whole_and_share_no_runner(state: &State) -> Result<(), Viol
         let checked = instance.check();
         verify(checked.is_ok(), "every instance covers its model", || format!("{checked:?}"))?;
         let mut runners = instance.shard_assignments.runner_to_shard.keys();
-        runners.try_for_each(|runner| verify(seen.insert(runner), "no runner is in two instances", || runner.to_string()))
+        runners
+            .try_for_each(|runner| verify(seen.insert(runner), "no runner is in two instances", || runner.to_string()))
     })
 }
 

@@ -20,9 +20,7 @@ mod queries;
 mod state;
 
 pub use apply::{Applied, Skip, apply};
-pub use codec::{
-    CodecError, FORMAT_VERSION, decode_event, decode_session, decode_state, encode_event, encode_session, encode_state,
-};
+pub use codec::{CodecError, FORMAT_VERSION, decode_event, decode_state, encode_event, encode_state};
 pub use facts::{FactAge, FactMark, Origins};
 pub use invariants::{Violation, check_invariants};
 pub use queries::NodeAddress;

@@ -1,9 +1,7 @@
 //! Questions that several readers of the State ask.
 
 use crate::State;
-use exo_types::{
-    Instance, InstanceId, Memory, ModelCard, ModelId, NodeId, RunnerId, RunnerStatus, Task, TaskStatus,
-};
+use exo_types::{Instance, InstanceId, Memory, ModelCard, ModelId, NodeId, RunnerId, RunnerStatus, Task, TaskStatus};
 
 /// Where a node is reached, and by which authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,8 +29,8 @@ pub use forward::{
 };
 pub use generate::{ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
 pub use ids::{
-    CommandId, EventIndex, IdError, InstanceId, Millis, ModelId, NodeId, OriginEpoch, OriginSequence, RequestId, RunnerId,
-    SessionId, TaskId,
+    CommandId, EventIndex, IdError, InstanceId, Millis, ModelId, NodeId, OriginEpoch, OriginSequence, RequestId,
+    RunnerId, SessionId, TaskId,
 };
 pub use instance::{Instance, InstanceError, ShardAssignments};
 pub use memory::Memory;

@@ -42,9 +42,8 @@ fn many_starts_at_once_agree_on_one_name() {
     let scratch = scratch();
     let path = scratch.path();
     let names: Vec<_> = std::thread::scope(|scope| {
-        let starts = [Role::Master, Role::Worker, Role::Api].map(|role| {
-            scope.spawn(move || DataDir::open(path, role).map(|data_dir| data_dir.node_id().clone()))
-        });
+        let starts = [Role::Master, Role::Worker, Role::Api]
+            .map(|role| scope.spawn(move || DataDir::open(path, role).map(|data_dir| data_dir.node_id().clone())));
         starts.map(|start| start.join().expect("no panic").expect("opens")).to_vec()
     });
     assert!(names.windows(2).all(|pair| pair[0] == pair[1]), "{names:?}");

@@ -83,11 +83,8 @@ pub(super) fn report_connections(state: &State, local: &LocalNode, plan: &mut Pl
     }
     for (sink, addresses) in state.topology.connections.get(node).into_iter().flatten() {
         for sink_address in addresses {
-            let connection = exo_types::Connection {
-                source: node.clone(),
-                sink: sink.clone(),
-                sink_address: sink_address.clone(),
-            };
+            let connection =
+                exo_types::Connection { source: node.clone(), sink: sink.clone(), sink_address: sink_address.clone() };
             if !local.connections.contains(&connection) {
                 report(plan, Event::TopologyEdgeDeleted { connection });
             }

@@ -88,7 +88,6 @@ fn next_rank(state: &State, instance: &Instance, own: &RunnerId) -> Option<Optio
         | RunnerStatus::RunnerConnecting { tensor_endpoint, incarnation } => (tensor_endpoint.clone()?, *incarnation),
         _ => return None,
     };
-    let next =
-        NextRank { node_id: (*node_id).clone(), runner_id: (*runner_id).clone(), endpoint, incarnation };
+    let next = NextRank { node_id: (*node_id).clone(), runner_id: (*runner_id).clone(), endpoint, incarnation };
     Some(Some(next))
 }

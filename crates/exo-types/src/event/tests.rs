@@ -48,11 +48,7 @@ fn an_unknown_event_survives_inside_its_envelopes() {
     });
     let expect = GlobalForwarderEvent {
         session: SessionId { generation: 1, master_node_id: node("m") },
-        event: IndexedEvent {
-            idx: EventIndex(7),
-            origin: None,
-            event: unknown("MoonRose", Some(json!({"when": 5}))),
-        },
+        event: IndexedEvent { idx: EventIndex(7), origin: None, event: unknown("MoonRose", Some(json!({"when": 5}))) },
     };
     let from_rmp: GlobalForwarderEvent = through_rmp(&input);
     assert_eq!(from_rmp, expect);
@@ -64,8 +60,7 @@ fn an_unknown_event_survives_inside_its_envelopes() {
 #[test]
 fn fields_of_a_newer_version_are_tolerated() {
     let input = json!({"idx": 1, "colour": "red", "event": {"NodeTimedOut": {"nodeId": "a", "why": "storm"}}});
-    let expect =
-        IndexedEvent { idx: EventIndex(1), origin: None, event: Event::NodeTimedOut { node_id: node("a") } };
+    let expect = IndexedEvent { idx: EventIndex(1), origin: None, event: Event::NodeTimedOut { node_id: node("a") } };
     assert_eq!(serde_json::from_value::<IndexedEvent>(input.clone()).expect("reads"), expect);
     assert_eq!(through_rmp::<_, IndexedEvent>(&input), expect);
 }

@@ -1,0 +1,236 @@
+//! A master that leads: the log, its State, and the way out.
+
+use crate::answers::Answers;
+use crate::decide::{Decision, decide};
+use crate::draft::Draft;
+use crate::master::MasterError;
+use crate::options::MasterOptions;
+use crate::upkeep::upkeep;
+use exo_bus::{Bus, Incoming, topics};
+use exo_log::{AppendError, Appended, EventLog, ReadError};
+use exo_state::{State, encode_state};
+use exo_types::{
+    CommandId, CommandReply, Event, EventIndex, EventLogPage, ForwarderCommand, GlobalForwarderEvent, IndexedEvent,
+    LocalForwarderEvent, NodeId, Refusal, RefusalCode, RequestEventLog, SessionId, SnapshotBytes, TaskId,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A disk that takes longer for one write does not work.
+const DISK_DEADLINE: Duration = Duration::from_secs(10);
+/// A bus that takes longer for one event is stuck; followers ask for what they miss.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
+/// Events of one page.
+const PAGE: usize = 1000;
+/// Who misses more gets the State instead.
+const SNAPSHOT_BEYOND: u64 = 4000;
+
+/// A command that waits for its answer.
+pub(crate) type CommandRequest = Incoming<ForwarderCommand, CommandReply>;
+
+/// What came in since the last round.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) commands: Vec<CommandRequest>,
+    pub(crate) facts: Vec<LocalForwarderEvent>,
+    pub(crate) lost: Vec<NodeId>,
+}
+
+/// Leads one session.
+pub(crate) struct Leader {
+    session: SessionId,
+    log: EventLog,
+    state: Arc<State>,
+    answers: Answers,
+    /// What could not be done in the last round, so that it is said once.
+    complaints: BTreeSet<String>,
+}
+
+impl Leader {
+    pub(crate) fn new(session: SessionId, log: EventLog, state: State) -> Self {
+        Self { session, log, state: Arc::new(state), answers: Answers::default(), complaints: BTreeSet::new() }
+    }
+
+    pub(crate) fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Writes the first event of a new session.
+    pub(crate) async fn open_session(&mut self, bus: &Bus, when: exo_types::Millis) -> Result<(), MasterError> {
+        let mut draft = Draft::new((*self.state).clone());
+        draft.push(Event::SessionOpened { session: self.session.clone(), when });
+        self.commit(bus, draft).await.map_err(MasterError::from)
+    }
+
+    /// One round: facts, commands and upkeep become events; then they are written, applied, published, answered.
+    pub(crate) async fn work(&mut self, bus: &Bus, options: &MasterOptions, work: Work) -> Result<(), MasterError> {
+        let mut draft = Draft::new((*self.state).clone());
+        for fact in work.facts {
+            draft.push_fact(fact);
+        }
+        let mut waiting: Vec<(CommandRequest, CommandReply)> = Vec::new();
+        for incoming in work.commands {
+            let same =
+                |(other, _): &&(CommandRequest, CommandReply)| other.request.command_id == incoming.request.command_id;
+            let reply = match waiting.iter().find(same) {
+                Some((_, reply)) => reply.clone(),
+                None => self.reply_to(&mut draft, &incoming.request, options),
+            };
+            waiting.push((incoming, reply));
+        }
+        let complaints = upkeep(&mut draft, &work.lost, &options.wishes, options.defaults);
+        self.complain(complaints);
+        let outcome = self.commit(bus, draft).await;
+        self.answer(waiting, outcome.as_ref().err());
+        match outcome {
+            Ok(()) => Ok(()),
+            // Commands were refused, facts come again: the disk may have room then.
+            Err(CommitError::Log(AppendError::Storage(error))) => {
+                tracing::error!(%error, "nothing is accepted until the log can be written again");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn reply_to(&self, draft: &mut Draft, request: &ForwarderCommand, options: &MasterOptions) -> CommandReply {
+        let id = &request.command_id;
+        if let Some(first) = self.answers.get(id).cloned().or_else(|| answer_in_state(draft.state(), id)) {
+            return first;
+        }
+        match decide(draft.state(), id, &request.command, options.defaults) {
+            Ok(Decision { events, task_id, instance_id }) => {
+                events.into_iter().for_each(|event| draft.push(event));
+                CommandReply::Accepted { command_id: id.clone(), task_id, instance_id }
+            }
+            Err(refusal) => CommandReply::Refused(refusal),
+        }
+    }
+
+    fn answer(&mut self, waiting: Vec<(CommandRequest, CommandReply)>, failure: Option<&CommitError>) {
+        for (incoming, reply) in waiting {
+            let reply = match failure {
+                // Also refusals: they were decided on a draft that did not come true.
+                Some(error) => CommandReply::Refused(Refusal {
+                    code: RefusalCode::LogUnavailable,
+                    message: format!("nothing was changed: {error}"),
+                }),
+                None => {
+                    self.answers.remember(incoming.request.command_id.clone(), reply.clone());
+                    reply
+                }
+            };
+            if let Err(error) = incoming.reply(&reply) {
+                tracing::warn!(%error, "an answer could not be sent");
+            }
+        }
+    }
+
+    async fn commit(&mut self, bus: &Bus, draft: Draft) -> Result<(), CommitError> {
+        let (state, events) = draft.into_parts();
+        if events.is_empty() {
+            return Ok(());
+        }
+        let appended = timeout(DISK_DEADLINE, self.log.append(events.clone()));
+        let Appended { snapshot_due, .. } = appended.await.map_err(|_| CommitError::Stuck)??;
+        self.state = Arc::new(state);
+        for event in events {
+            self.publish(bus, event).await;
+        }
+        if snapshot_due {
+            self.save_snapshot().await;
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, bus: &Bus, event: IndexedEvent) {
+        let message = GlobalForwarderEvent { session: self.session.clone(), event };
+        match timeout(PUBLISH_DEADLINE, bus.publish(topics::GLOBAL_EVENTS, &message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "an event was not published; followers will ask for it"),
+            Err(_) => tracing::warn!("the bus takes no events; followers will ask for them"),
+        }
+    }
+
+    /// A snapshot that cannot be saved costs only time at the next start.
+    async fn save_snapshot(&self) {
+        match timeout(DISK_DEADLINE, self.log.save_snapshot(self.state.clone())).await {
+            Ok(Ok(())) => tracing::debug!(index = %self.state.last_event_applied_idx, "snapshot saved"),
+            Ok(Err(error)) => tracing::warn!(%error, "no snapshot was saved"),
+            Err(_) => tracing::warn!("the disk takes too long for a snapshot"),
+        }
+    }
+
+    /// A part of the log, or the State where that is shorter.
+    pub(crate) async fn page(&self, request: &RequestEventLog) -> Result<EventLogPage, String> {
+        if request.session.as_ref().is_some_and(|session| *session != self.session) {
+            return Err(format!("this master leads session {}", self.session));
+        }
+        let last = self.state.last_event_applied_idx;
+        if last.0.saturating_sub(request.since.0) > SNAPSHOT_BEYOND {
+            return self.snapshot_page();
+        }
+        let since = EventIndex(request.since.0.max(1));
+        match timeout(DISK_DEADLINE, self.log.read(since, PAGE)).await {
+            Ok(Ok(page)) => {
+                let session = self.session.clone();
+                Ok(EventLogPage { session, snapshot: None, events: page.events, last: page.last })
+            }
+            Ok(Err(ReadError::Purged { .. })) => self.snapshot_page(),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the disk takes too long".to_owned()),
+        }
+    }
+
+    fn snapshot_page(&self) -> Result<EventLogPage, String> {
+        let bytes = encode_state(&self.state).map_err(|error| error.to_string())?;
+        Ok(EventLogPage {
+            session: self.session.clone(),
+            snapshot: Some(SnapshotBytes(bytes)),
+            events: Vec::new(),
+            last: self.state.last_event_applied_idx,
+        })
+    }
+
+    fn complain(&mut self, complaints: Vec<String>) {
+        let complaints: BTreeSet<String> = complaints.into_iter().collect();
+        for news in complaints.difference(&self.complaints) {
+            tracing::warn!("{news}");
+        }
+        self.complaints = complaints;
+    }
+}
+
+/// After a restart the State still tells of a placement that was accepted before: its task has the command's id.
+fn answer_in_state(state: &State, id: &CommandId) -> Option<CommandReply> {
+    let task = state.tasks.get(&TaskId::new(id.as_str()).ok()?)?;
+    Some(CommandReply::Accepted {
+        command_id: id.clone(),
+        task_id: Some(task.task_id.clone()),
+        instance_id: Some(task.instance_id.clone()),
+    })
+}
+
+/// Why a round did not come true.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    #[error(transparent)]
+    Log(#[from] AppendError),
+    #[error("the disk did not take the log's events within {DISK_DEADLINE:?}")]
+    Stuck,
+}
+
+impl From<CommitError> for MasterError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Log(error) => Self::Log(error),
+            CommitError::Stuck => Self::DiskStuck(DISK_DEADLINE),
+        }
+    }
+}
