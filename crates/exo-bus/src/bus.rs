@@ -216,8 +216,8 @@ impl Shared {
                 let to = envelope.header.process;
                 // An item of a stream that nobody reads: its Cancel was lost or crossed it on the way.
                 if let (Some(stream), Some(transport)) = (streams.on_frame(envelope), transport.upgrade()) {
-                    let _closed = transport
-                        .put(&keys::inbox(to), Draft::bare(&Header { stream, ..cancel.clone() }).into());
+                    let _closed =
+                        transport.put(&keys::inbox(to), Draft::bare(&Header { stream, ..cancel.clone() }).into());
                 }
             }
             Err(error) => tracing::warn!(%error, "a frame of a stream cannot be read"),

@@ -69,17 +69,12 @@ async fn declare<P: Message>(
     payload: &P,
 ) -> Result<Registration, AnnounceError> {
     let name = kind.name();
-    let bytes = rmp_serde::to_vec_named(payload)
-        .map_err(|error| AnnounceError::Encode { name, reason: error.to_string() })?;
+    let bytes =
+        rmp_serde::to_vec_named(payload).map_err(|error| AnnounceError::Encode { name, reason: error.to_string() })?;
     if bytes.len() > PAYLOAD_LIMIT {
         return Err(AnnounceError::TooLarge { name, size: bytes.len(), limit: PAYLOAD_LIMIT });
     }
-    let key = format!(
-        "{}/{}/{id}/{version}/{}",
-        keys::presence(name),
-        keys::segment(&shared.node),
-        keys::hex(&bytes)
-    );
+    let key = format!("{}/{}/{id}/{version}/{}", keys::presence(name), keys::segment(&shared.node), keys::hex(&bytes));
     Ok(shared.transport.declare(&key).await.map_err(BusError::from)?)
 }
 

@@ -91,8 +91,7 @@ pub trait Transport: Send + Sync + 'static {
     fn put(&self, key: &str, bytes: Bytes) -> Result<(), TransportError>;
 
     /// Receives what is put on the key.
-    fn subscribe<'a>(&'a self, key: &'a str, deliver: Deliver)
-    -> BoxFuture<'a, Result<Registration, TransportError>>;
+    fn subscribe<'a>(&'a self, key: &'a str, deliver: Deliver) -> BoxFuture<'a, Result<Registration, TransportError>>;
 
     /// Asks whoever answers the key.
     fn call<'a>(&'a self, key: &'a str, bytes: Bytes, deadline: Duration) -> BoxFuture<'a, Result<Bytes, CallError>>;

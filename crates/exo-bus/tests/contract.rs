@@ -2,10 +2,12 @@
 
 mod contract {
     pub mod fixture;
+    mod memory_only;
     pub mod presence;
     pub mod requests;
     pub mod streams;
     pub mod topics;
+    mod zenoh_only;
 }
 
 use contract::fixture::{Memory, Zenoh};

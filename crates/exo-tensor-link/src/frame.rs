@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn code(self) -> u8 {
+    pub fn code(self) -> u8 {
         match self {
             Self::Hello => 1,
             Self::Welcome => 2,
@@ -62,6 +62,13 @@ pub(crate) struct Agreed {
     pub nonce: u64,
     pub max_metadata: usize,
     pub max_values: usize,
+}
+
+impl Agreed {
+    /// Bytes of the longest frame.
+    pub fn longest_frame(&self) -> usize {
+        HEADER + self.max_metadata + self.max_values * self.precision.width()
+    }
 }
 
 impl Header {

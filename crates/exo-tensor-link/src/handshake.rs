@@ -65,7 +65,10 @@ impl Handshake {
     pub(crate) fn check(&self) -> Result<(), LinkError> {
         let wrong = |reason: String| Err(LinkError::Handshake { reason });
         if self.instance.is_empty() || self.instance.len() > INSTANCE_LIMIT {
-            return wrong(format!("the instance's name has {} bytes, 1 to {INSTANCE_LIMIT} are allowed", self.instance.len()));
+            return wrong(format!(
+                "the instance's name has {} bytes, 1 to {INSTANCE_LIMIT} are allowed",
+                self.instance.len()
+            ));
         }
         if self.rank >= self.world || self.peer >= self.world || self.rank == self.peer {
             return wrong(format!("rank {} and peer {} are no two of {} ranks", self.rank, self.peer, self.world));

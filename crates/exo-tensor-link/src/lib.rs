@@ -46,6 +46,8 @@ mod frame;
 mod handshake;
 mod link;
 mod listener;
+mod receiver;
+mod sender;
 mod socket;
 mod tensor_link;
 
@@ -54,4 +56,6 @@ pub use error::{BindError, LinkError, ProtocolError};
 pub use handshake::{Handshake, Precision};
 pub use link::Link;
 pub use listener::Listener;
+pub use receiver::LinkReceiver;
+pub use sender::LinkSender;
 pub use tensor_link::TensorLink;

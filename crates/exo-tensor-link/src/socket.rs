@@ -5,7 +5,7 @@ use crate::error::LinkError;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ const SPIN_LEAST: Duration = Duration::from_micros(2);
 /// A silent peer is given up after this: idle time and one probe each second.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// One direction of a stream; a clone serves the other.
+#[derive(Clone)]
 pub(crate) struct Socket {
     stream: Arc<TcpStream>,
     closer: Closer,
@@ -49,6 +51,16 @@ impl Socket {
         self.closer.clone()
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.closer.is_closed()
+    }
+
+    /// Ends one direction; with both, closers that are still held keep no link alive.
+    pub fn shut(&self, direction: Shutdown) {
+        // The peer may have closed it already.
+        let _closed = self.stream.shutdown(direction);
+    }
+
     /// Reads at least one byte; 0 is the end.
     pub fn read(&mut self, buffer: &mut [u8], deadline: Instant, doing: &'static str) -> Result<usize, LinkError> {
         self.until(deadline, doing, PollFlags::POLLIN, |mut stream| stream.read(buffer))
@@ -71,11 +83,11 @@ impl Socket {
         mut attempt: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> Result<usize, LinkError> {
         let stream = self.stream.clone();
-        let mut started = None;
+        let (mut started, mut slept) = (None, false);
         loop {
             match attempt(&stream) {
                 Ok(count) => {
-                    if started.is_some() {
+                    if started.is_some() && !slept {
                         self.spin = (self.spin * 2).min(SPIN_MOST);
                     }
                     return Ok(count);
@@ -89,9 +101,9 @@ impl Socket {
                     if now - *started.get_or_insert(now) < self.spin {
                         std::hint::spin_loop();
                     } else {
-                        // Twice halved and once doubled: a link that always sleeps soon stops spinning.
-                        self.spin = (self.spin / 4).max(SPIN_LEAST);
+                        self.spin = (self.spin / 2).max(SPIN_LEAST);
                         self.sleep(flags, deadline - now, doing)?;
+                        slept = true;
                     }
                 }
                 Err(error) => return Err(self.failed(error, doing)),
@@ -112,17 +124,7 @@ impl Socket {
     /// A peer that is gone is no trouble of the network: the link is closed.
     fn failed(&self, source: io::Error, doing: &'static str) -> LinkError {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut};
-        let gone = matches!(
-            source.kind(),
-            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut
-        );
+        let gone = matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut);
         if gone || self.closer.is_closed() { LinkError::Closed } else { LinkError::Io { doing, source } }
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // Closers keep the descriptor; the peer must see the end all the same.
-        self.closer.close();
     }
 }

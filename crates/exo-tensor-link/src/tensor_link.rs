@@ -12,12 +12,8 @@ pub trait TensorLink: Send {
 
     /// Receives the next frame into the vectors, in place of what they hold, and returns its number, from 0. After
     /// [`LinkError::Timeout`] the next call goes on; after any other error the link is over.
-    fn recv_into(
-        &mut self,
-        metadata: &mut Vec<u8>,
-        values: &mut Vec<f32>,
-        deadline: Instant,
-    ) -> Result<u64, LinkError>;
+    fn recv_into(&mut self, metadata: &mut Vec<u8>, values: &mut Vec<f32>, deadline: Instant)
+    -> Result<u64, LinkError>;
 
     /// Ends the calls of this link from another thread.
     fn closer(&self) -> Closer;

@@ -331,7 +331,10 @@ impl Wires {
     }
 
     fn take_declarations(&mut self, which: impl Fn(&Declaration) -> bool) -> Vec<Declaration> {
-        self.declarations.extract_if(.., |_, declaration| which(declaration)).map(|(_, declaration)| declaration).collect()
+        self.declarations
+            .extract_if(.., |_, declaration| which(declaration))
+            .map(|(_, declaration)| declaration)
+            .collect()
     }
 
     fn take_calls(&mut self, which: impl Fn(&Call) -> bool) -> Vec<Call> {

@@ -67,11 +67,7 @@ impl Transport for MemoryTransport {
         Ok(())
     }
 
-    fn subscribe<'a>(
-        &'a self,
-        key: &'a str,
-        deliver: Deliver,
-    ) -> BoxFuture<'a, Result<Registration, TransportError>> {
+    fn subscribe<'a>(&'a self, key: &'a str, deliver: Deliver) -> BoxFuture<'a, Result<Registration, TransportError>> {
         self.declare(key, Declared::Subscriber(deliver))
     }
 

@@ -106,7 +106,11 @@ fn check_peer(peer: &str) -> Result<(), BusError> {
     let port = peer.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     match port {
         Some(Ok(1..)) if peer.chars().all(allowed) => Ok(()),
-        _ => Err(refused("networking.peers", peer, "write host:port, for example \"10.0.0.7:52414\" or \"[fd00::7]:52414\"")),
+        _ => Err(refused(
+            "networking.peers",
+            peer,
+            "write host:port, for example \"10.0.0.7:52414\" or \"[fd00::7]:52414\"",
+        )),
     }
 }
 

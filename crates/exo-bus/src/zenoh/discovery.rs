@@ -37,12 +37,7 @@ const DIALS: usize = 32;
 const PEERS: usize = 4096;
 
 /// Starts it; dropping the set ends it.
-pub(super) fn start(
-    settings: &ZenohConfig,
-    runtime: &Runtime,
-    id: ZenohId,
-    addresses: Vec<SocketAddr>,
-) -> JoinSet<()> {
+pub(super) fn start(settings: &ZenohConfig, runtime: &Runtime, id: ZenohId, addresses: Vec<SocketAddr>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     if let Scouting::Multicast { port } = settings.scouting {
         let scout = Scout {
@@ -141,8 +136,7 @@ impl Scout {
     }
 
     async fn answer(&self, to: SocketAddr) {
-        let place = sockets::source_towards(to)
-            .and_then(|source| self.places.seen_on(source, source.is_loopback()));
+        let place = sockets::source_towards(to).and_then(|source| self.places.seen_on(source, source.is_loopback()));
         if let Some(place) = place {
             self.sockets.answer(&self.packet(Kind::Answer, &place).write(), to).await;
         }

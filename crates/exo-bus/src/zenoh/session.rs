@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use zenoh::Session;
 use zenoh::config::Config;
 use zenoh::internal::runtime::{Runtime, RuntimeBuilder};
@@ -19,6 +20,9 @@ const HOLD_UP_US: u32 = 2_000_000;
 
 /// Opens links and session; listens when it returns.
 pub(super) async fn open(settings: &ZenohConfig) -> Result<(Runtime, Session), BusError> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Err(failed("open", &"zenoh needs a tokio runtime of several threads"));
+    }
     let credential = Credential::new(&settings.namespace).map_err(|error| failed("keep its credential", &error))?;
     let config = config(settings, &credential)?;
     let opened = async {

@@ -4,9 +4,7 @@ use super::config::ZenohConfig;
 use super::outbox::Outbox;
 use super::session::failed;
 use crate::error::BusError;
-use crate::transport::{
-    Answer, CallError, Deliver, Registration, Reply, Sighting, Transport, TransportError, Witness,
-};
+use crate::transport::{Answer, CallError, Deliver, Registration, Reply, Sighting, Transport, TransportError, Witness};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -89,7 +87,8 @@ impl ZenohTransport {
                 .target(QueryTarget::All)
                 .consolidation(ConsolidationMode::None)
                 .congestion_control(CongestionControl::Block)
-                .timeout(deadline)
+                // Ours passes first, so that it is told from nobody being there.
+                .timeout(deadline + Duration::from_secs(1))
                 .callback(on_reply)
                 .wait();
             if let Err(error) = asked {
@@ -151,11 +150,7 @@ impl Transport for ZenohTransport {
         })
     }
 
-    fn subscribe<'a>(
-        &'a self,
-        key: &'a str,
-        deliver: Deliver,
-    ) -> BoxFuture<'a, Result<Registration, TransportError>> {
+    fn subscribe<'a>(&'a self, key: &'a str, deliver: Deliver) -> BoxFuture<'a, Result<Registration, TransportError>> {
         async move {
             let subscriber = self
                 .session

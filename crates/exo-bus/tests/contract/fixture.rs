@@ -3,6 +3,7 @@
 use exo_bus::{Bus, MemoryNetwork, PresenceChange, PresenceKind, Scouting, ZenohConfig};
 use exo_types::NodeId;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Long enough for a machine that does much else; nothing waits for it to pass.
@@ -22,16 +23,20 @@ pub async fn pair(fixture: &impl Fixture) -> (Bus, Bus) {
     (a, b)
 }
 
-/// Returns once each sees the other.
+/// Returns once each sees what the other announces now, and so all that it declared before.
 pub async fn meet(a: &Bus, b: &Bus) {
-    let _a = a.announce(MEETING, &a.process().to_string()).await.expect("a announces");
-    let _b = b.announce(MEETING, &b.process().to_string()).await.expect("b announces");
+    static MEETINGS: AtomicU64 = AtomicU64::new(0);
+    // An earlier meeting's token may not be gone yet.
+    let number = MEETINGS.fetch_add(1, Ordering::Relaxed);
+    let name = |bus: &Bus| format!("{} {number}", bus.process());
+    let _a = a.announce(MEETING, &name(a)).await.expect("a announces");
+    let _b = b.announce(MEETING, &name(b)).await.expect("b announces");
     for (who, whom) in [(a, b), (b, a)] {
         let mut watch = who.watch(MEETING).await.expect("watches");
         let meeting = async {
             loop {
                 if let PresenceChange::Joined { payload, .. } = watch.recv().await.expect("open")
-                    && payload == whom.process().to_string()
+                    && payload == name(whom)
                 {
                     return;
                 }

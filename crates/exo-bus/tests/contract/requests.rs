@@ -5,7 +5,12 @@ use std::time::Duration;
 const DOUBLE: Service<u32, u32> = Service::new("double");
 
 /// The next question and a caller that waits for its answer.
-async fn ask(from: &Bus, to: &Bus, requests: &mut Requests<u32, u32>, answer: impl FnOnce(Incoming<u32, u32>)) -> Result<u32, RequestError> {
+async fn ask(
+    from: &Bus,
+    to: &Bus,
+    requests: &mut Requests<u32, u32>,
+    answer: impl FnOnce(Incoming<u32, u32>),
+) -> Result<u32, RequestError> {
     let (answered, ()) = within(async {
         tokio::join!(from.request(DOUBLE, to.node(), &21, LONG), async {
             answer(requests.recv().await.expect("a question"));
