@@ -126,7 +126,7 @@ mod tests {
             let error = read_all(bytes).expect_err(expect).to_string();
             assert!(error.contains(expect), "{error} does not contain {expect}");
         };
-        let good = encode(&RunnerMessage::Progress { steps: 1 }).expect("small");
+        let good = encode(&RunnerMessage::Progress { steps: 1, busy: true }).expect("small");
         check(&good[..3], "broke");
         check(&good[..good.len() - 1], "broke");
         check(&[0xff, 0xff, 0xff, 0xff, PROTOCOL_VERSION], "4294967295 bytes");

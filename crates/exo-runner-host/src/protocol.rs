@@ -73,6 +73,8 @@ pub enum HostMessage {
         /// Whose.
         request_id: RequestId,
     },
+    /// Say how far you are; answered by `Progress` at once, whatever else goes on.
+    Ping,
     /// Come to an end.
     Shutdown,
 }
@@ -107,10 +109,12 @@ pub enum RunnerMessage {
         /// What.
         chunk: StreamChunk,
     },
-    /// Alive, while there is something to do.
+    /// The answer to a `Ping`. A runner that computes and whose steps stand still hangs; so does one that is silent.
     Progress {
         /// Steps computed or parts loaded since the start.
         steps: u64,
+        /// Whether something is being computed now; waiting for another rank is not computing.
+        busy: bool,
     },
     /// It cannot go on and ends.
     Failed {
@@ -129,6 +133,7 @@ impl HostMessage {
             Self::Connect(_) => "connect",
             Self::Generate(_) => "generate",
             Self::Cancel { .. } => "cancel",
+            Self::Ping => "ping",
             Self::Shutdown => "shutdown",
         }
     }

@@ -1,1 +1,25 @@
-//! Service. The runner: holds one shard of one model.
+//! Service. The runner: an isolated process that holds one shard of one model.
+//! Knows nothing of the cluster, the bus or the State: its worker tells it everything over one socket.
+//!
+//! ```text
+//! reader thread ── what the worker says ──▶┐
+//! link thread ──── steps, broken links ───▶├─ inbox ─▶ the runner's own thread: load, connect, compute ─▶ worker
+//! connector ────── a link to the next ────▶┘
+//! ```
+//!
+//! The runner's thread is the only one that touches the model. Between two steps it looks into the inbox, so that a
+//! cancelled request ends within one token. Without work every thread sleeps in a system call.
+//!
+//! A rank whose links break fails what it was answering, keeps its weights, opens a new listener under a new
+//! incarnation, and says `Loaded` again; its worker then connects the ranks anew.
+
+mod convert;
+mod head;
+mod inbox;
+mod load;
+mod plan_bytes;
+mod progress;
+mod ring;
+mod runner;
+
+pub use runner::{RunnerError, run};

@@ -1,0 +1,139 @@
+//! Between the cluster's words and the engine's.
+
+use exo_engine::{EngineError, Finish, Output, SubmitError};
+use exo_types::{ErrorChunk, ErrorCode, FinishReason, GenerateRequest, Prompt, SamplingParams, Usage};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+/// The request as the engine wants it, under the engine's own number for it.
+pub(crate) fn request(id: u64, request: GenerateRequest) -> exo_engine::GenerateRequest {
+    let seed = request.sampling.seed.unwrap_or_else(|| hash(request.request_id.as_str()));
+    exo_engine::GenerateRequest {
+        id,
+        prompt: prompt(request.prompt),
+        sampling: sampling(request.sampling, seed),
+        max_tokens: request.max_tokens,
+        stop: request.stop,
+        ignore_eos: false,
+    }
+}
+
+fn prompt(prompt: Prompt) -> exo_engine::Prompt {
+    match prompt {
+        Prompt::Text(text) => exo_engine::Prompt::Text(text),
+        Prompt::Chat(messages) => {
+            let turn =
+                |message: exo_types::ChatMessage| exo_text::ChatMessage::new(message.role.as_str(), message.content);
+            exo_engine::Prompt::Chat(messages.into_iter().map(turn).collect())
+        }
+    }
+}
+
+fn sampling(params: SamplingParams, seed: u64) -> exo_text::Sampling {
+    // 0 looks at all: the widest window that the sampler has.
+    let penalty_window = if params.penalty_window == 0 { exo_text::MAX_PENALTY_WINDOW } else { params.penalty_window };
+    exo_text::Sampling {
+        temperature: params.temperature,
+        top_k: params.top_k,
+        top_p: params.top_p,
+        min_p: params.min_p,
+        repetition_penalty: params.repetition_penalty,
+        frequency_penalty: params.frequency_penalty,
+        presence_penalty: params.presence_penalty,
+        penalty_window,
+        logit_bias: params.logit_bias,
+        seed,
+        logprobs: None,
+    }
+}
+
+/// The same for the same text in every process: its keys are fixed.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A request that was not accepted.
+pub(crate) fn refusal(error: &SubmitError) -> ErrorChunk {
+    let code = match error {
+        SubmitError::PromptTooLong { .. } => ErrorCode::ContextLengthExceeded,
+        SubmitError::Busy { .. } => ErrorCode::Overloaded,
+        _ => ErrorCode::InvalidRequest,
+    };
+    ErrorChunk { code, message: error.to_string() }
+}
+
+/// A step that failed, for those whose step it was.
+pub(crate) fn step_failure(error: &EngineError) -> ErrorChunk {
+    let code = match error {
+        EngineError::NextStages { .. } => ErrorCode::PeerLost,
+        EngineError::Stage { .. } => ErrorCode::Internal,
+    };
+    ErrorChunk { code, message: error.to_string() }
+}
+
+/// How an answer ended: well, badly, or because nobody wants it any more.
+pub(crate) fn finish(finish: &Finish) -> Option<Result<FinishReason, ErrorChunk>> {
+    match finish {
+        Finish::Stop => Some(Ok(FinishReason::Stop)),
+        Finish::Length => Some(Ok(FinishReason::Length)),
+        Finish::Failed(message) => Some(Err(ErrorChunk { code: ErrorCode::Internal, message: message.clone() })),
+        Finish::Cancelled => None,
+    }
+}
+
+/// What the answer cost so far.
+pub(crate) fn usage(output: &Output) -> Usage {
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    Usage {
+        prompt_tokens: output.usage.prompt_tokens,
+        completion_tokens: output.usage.completion_tokens,
+        cached_tokens: output.usage.cached_tokens,
+        prefill_us: micros(output.timings.waiting + output.timings.prefill),
+        decode_us: micros(output.timings.decode),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exo_types::{InstanceId, RequestId, Role};
+
+    fn asked(seed: Option<u64>, id: &str) -> GenerateRequest {
+        GenerateRequest {
+            request_id: RequestId::new(id).expect("a good id"),
+            instance_id: InstanceId::new("i").expect("a good id"),
+            prompt: Prompt::Chat(vec![exo_types::ChatMessage { role: Role::User, content: "hi".to_owned() }]),
+            sampling: SamplingParams { seed, penalty_window: 0, ..SamplingParams::default() },
+            max_tokens: Some(3),
+            stop: vec!["x".to_owned()],
+            deadline_ms: 1000,
+        }
+    }
+
+    #[test]
+    fn a_request_keeps_all_that_was_asked() {
+        let converted = request(7, asked(Some(5), "r"));
+        assert_eq!((converted.id, converted.max_tokens, converted.sampling.seed), (7, Some(3), 5));
+        assert_eq!(converted.stop, ["x"]);
+        assert_eq!(converted.prompt, exo_engine::Prompt::Chat(vec![exo_text::ChatMessage::new("user", "hi")]));
+        assert_eq!(converted.sampling.penalty_window, exo_text::MAX_PENALTY_WINDOW);
+    }
+
+    #[test]
+    fn without_a_seed_the_request_is_its_own() {
+        let seed = |id| request(1, asked(None, id)).sampling.seed;
+        assert_eq!(seed("a"), seed("a"));
+        assert_ne!(seed("a"), seed("b"));
+    }
+
+    #[test]
+    fn refusals_have_codes_that_clients_can_act_on() {
+        let check = |error: SubmitError, expect: ErrorCode| assert_eq!(refusal(&error).code, expect, "{error}");
+        check(SubmitError::PromptTooLong { prompt_tokens: 9, context: 8 }, ErrorCode::ContextLengthExceeded);
+        check(SubmitError::Busy { waiting: 9 }, ErrorCode::Overloaded);
+        check(SubmitError::NoTokens, ErrorCode::InvalidRequest);
+        check(SubmitError::EmptyPrompt, ErrorCode::InvalidRequest);
+    }
+}

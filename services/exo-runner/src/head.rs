@@ -1,0 +1,147 @@
+//! Rank 0: requests in, pieces of answers out.
+
+use crate::convert;
+use exo_engine::{Engine, EngineError, NextStages, Output};
+use exo_runner_host::RunnerMessage;
+use exo_types::{ErrorChunk, ErrorCode, GenerateRequest, PrefillProgressChunk, RequestId, StreamChunk, TokenChunk};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The engine and the requests that it works on.
+pub(crate) struct Head {
+    engine: Engine,
+    /// By the engine's number.
+    requests: BTreeMap<u64, Request>,
+    next_number: u64,
+}
+
+struct Request {
+    request_id: RequestId,
+    deadline: Instant,
+    deadline_ms: u64,
+    /// Tokens whose text is still to come.
+    held: Vec<u32>,
+}
+
+/// What the worker is to be told.
+pub(crate) type Messages = Vec<RunnerMessage>;
+
+impl Head {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine, requests: BTreeMap::new(), next_number: 1 }
+    }
+
+    /// Width of the hidden states.
+    pub(crate) fn width(&self) -> usize {
+        self.engine.config().hidden
+    }
+
+    pub(crate) fn connect(&mut self, next: Box<dyn NextStages>) {
+        self.engine.connect(next);
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.engine.is_idle()
+    }
+
+    pub(crate) fn generate(&mut self, request: GenerateRequest, now: Instant, out: &mut Messages) {
+        let (request_id, deadline_ms) = (request.request_id.clone(), request.deadline_ms);
+        if self.requests.values().any(|other| other.request_id == request_id) {
+            let message = format!("request {request_id} is being answered already; give every request its own id");
+            return out.push(error(request_id, ErrorChunk { code: ErrorCode::InvalidRequest, message }));
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        match self.engine.submit(convert::request(number, request)) {
+            Err(refused) => out.push(error(request_id, convert::refusal(&refused))),
+            Ok(total_tokens) => {
+                let progress = PrefillProgressChunk { processed_tokens: 0, total_tokens };
+                out.push(chunk(request_id.clone(), StreamChunk::PrefillProgress(progress)));
+                // A deadline beyond what the clock can tell is none.
+                let far = Duration::from_secs(1 << 30);
+                let deadline = now + Duration::from_millis(deadline_ms).min(far);
+                self.requests.insert(number, Request { request_id, deadline, deadline_ms, held: Vec::new() });
+            }
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, request_id: &RequestId) {
+        let numbers: Vec<_> = self.numbers(|request| request.request_id == *request_id);
+        for number in numbers {
+            self.engine.cancel(number);
+            self.requests.remove(&number);
+        }
+    }
+
+    /// Ends what has taken too long.
+    pub(crate) fn expire(&mut self, now: Instant, out: &mut Messages) {
+        for number in self.numbers(|request| request.deadline <= now) {
+            self.engine.cancel(number);
+            if let Some(Request { request_id, deadline_ms, .. }) = self.requests.remove(&number) {
+                let message =
+                    format!("no complete answer within {deadline_ms} ms; ask for fewer tokens or allow more time");
+                out.push(error(request_id, ErrorChunk { code: ErrorCode::DeadlineExceeded, message }));
+            }
+        }
+    }
+
+    /// Ends everything, running or waiting.
+    pub(crate) fn fail_all(&mut self, failure: &ErrorChunk, out: &mut Messages) {
+        for (number, request) in std::mem::take(&mut self.requests) {
+            self.engine.cancel(number);
+            out.push(error(request.request_id, failure.clone()));
+        }
+    }
+
+    /// Computes one step. When it fails, those whose step it was are told; the caller decides about the others.
+    pub(crate) fn step(&mut self, out: &mut Messages) -> Result<(), EngineError> {
+        match self.engine.step() {
+            Ok(outputs) => {
+                outputs.into_iter().for_each(|output| self.on_output(output, out));
+                Ok(())
+            }
+            Err(failure) => {
+                for number in failure.requests() {
+                    if let Some(request) = self.requests.remove(number) {
+                        out.push(error(request.request_id, convert::step_failure(&failure)));
+                    }
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn on_output(&mut self, output: Output, out: &mut Messages) {
+        // Unknown: cancelled meanwhile.
+        let Some(request) = self.requests.get_mut(&output.id) else { return };
+        request.held.extend(&output.token_ids);
+        let finish = output.finish.as_ref().map(convert::finish);
+        if finish.is_none() && output.text.is_empty() {
+            return;
+        }
+        let (request_id, token_ids) = (request.request_id.clone(), std::mem::take(&mut request.held));
+        if finish.is_some() {
+            self.requests.remove(&output.id);
+        }
+        let (finish_reason, usage) = match finish.flatten() {
+            Some(Err(failure)) => return out.push(error(request_id, failure)),
+            Some(Ok(reason)) => (Some(reason), Some(convert::usage(&output))),
+            None => (None, None),
+        };
+        let token = TokenChunk { text: output.text, token_ids, finish_reason, usage };
+        out.push(chunk(request_id, StreamChunk::Token(token)));
+    }
+
+    fn numbers(&self, wanted: impl Fn(&Request) -> bool) -> Vec<u64> {
+        self.requests.iter().filter(|(_, request)| wanted(request)).map(|(number, _)| *number).collect()
+    }
+}
+
+fn chunk(request_id: RequestId, chunk: StreamChunk) -> RunnerMessage {
+    RunnerMessage::Chunk { request_id, chunk }
+}
+
+/// The bad end of a request.
+pub(crate) fn error(request_id: RequestId, error: ErrorChunk) -> RunnerMessage {
+    chunk(request_id, StreamChunk::Error(error))
+}

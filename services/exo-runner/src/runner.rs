@@ -1,0 +1,289 @@
+//! The runner's own thread.
+
+use crate::head::{self, Head, Messages};
+use crate::inbox::{self, Cause, Inbox, LinkCause};
+use crate::load::{Part, load};
+use crate::progress::Progress;
+use crate::ring::{Frame, Ring, RingError};
+use exo_engine::{BatchPlan, StageWorker};
+use exo_runner_host::{Connect, FrameError, HostMessage, HostWriter, Load, RunnerMessage, RunnerSide};
+use exo_types::{ErrorChunk, ErrorCode, GenerateRequest};
+use std::io;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
+use thiserror::Error;
+
+/// Why a runner ended otherwise than by its worker's order. The worker was told already, where it listens.
+#[derive(Debug, Error)]
+pub enum RunnerError {
+    /// No thread.
+    #[error("the system refused a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The worker does not listen.
+    #[error(transparent)]
+    Host(#[from] FrameError),
+    /// The worker did not begin with an order to load.
+    #[error("the worker said {0} before load; install exo-runner and its worker from one build")]
+    NotLoaded(&'static str),
+    /// The shard could not be loaded, or no links can be made.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Serves one worker until it says `Shutdown`. When the worker is gone `on_host_gone` is called, on another thread,
+/// and has to end the process.
+pub fn run(side: RunnerSide, on_host_gone: impl FnOnce() + Send + 'static) -> Result<(), RunnerError> {
+    let progress = Progress::default();
+    let writer = side.writer.clone();
+    let (inbox, causes) = inbox::open(side.reader, side.writer, progress.clone(), on_host_gone)?;
+    let Some(order) = first_order(&causes)? else { return Ok(()) };
+    let part = load_shard(&order, &progress, &writer)?;
+    let mut runner = Runner {
+        incarnation: order.incarnation,
+        width: part.width(),
+        is_connecting: false,
+        is_ready: false,
+        ring: None,
+        early: None,
+        progress,
+        writer,
+        inbox,
+        order,
+    };
+    runner.listen()?;
+    match part {
+        Part::Head(mut head) => runner.run_head(&mut head, &causes),
+        Part::Stage(mut stage) => runner.run_stage(&mut stage, &causes),
+    }
+}
+
+/// The order to load; none if the worker wants nothing after all.
+fn first_order(causes: &Receiver<Cause>) -> Result<Option<Load>, RunnerError> {
+    match causes.recv() {
+        Ok(Cause::Host(HostMessage::Load(order))) => Ok(Some(order)),
+        Ok(Cause::Host(HostMessage::Shutdown)) | Err(_) => Ok(None),
+        Ok(Cause::Host(other)) => Err(RunnerError::NotLoaded(other.name())),
+        Ok(Cause::Link(..)) => Err(RunnerError::NotLoaded("link")),
+    }
+}
+
+fn load_shard(order: &Load, progress: &Progress, writer: &HostWriter) -> Result<Part, RunnerError> {
+    let total_layers = order.shard.len();
+    let loading = |layers_loaded| RunnerMessage::Loading { layers_loaded, total_layers };
+    writer.write(&loading(0))?;
+    // A worker that is gone is noticed by the thread that listens to it.
+    let mut on_layer = |layers| drop(writer.write(&loading(layers)));
+    progress.busy(|| load(order, progress, &mut on_layer)).map_err(|error| {
+        let message = error.to_string();
+        let told = writer.write(&RunnerMessage::Failed { retry: error.is_passing(), message: message.clone() });
+        told.map_or_else(RunnerError::Host, |()| RunnerError::Failed(message))
+    })
+}
+
+struct Runner {
+    order: Load,
+    incarnation: u64,
+    is_connecting: bool,
+    is_ready: bool,
+    /// Width of the hidden states.
+    width: usize,
+    /// Links of this incarnation; none in a world of one.
+    ring: Option<Ring>,
+    /// A step that came before the link to the rank after it.
+    early: Option<Frame>,
+    progress: Progress,
+    writer: HostWriter,
+    inbox: Inbox,
+}
+
+impl Runner {
+    /// Opens the way for the rank before and tells where it is.
+    fn listen(&mut self) -> Result<(), RunnerError> {
+        (self.is_connecting, self.is_ready, self.ring, self.early) = (false, false, None, None);
+        if self.order.shard.world_size > 1 {
+            let ring = Ring::listen(&self.order, self.width, self.incarnation, self.inbox.clone());
+            self.ring = Some(ring.map_err(|error| self.give_up(&error))?);
+        }
+        let tensor_endpoint = self.ring.as_ref().map(Ring::endpoint);
+        Ok(self.writer.write(&RunnerMessage::Loaded { tensor_endpoint, incarnation: self.incarnation })?)
+    }
+
+    fn give_up(&self, error: &RingError) -> RunnerError {
+        let message = error.to_string();
+        let told = self.writer.write(&RunnerMessage::Failed { retry: true, message: message.clone() });
+        told.map_or_else(RunnerError::Host, |()| RunnerError::Failed(message))
+    }
+
+    /// The links are gone: another incarnation, the same weights.
+    fn start_anew(&mut self, reason: &str) -> Result<(), RunnerError> {
+        tracing::warn!(incarnation = self.incarnation, reason, "a link to another rank is gone");
+        self.incarnation += 1;
+        self.listen()
+    }
+
+    fn connect(&mut self, order: &Connect) -> Result<(), RunnerError> {
+        if order.incarnation != self.incarnation || self.is_connecting {
+            return Ok(());
+        }
+        self.is_connecting = true;
+        match (&self.ring, &order.next) {
+            (None, None) => self.become_ready(),
+            (Some(ring), Some(next)) => {
+                ring.connect(next, order.next_incarnation).map_err(|error| self.give_up(&error))
+            }
+            (ring, _) => {
+                let expect = if ring.is_some() { "a next rank" } else { "no next rank" };
+                Err(RunnerError::Failed(format!("the order to connect needs {expect} here; place the model again")))
+            }
+        }
+    }
+
+    fn become_ready(&mut self) -> Result<(), RunnerError> {
+        self.is_ready = true;
+        Ok(self.writer.write(&RunnerMessage::Ready { incarnation: self.incarnation })?)
+    }
+
+    /// A cause from a link of this incarnation; those of earlier ones mean nothing any more.
+    fn current(&self, incarnation: u64, cause: LinkCause) -> Option<LinkCause> {
+        (incarnation == self.incarnation).then_some(cause)
+    }
+
+    /// Notes an end of the ring; true when it is whole.
+    fn note(&mut self, cause: LinkCause) -> bool {
+        let Some(ring) = &mut self.ring else { return false };
+        match cause {
+            LinkCause::Previous => ring.has_previous = true,
+            LinkCause::Next(link) => ring.next = Some(link),
+            LinkCause::Step(..) | LinkCause::Broken(_) => {}
+        }
+        ring.is_whole()
+    }
+
+    fn tell(&self, messages: &mut Messages) -> Result<(), RunnerError> {
+        messages.drain(..).try_for_each(|message| Ok(self.writer.write(&message)?))
+    }
+
+    fn run_head(&mut self, head: &mut Head, causes: &Receiver<Cause>) -> Result<(), RunnerError> {
+        let mut out = Messages::new();
+        loop {
+            let has_work = self.is_ready && !head.is_idle();
+            let cause = match has_work {
+                true => causes.try_recv(),
+                false => causes.recv().map_err(|_| TryRecvError::Disconnected),
+            };
+            match cause {
+                Ok(Cause::Host(HostMessage::Shutdown)) | Err(TryRecvError::Disconnected) => return Ok(()),
+                Ok(Cause::Host(message)) => self.on_host(head, message, &mut out)?,
+                Ok(Cause::Link(incarnation, cause)) => {
+                    if let Some(cause) = self.current(incarnation, cause) {
+                        self.on_head_link(head, cause, &mut out)?;
+                    }
+                }
+                // Nothing new: go on computing.
+                Err(TryRecvError::Empty) => self.step(head, &mut out)?,
+            }
+            self.tell(&mut out)?;
+        }
+    }
+
+    fn on_host(&mut self, head: &mut Head, message: HostMessage, out: &mut Messages) -> Result<(), RunnerError> {
+        match message {
+            HostMessage::Generate(request) if self.is_ready => {
+                let now = Instant::now();
+                self.progress.busy(|| head.generate(request, now, out));
+            }
+            HostMessage::Generate(request) => out.push(not_ready(request)),
+            HostMessage::Cancel { request_id } => head.cancel(&request_id),
+            HostMessage::Connect(order) => self.connect(&order)?,
+            HostMessage::Load(_) | HostMessage::Ping | HostMessage::Shutdown => {}
+        }
+        Ok(())
+    }
+
+    fn on_head_link(&mut self, head: &mut Head, cause: LinkCause, out: &mut Messages) -> Result<(), RunnerError> {
+        match cause {
+            LinkCause::Broken(reason) => self.lose_ring(head, &reason, out),
+            // Nobody sends steps to the first rank: they go round the ring as returns.
+            LinkCause::Step(..) => Ok(()),
+            joined => {
+                if self.note(joined)
+                    && let Some(stages) = self.ring.as_mut().and_then(|ring| ring.stages(self.progress.clone()))
+                {
+                    head.connect(Box::new(stages));
+                    self.become_ready()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn lose_ring(&mut self, head: &mut Head, reason: &str, out: &mut Messages) -> Result<(), RunnerError> {
+        let message = format!("another rank of the pipeline went away ({reason}); ask again, it is being replaced");
+        head.fail_all(&ErrorChunk { code: ErrorCode::PeerLost, message }, out);
+        self.start_anew(reason)
+    }
+
+    fn step(&mut self, head: &mut Head, out: &mut Messages) -> Result<(), RunnerError> {
+        head.expire(Instant::now(), out);
+        match self.progress.clone().busy(|| head.step(out)) {
+            Ok(()) => Ok(()),
+            Err(failure) if self.ring.is_some() => self.lose_ring(head, &failure.to_string(), out),
+            // The request is answered with the error; the engine goes on with the others.
+            Err(failure) => {
+                tracing::error!(%failure, "a step failed");
+                Ok(())
+            }
+        }
+    }
+
+    fn run_stage(&mut self, stage: &mut StageWorker, causes: &Receiver<Cause>) -> Result<(), RunnerError> {
+        loop {
+            match causes.recv() {
+                Ok(Cause::Host(HostMessage::Shutdown)) | Err(_) => return Ok(()),
+                Ok(Cause::Host(HostMessage::Connect(order))) => self.connect(&order)?,
+                Ok(Cause::Host(HostMessage::Generate(request))) => self.writer.write(&not_ready(request))?,
+                Ok(Cause::Host(_)) => {}
+                Ok(Cause::Link(incarnation, cause)) => {
+                    if let Some(cause) = self.current(incarnation, cause) {
+                        self.on_stage_link(stage, cause)?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_stage_link(&mut self, stage: &mut StageWorker, cause: LinkCause) -> Result<(), RunnerError> {
+        match cause {
+            LinkCause::Broken(reason) => self.start_anew(&reason),
+            LinkCause::Step(plan, hidden) => match self.pass_on(stage, plan, hidden) {
+                Ok(()) => Ok(()),
+                Err(reason) => self.start_anew(&reason),
+            },
+            joined => {
+                if self.note(joined) {
+                    self.become_ready()?;
+                    if let Some((plan, hidden)) = self.early.take() {
+                        return self.on_stage_link(stage, LinkCause::Step(plan, hidden));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Computes a step and sends it on; one that comes before the rank after is connected is kept until then.
+    fn pass_on(&mut self, stage: &mut StageWorker, plan: BatchPlan, mut hidden: Vec<f32>) -> Result<(), String> {
+        let Some(ring) = &mut self.ring else { return Err("a step came to a world of one".to_owned()) };
+        if ring.next.is_none() {
+            self.early = Some((plan, hidden));
+            return Ok(());
+        }
+        self.progress.busy(|| stage.run_step(&plan, &mut hidden)).map_err(|error| error.to_string())?;
+        ring.send(&plan, &hidden).map_err(|error| error.to_string())
+    }
+}
+
+fn not_ready(request: GenerateRequest) -> RunnerMessage {
+    let message = "the pipeline is being connected; ask again in a moment".to_owned();
+    head::error(request.request_id, ErrorChunk { code: ErrorCode::NotReady, message })
+}

@@ -1,0 +1,395 @@
+//! Real runner processes over a generated model, driven as their worker drives them.
+
+use exo_runner_host::{
+    Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, Runner, RunnerEvent, RunnerEvents, RunnerHost,
+    RunnerMessage, RunnerProgram,
+};
+use exo_testkit::{ModelSpec, ModelTokens, TemporaryModel};
+use exo_types::{
+    ChatMessage, ErrorCode, FinishReason, GenerateRequest, InstanceId, Prompt, RequestId, Role, SamplingParams, Shard,
+    StreamChunk, Usage,
+};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// No test waits longer for anything; most wait a few milliseconds.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// As many as the context holds, so that an answer is surely under way when something happens to it.
+const CONTEXT: u32 = 16_384;
+
+fn model() -> TemporaryModel {
+    let spec = ModelSpec { layers: 4, context: CONTEXT as usize, ..ModelSpec::default() };
+    spec.write_temporary().expect("a temporary directory can be written to")
+}
+
+fn shard(rank: u32, world: u32) -> Shard {
+    let (start_layer, end_layer) = (4 * rank / world, 4 * (rank + 1) / world);
+    Shard { device_rank: rank, world_size: world, start_layer, end_layer, n_layers: 4 }
+}
+
+fn order(path: &Path, rank: u32, world: u32) -> Load {
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let links = LinkSettings { listen: localhost, advertise: localhost, ports: (0, 0), deadline_ms: 30_000 };
+    Load {
+        model_path: path.to_owned(),
+        instance_id: InstanceId::new("instance").expect("a good id"),
+        shard: shard(rank, world),
+        context_length: CONTEXT,
+        max_sequences: 2,
+        prefill_chunk: 32,
+        threads: 1,
+        isa: None,
+        memory_limit: None,
+        links: (world > 1).then_some(links),
+        incarnation: u64::from(rank) * 1000 + 1,
+    }
+}
+
+fn request(id: &str, prompt: Prompt, max_tokens: u32) -> GenerateRequest {
+    let end = ModelTokens::new(ModelSpec::default().vocabulary).end();
+    GenerateRequest {
+        request_id: RequestId::new(id).expect("a good id"),
+        instance_id: InstanceId::new("instance").expect("a good id"),
+        prompt,
+        sampling: SamplingParams {
+            temperature: 0.0,
+            min_p: 0.0,
+            // Answers of random weights end where they are told to.
+            logit_bias: BTreeMap::from([(end, -100.0), (end - 1, -100.0), (end - 2, -100.0)]),
+            ..SamplingParams::default()
+        },
+        max_tokens: Some(max_tokens),
+        stop: Vec::new(),
+        deadline_ms: 600_000,
+    }
+}
+
+fn text(id: &str, max_tokens: u32) -> GenerateRequest {
+    request(id, Prompt::Text("The quick brown fox jumps over the lazy dog.".to_owned()), max_tokens)
+}
+
+/// A process and what it says.
+struct Rank {
+    runner: Runner,
+    events: RunnerEvents,
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Answer {
+    tokens: Vec<u32>,
+    text: String,
+    finish: Option<FinishReason>,
+    usage: Usage,
+    error: Option<ErrorCode>,
+}
+
+impl Rank {
+    async fn start(host: &RunnerHost, order: Load) -> Self {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_exo-runner"));
+        let what = RunnerProgram { program, args: vec![], name: "test".to_owned(), limits: Limits::default() };
+        let (runner, events) = host.spawn(what).await.expect("the runner was built with this test");
+        let rank = Self { runner, events };
+        rank.send(HostMessage::Load(order));
+        rank
+    }
+
+    fn send(&self, message: HostMessage) {
+        self.runner.send(message).expect("the runner reads");
+    }
+
+    async fn event(&mut self) -> RunnerEvent {
+        timeout(DEADLINE, self.events.next()).await.expect("an event in time").expect("an event before the end")
+    }
+
+    async fn message(&mut self) -> RunnerMessage {
+        match self.event().await {
+            RunnerEvent::Message(message) => message,
+            RunnerEvent::Exited(report) => panic!("the runner {report}: {:?}", report.last_words),
+        }
+    }
+
+    async fn loaded(&mut self) -> (Option<String>, u64) {
+        loop {
+            match self.message().await {
+                RunnerMessage::Loaded { tensor_endpoint, incarnation } => return (tensor_endpoint, incarnation),
+                RunnerMessage::Loading { layers_loaded, total_layers } => assert!(layers_loaded <= total_layers),
+                RunnerMessage::Chunk { .. } => {}
+                other => panic!("{other:?} before loaded"),
+            }
+        }
+    }
+
+    async fn exit(&mut self) -> ExitReport {
+        loop {
+            if let RunnerEvent::Exited(report) = self.event().await {
+                return report;
+            }
+        }
+    }
+
+    /// Reads an answer to its end, passing over what else is told.
+    async fn answer(&mut self, id: &str) -> Answer {
+        let mut answer = Answer::default();
+        loop {
+            let RunnerMessage::Chunk { request_id, chunk } = self.message().await else { continue };
+            if request_id.as_str() != id {
+                continue;
+            }
+            match chunk {
+                StreamChunk::PrefillProgress(_) => {}
+                StreamChunk::Token(token) => {
+                    answer.text += &token.text;
+                    answer.tokens.extend(token.token_ids);
+                    if token.finish_reason.is_some() {
+                        answer.finish = token.finish_reason;
+                        answer.usage = token.usage.expect("the last chunk tells the cost");
+                        return answer;
+                    }
+                }
+                StreamChunk::Error(error) => {
+                    answer.error = Some(error.code);
+                    return answer;
+                }
+            }
+        }
+    }
+
+    async fn first_token(&mut self, id: &str) {
+        loop {
+            let message = self.message().await;
+            if matches!(&message, RunnerMessage::Chunk { request_id, chunk: StreamChunk::Token(_) } if request_id.as_str() == id)
+            {
+                return;
+            }
+        }
+    }
+
+    async fn ready(&mut self) {
+        let message = self.message().await;
+        assert!(matches!(message, RunnerMessage::Ready { .. }), "{message:?}");
+    }
+}
+
+async fn alone(host: &RunnerHost, path: &Path) -> Rank {
+    let mut rank = Rank::start(host, order(path, 0, 1)).await;
+    let (endpoint, incarnation) = rank.loaded().await;
+    assert_eq!(endpoint, None);
+    rank.send(HostMessage::Connect(Connect { incarnation, next: None, next_incarnation: 0 }));
+    rank.ready().await;
+    rank
+}
+
+/// Has all ranks, which are loaded, connect to each other.
+async fn connect(ranks: &mut [Rank], loaded: &[(Option<String>, u64)]) {
+    for (place, rank) in ranks.iter().enumerate() {
+        let (next, next_incarnation) = loaded[(place + 1) % loaded.len()].clone();
+        assert!(next.is_some(), "a rank of a pipeline listens");
+        rank.send(HostMessage::Connect(Connect { incarnation: loaded[place].1, next, next_incarnation }));
+    }
+    for rank in ranks {
+        rank.ready().await;
+    }
+}
+
+async fn pipeline(host: &RunnerHost, path: &Path, world: u32) -> (Vec<Rank>, Vec<(Option<String>, u64)>) {
+    let mut ranks = Vec::new();
+    let mut loaded = Vec::new();
+    for rank in 0..world {
+        ranks.push(Rank::start(host, order(path, rank, world)).await);
+    }
+    for rank in &mut ranks {
+        loaded.push(rank.loaded().await);
+    }
+    connect(&mut ranks, &loaded).await;
+    (ranks, loaded)
+}
+
+fn host() -> RunnerHost {
+    RunnerHost::new().expect("a thread can be started")
+}
+
+#[tokio::test]
+async fn a_runner_loads_answers_and_ends_when_told() {
+    let (host, model) = (host(), model());
+    let mut rank = alone(&host, &model.path()).await;
+    let turn = ChatMessage { role: Role::User, content: "hello".to_owned() };
+    rank.send(HostMessage::Generate(request("chat", Prompt::Chat(vec![turn]), 12)));
+    let answer = rank.answer("chat").await;
+    assert_eq!((answer.finish, answer.tokens.len()), (Some(FinishReason::Length), 12));
+    assert_eq!(answer.usage.completion_tokens, 12);
+    assert!(answer.usage.prompt_tokens > 0);
+    rank.send(HostMessage::Shutdown);
+    assert_eq!(rank.exit().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn two_requests_at_once_get_the_answers_they_get_alone() {
+    let (host, model) = (host(), model());
+    let mut rank = alone(&host, &model.path()).await;
+    rank.send(HostMessage::Generate(text("alone", 20)));
+    let alone = rank.answer("alone").await;
+    rank.send(HostMessage::Generate(request("other", Prompt::Text("zzz".to_owned()), 40)));
+    rank.send(HostMessage::Generate(text("together", 20)));
+    assert_eq!(rank.answer("together").await.tokens, alone.tokens);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_model_fails_for_good_and_says_why() {
+    let host = host();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("bad.gguf");
+    std::fs::write(&path, b"GGUFfffffffffffffffffff").expect("it can be written to");
+    for (path, may_retry) in [(path, false), (folder.path().join("missing.gguf"), true)] {
+        let mut rank = Rank::start(&host, order(&path, 0, 1)).await;
+        let failed = loop {
+            match rank.message().await {
+                RunnerMessage::Failed { retry, message } => break (retry, message),
+                RunnerMessage::Loading { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(failed.0, may_retry, "{}", failed.1);
+        assert!(failed.1.contains(".gguf"), "{}", failed.1);
+        assert_eq!(rank.exit().await.code, Some(1));
+    }
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_served_are_answered_with_a_code() {
+    let (host, model) = (host(), model());
+    let mut rank = alone(&host, &model.path()).await;
+    let bad_sampling = {
+        let mut request = text("sampling", 4);
+        request.sampling.temperature = f32::NAN;
+        request
+    };
+    let long = request("long", Prompt::Text("q ".repeat(CONTEXT as usize)), 4);
+    let late = GenerateRequest { deadline_ms: 1, ..text("late", CONTEXT) };
+    let cases = [
+        (bad_sampling, ErrorCode::InvalidRequest),
+        (text("none", 0), ErrorCode::InvalidRequest),
+        (long, ErrorCode::ContextLengthExceeded),
+        (late, ErrorCode::DeadlineExceeded),
+    ];
+    for (request, code) in cases {
+        let id = request.request_id.to_string();
+        rank.send(HostMessage::Generate(request));
+        assert_eq!(rank.answer(&id).await.error, Some(code), "{id}");
+    }
+    rank.send(HostMessage::Generate(text("good", 4)));
+    assert_eq!(rank.answer("good").await.tokens.len(), 4);
+}
+
+#[tokio::test]
+async fn a_cancelled_request_stops_and_the_runner_goes_on() {
+    let (host, model) = (host(), model());
+    let mut rank = alone(&host, &model.path()).await;
+    rank.send(HostMessage::Generate(text("long", CONTEXT - 100)));
+    rank.first_token("long").await;
+    let request_id = RequestId::new("long").expect("a good id");
+    rank.send(HostMessage::Cancel { request_id });
+    rank.send(HostMessage::Generate(text("next", 4)));
+    // What follows the next request's first chunk is read after the cancellation.
+    rank.first_token("next").await;
+    rank.send(HostMessage::Ping);
+    loop {
+        match rank.message().await {
+            RunnerMessage::Progress { .. } => break,
+            RunnerMessage::Chunk { request_id, .. } => assert_eq!(request_id.as_str(), "next"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_idle_runner_answers_pings_and_does_not_move() {
+    let (host, model) = (host(), model());
+    let mut rank = alone(&host, &model.path()).await;
+    let mut steps = Vec::new();
+    for _ in 0..2 {
+        rank.send(HostMessage::Ping);
+        match rank.message().await {
+            RunnerMessage::Progress { steps: at, busy } => steps.push((at, busy)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(steps[0], steps[1]);
+    assert!(!steps[0].1, "idle is not busy");
+}
+
+#[tokio::test]
+async fn pipelines_answer_as_one_process_does_token_for_token() {
+    let (host, model) = (host(), model());
+    let mut rank = alone(&host, &model.path()).await;
+    rank.send(HostMessage::Generate(text("r", 48)));
+    let expect = rank.answer("r").await;
+    for world in [2, 4] {
+        let (mut ranks, _) = pipeline(&host, &model.path(), world).await;
+        for id in ["first", "second"] {
+            ranks[0].send(HostMessage::Generate(text(id, 48)));
+            let answer = ranks[0].answer(id).await;
+            assert_eq!((&answer.tokens, &answer.text), (&expect.tokens, &expect.text), "{world} ranks, {id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_rank_fails_what_was_asked_and_the_others_connect_again() {
+    let (host, model) = (host(), model());
+    let (mut ranks, loaded) = pipeline(&host, &model.path(), 3).await;
+    ranks[0].send(HostMessage::Generate(text("before", 16)));
+    let expect = ranks[0].answer("before").await;
+
+    ranks[0].send(HostMessage::Generate(text("lost", CONTEXT - 100)));
+    ranks[0].first_token("lost").await;
+    ranks[1].runner.kill();
+    assert_eq!(ranks[0].answer("lost").await.error, Some(ErrorCode::PeerLost));
+    assert_eq!(ranks[1].exit().await.signal, Some(9));
+
+    let replaced = Load { incarnation: 5000, ..order(&model.path(), 1, 3) };
+    ranks[1] = Rank::start(&host, replaced).await;
+    let mut again = Vec::new();
+    for rank in &mut ranks {
+        again.push(rank.loaded().await);
+    }
+    for (old, new) in loaded.iter().zip(&again) {
+        assert!(new.1 > old.1, "a new incarnation: {old:?} {new:?}");
+    }
+    ranks[0].send(HostMessage::Generate(text("early", 4)));
+    assert_eq!(ranks[0].answer("early").await.error, Some(ErrorCode::NotReady));
+    connect(&mut ranks, &again).await;
+    // The same prompt: nothing of it may be left in the cache of rank 0 only.
+    ranks[0].send(HostMessage::Generate(text("after", 16)));
+    assert_eq!(ranks[0].answer("after").await.tokens, expect.tokens);
+}
+
+#[tokio::test]
+async fn a_rank_that_dies_while_nothing_is_asked_is_noticed() {
+    let (host, model) = (host(), model());
+    let (mut ranks, _) = pipeline(&host, &model.path(), 2).await;
+    ranks[0].send(HostMessage::Generate(text("before", 16)));
+    let expect = ranks[0].answer("before").await;
+    ranks[1].runner.kill();
+    let first = ranks[0].loaded().await;
+    ranks[1] = Rank::start(&host, Load { incarnation: 5000, ..order(&model.path(), 1, 2) }).await;
+    let second = ranks[1].loaded().await;
+    connect(&mut ranks, &[first, second]).await;
+    ranks[0].send(HostMessage::Generate(text("after", 16)));
+    assert_eq!(ranks[0].answer("after").await.tokens, expect.tokens);
+}
+
+#[tokio::test]
+async fn a_rank_of_an_earlier_life_is_not_connected_to() {
+    let (host, model) = (host(), model());
+    let mut ranks =
+        [Rank::start(&host, order(&model.path(), 0, 2)).await, Rank::start(&host, order(&model.path(), 1, 2)).await];
+    let loaded = [ranks[0].loaded().await, ranks[1].loaded().await];
+    let (next, incarnation) = (loaded[1].0.clone(), loaded[0].1);
+    ranks[0].send(HostMessage::Connect(Connect { incarnation, next, next_incarnation: 7 }));
+    let (_, anew) = ranks[0].loaded().await;
+    assert!(anew > incarnation, "refused, and listening anew");
+}

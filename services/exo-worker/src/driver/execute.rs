@@ -1,0 +1,144 @@
+//! Carrying out what the plan says.
+
+use super::{Driver, END_GRACE, now};
+use crate::cause::Cause;
+use crate::liveness::Liveness;
+use crate::supervised::Supervised;
+use exo_plan::{Action, LocalRunner, NextRank};
+use exo_runner_host::{Connect, HostMessage, Limits, Load, RunnerProgram};
+use exo_state::{NodeAddress, State};
+use exo_types::{ErrorChunk, ErrorCode, Instance, InstanceId, RunnerFailure, RunnerId, RunnerStatus, Shard};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Sets of links that one process may go through before its numbers meet those of its successor, which starts at least
+/// a millisecond later. Numbers stay below 2^53, which JSON keeps.
+const INCARNATIONS: u64 = 1 << 10;
+
+impl Driver {
+    pub(super) fn execute(&mut self, action: Action, state: &State) {
+        match action {
+            Action::StartRunner { runner_id, instance, shard, losses } => {
+                self.start_runner(runner_id, &instance, shard, losses);
+            }
+            Action::ConnectRunner { runner_id, incarnation, next } => {
+                self.connect_runner(&runner_id, incarnation, next, state);
+            }
+            Action::StopRunner { runner_id, instance_id } => self.stop_runner(&runner_id, &instance_id),
+            Action::Report(event) => (self.around.report)(event),
+        }
+    }
+
+    fn start_runner(&mut self, runner_id: RunnerId, instance: &Instance, shard: Shard, losses: u32) {
+        let model_id = &instance.model_card().model_id;
+        let status = match self.models.get(model_id).cloned() {
+            Some(path) => {
+                tracing::info!(runner = %runner_id, model = %model_id, rank = shard.device_rank, losses, "a runner starts");
+                self.spawn(runner_id.clone(), self.load_order(instance, shard, path), losses);
+                RunnerStatus::RunnerIdle
+            }
+            None => {
+                let error_message =
+                    format!("the file of {model_id} is not on this node; put it into a directory of models.dirs");
+                RunnerStatus::RunnerFailed {
+                    failure: RunnerFailure { error_message, attempt: losses.saturating_add(1), retry: true },
+                }
+            }
+        };
+        let instance_id = instance.instance_id.clone();
+        let local = LocalRunner { instance_id, status, since: now(), told_to_connect: None };
+        self.around.local.runners.insert(runner_id, local);
+        self.plan_soon();
+    }
+
+    /// The status that was just set is told by the next plan.
+    pub(super) fn plan_soon(&mut self) {
+        self.wake_at = Some(now());
+    }
+
+    fn load_order(&self, instance: &Instance, shard: Shard, model_path: PathBuf) -> Load {
+        let settings = &self.around.settings;
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(0);
+        Load {
+            model_path,
+            instance_id: instance.instance_id.clone(),
+            links: (shard.world_size > 1).then(|| settings.links.clone()),
+            shard,
+            context_length: instance.context_length,
+            max_sequences: instance.max_sequences,
+            prefill_chunk: settings.prefill_chunk,
+            threads: settings.threads,
+            isa: settings.isa.clone(),
+            memory_limit: None,
+            incarnation: millis.saturating_mul(INCARNATIONS),
+        }
+    }
+
+    fn spawn(&mut self, runner_id: RunnerId, load: Load, losses: u32) {
+        let settings = &self.around.settings;
+        let liveness = Liveness::new(now(), settings.stall_timeout, settings.start_timeout);
+        let what = RunnerProgram {
+            program: settings.program.clone(),
+            args: Vec::new(),
+            name: runner_id.to_string(),
+            limits: Limits::default(),
+        };
+        let life = self.new_life();
+        self.runners.insert(runner_id.clone(), Supervised::new(life, load, losses, liveness));
+        let (host, causes) = (self.around.host.clone(), self.around.causes.clone());
+        self.tasks.spawn(async move {
+            let spawned = host.spawn(what).await;
+            // Without a driver the process is dropped, which ends it.
+            let _ = causes.send(Cause::Spawned(runner_id, life, spawned)).await;
+        });
+    }
+
+    fn connect_runner(&mut self, runner_id: &RunnerId, incarnation: u64, next: Option<NextRank>, state: &State) {
+        let order = Connect {
+            incarnation,
+            next_incarnation: next.as_ref().map_or(0, |next| next.incarnation),
+            next: next.map(|next| self.endpoint(&next, state)),
+        };
+        let Some(local) = self.around.local.runners.get_mut(runner_id) else { return };
+        local.told_to_connect = Some(incarnation);
+        if let RunnerStatus::RunnerLoaded { tensor_endpoint, incarnation: current } = &local.status
+            && *current == incarnation
+        {
+            let tensor_endpoint = tensor_endpoint.clone();
+            local.status = RunnerStatus::RunnerConnecting { tensor_endpoint, incarnation };
+            local.since = now();
+        }
+        self.send(runner_id, HostMessage::Connect(order));
+        self.plan_soon();
+    }
+
+    /// Where this node reaches the next rank: at the address that it measured, if it did, else as it was told.
+    fn endpoint(&self, next: &NextRank, state: &State) -> String {
+        let told = next.endpoint.parse::<SocketAddr>();
+        let measured = match state.node_address(&self.around.local.node_id, &next.node_id) {
+            Some(NodeAddress::Measured(address)) => address.parse::<IpAddr>().ok(),
+            Some(NodeAddress::Told(_)) | None => None,
+        };
+        match (told, measured) {
+            (Ok(told), Some(address)) => SocketAddr::new(address, told.port()).to_string(),
+            _ => next.endpoint.clone(),
+        }
+    }
+
+    fn stop_runner(&mut self, runner_id: &RunnerId, instance_id: &InstanceId) {
+        let message = format!("instance {instance_id} was taken away while it answered");
+        self.answers.end_of_runner(runner_id, &ErrorChunk { code: ErrorCode::NotReady, message });
+        match self.runners.get_mut(runner_id) {
+            Some(supervised) => {
+                tracing::info!(runner = %runner_id, "a runner is stopped");
+                supervised.shut_down(now() + END_GRACE);
+                self.set_status(runner_id, RunnerStatus::RunnerShuttingDown);
+            }
+            None => {
+                self.around.local.runners.remove(runner_id);
+            }
+        }
+    }
+}
