@@ -5,8 +5,15 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod acceptance;
+mod bench;
+mod conformance;
 mod graph;
+mod guide_model;
 mod layer;
+mod own_engine;
+mod places;
+mod reference_llama;
+mod report;
 mod tidy;
 mod workspace;
 
@@ -25,6 +32,14 @@ enum Chore {
         /// Only these parts.
         parts: Vec<acceptance::Part>,
     },
+    /// Measure: our engine against llama.cpp, a pipeline against one process, exo with nothing to do.
+    Bench(bench::Bench),
+    /// Check against other implementations of the same thing.
+    #[command(subcommand)]
+    Conformance(conformance::Conformance),
+    /// Look after exo-guide, the model that comes with the project.
+    #[command(subcommand)]
+    GuideModel(guide_model::GuideModel),
     /// Check what the compiler does not: layers, files, words, documents. Edits nothing.
     Tidy,
     /// Print the crate graph that stands in docs/ARCHITECTURE.md.
@@ -38,6 +53,9 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Acceptance { parts } => acceptance::run(&parts),
+        Chore::Bench(options) => bench::run(&options),
+        Chore::Conformance(chore) => conformance::run(&chore),
+        Chore::GuideModel(chore) => guide_model::run(&chore),
         Chore::Tidy => tidy::run(),
         Chore::Graph { write } => graph::run(write),
     };

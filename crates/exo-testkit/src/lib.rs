@@ -1,1 +1,10 @@
 //! Test. What tests share: generated models, free ports, processes that never outlive their test.
+//! Knows nothing of clusters; it never sleeps.
+
+mod agreement;
+mod model;
+mod reference;
+
+pub use agreement::{Agreement, AgreementBound};
+pub use model::{CHAT_TEMPLATE, ModelSpec, ModelTokens, Random, TemporaryModel};
+pub use reference::{REFERENCE_TEXTS, ReferenceCase, ReferenceContinuation, ReferenceLogits, ReferenceText};

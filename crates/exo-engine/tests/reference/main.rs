@@ -26,17 +26,13 @@ fn load(path: &Path, isa: Isa) -> Engine {
     Engine::load(path, &options, &mut |_| ()).expect("the model loads")
 }
 
-fn instruction_sets() -> impl Iterator<Item = Isa> {
-    Isa::ALL.into_iter().filter(|isa| isa.is_available())
-}
-
 #[test]
 fn logits_agree_with_llama_cpp_for_every_format_and_shape() {
     for case in ReferenceCase::all() {
         let model = case.spec.write_temporary().expect("a folder for a small model");
         let reference: ReferenceLogits = recorded(case.name);
         assert_eq!(reference.tokens, case.tokens(), "{}: record again", case.name);
-        for isa in instruction_sets() {
+        for isa in Isa::available() {
             let mut engine = load(&model.path(), isa);
             let logits = engine.score(&reference.tokens).expect("the engine computes");
             let rows: Vec<Vec<f32>> = logits.chunks_exact(case.spec.vocabulary).map(<[f32]>::to_vec).collect();
@@ -49,7 +45,7 @@ fn logits_agree_with_llama_cpp_for_every_format_and_shape() {
 #[test]
 fn exo_guide_continues_as_in_llama_cpp() {
     let continuations: Vec<ReferenceContinuation> = recorded("guide_continuations");
-    for isa in instruction_sets() {
+    for isa in Isa::available() {
         let mut engine = load(&guide_model(), isa);
         for reference in &continuations {
             let continuation = continue_greedily(&mut engine, &reference.tokens, reference.continuation.len());
@@ -60,7 +56,7 @@ fn exo_guide_continues_as_in_llama_cpp() {
 
 #[test]
 fn texts_become_the_same_tokens_as_in_llama_cpp() {
-    let engine = load(&guide_model(), Isa::best());
+    let engine = load(&guide_model(), Isa::detect());
     for ReferenceText { text, tokens } in recorded::<Vec<ReferenceText>>("guide_texts") {
         let own = engine.tokenizer().encode(&text, ControlTokens::AsText).expect("a short text");
         assert_eq!(own, tokens, "{text:?}");

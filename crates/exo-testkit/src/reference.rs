@@ -1,0 +1,120 @@
+//! What llama.cpp computed for generated models, recorded so that tests need no llama.cpp.
+//!
+//! `cargo xtask conformance engine --record` writes the files, the engine's tests read them.
+
+use exo_gguf::GgmlType;
+use serde::{Deserialize, Serialize};
+
+use crate::{AgreementBound, ModelSpec};
+
+/// A generated model that both engines compute.
+#[derive(Debug, Clone)]
+pub struct ReferenceCase {
+    /// Name of the case and of its file.
+    pub name: &'static str,
+    /// The model.
+    pub spec: ModelSpec,
+}
+
+/// Logits of a case after some of its tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReferenceLogits {
+    /// The sequence.
+    pub tokens: Vec<u32>,
+    /// Indices into `tokens` after which the rows come.
+    pub positions: Vec<usize>,
+    /// One row of logits for each of `positions`.
+    pub rows: Vec<Vec<f32>>,
+}
+
+/// The likeliest continuation of a sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceContinuation {
+    /// The sequence.
+    pub tokens: Vec<u32>,
+    /// What follows.
+    pub continuation: Vec<u32>,
+}
+
+/// A text and the tokens that it becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceText {
+    /// The text.
+    pub text: String,
+    /// Its tokens, none added.
+    pub tokens: Vec<u32>,
+}
+
+impl ReferenceCase {
+    /// Every format of matrices, then every shape that is computed in another way.
+    pub fn all() -> Vec<Self> {
+        let format = |name, dtype| Self { name, spec: ModelSpec { matrices: dtype, embedding: dtype, ..base() } };
+        vec![
+            format("f32", GgmlType::F32),
+            format("f16", GgmlType::F16),
+            format("bf16", GgmlType::BF16),
+            format("q4_0", GgmlType::Q4_0),
+            format("q8_0", GgmlType::Q8_0),
+            format("q4_k", GgmlType::Q4_K),
+            format("q6_k", GgmlType::Q6_K),
+            Self { name: "tied", spec: ModelSpec { tied: true, ..base() } },
+            Self { name: "rope_factors", spec: ModelSpec { rope_factors: true, ..base() } },
+            Self { name: "wide_heads", spec: ModelSpec { heads: 4, kv_heads: 4, head_width: 96, ..base() } },
+        ]
+    }
+
+    /// The sequence that is computed: long enough for several blocks of every kernel, the same everywhere.
+    pub fn tokens(&self) -> Vec<u32> {
+        let vocabulary = self.spec.vocabulary as u32;
+        (0..48_u32).map(|index| index.wrapping_mul(2_654_435_761) % vocabulary).collect()
+    }
+
+    /// How close logits must be.
+    pub fn bound(&self) -> AgreementBound {
+        AgreementBound::for_type(&self.spec.matrices.to_string())
+    }
+}
+
+impl ReferenceLogits {
+    /// Keeps some of the rows: both ways of computing, prefill and token by token, take part in them.
+    pub fn sampled(tokens: Vec<u32>, rows: &[Vec<f32>]) -> Self {
+        let last = tokens.len().saturating_sub(1);
+        let positions = vec![0, last / 3, last / 2, last - 1, last];
+        let rows = positions.iter().map(|position| rows[*position].clone()).collect();
+        Self { tokens, positions, rows }
+    }
+
+    /// The same positions out of all rows of another engine.
+    pub fn select(&self, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        self.positions.iter().map(|position| rows[*position].clone()).collect()
+    }
+}
+
+/// Wide enough for the K-quants, whose blocks have 256 numbers.
+fn base() -> ModelSpec {
+    ModelSpec { hidden: 256, heads: 4, kv_heads: 2, head_width: 64, feed_forward: 512, ..ModelSpec::default() }
+}
+
+/// Texts on which tokenizers differ: spaces, digits, scripts, marks that combine, things that look like control tokens.
+pub const REFERENCE_TEXTS: [&str; 20] = [
+    "What is exo?",
+    "exo joins Linux machines into one cluster.",
+    "  two spaces before, two behind  ",
+    "tab\tnewline\nreturn\r\nblank\n\n\nlines",
+    "1 12 123 1234 12345 3.14159 1e-5 0xff",
+    "I'll, you've, it's, THEY'RE, don't, we'd",
+    "snake_case camelCase kebab-case path/to/file.txt",
+    "curl http://127.0.0.1:52415/v1/models | jq '.data[].id'",
+    "services.exo = { enable = true; mode = \"auto\"; };",
+    "Größe, façade, naïve, smörgåsbord, Ærø",
+    "cafe\u{301} vs café",
+    "Ελληνικά, русский, עברית, العربية",
+    "日本語のテキスト、中文文本，한국어",
+    "हिन्दी ไทย தமிழ்",
+    "👍🏽 👩\u{200d}💻 🏳️\u{200d}🌈 🇩🇪",
+    "≤ ≥ ± × ÷ ∑ √ ∞ “quotes” – dashes — …",
+    "<|im_start|>user\nnot a control token<|im_end|>",
+    "null\u{0}byte and \u{7f}delete and \u{a0}no-break",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "",
+];

@@ -1,0 +1,95 @@
+//! Measurements. They print; nothing is asserted, because numbers depend on the machine and on what else it does.
+
+use crate::places::Places;
+use crate::reference_llama;
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use engine::EngineBench;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+mod engine;
+mod machine;
+mod models;
+
+pub use machine::cores;
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// Our engine against llama.cpp: prefill and decode, same files, same threads.
+    Engine,
+    /// Two stages in two processes against one process, one thread each.
+    Pipeline,
+    /// `exo up` with nothing to do: start, memory, processor.
+    Idle,
+    /// All of them.
+    All,
+}
+
+/// What to measure, and how.
+#[derive(Args)]
+pub struct Bench {
+    /// What to measure.
+    #[arg(value_enum, default_value_t = Subject::All)]
+    subject: Subject,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Fewer rounds: quicker, and rougher numbers.
+    #[arg(long)]
+    quick: bool,
+    /// Threads of each engine.
+    #[arg(long, default_value_t = machine::cores())]
+    threads: usize,
+    /// Also models of Q4_K and BF16.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Runs the chore.
+pub fn run(bench: &Bench) -> Result<()> {
+    let places = Places::find()?;
+    let mut reports = Reports { json: bench.json, values: BTreeMap::new() };
+    if bench.wants(Subject::Engine) {
+        let report = EngineBench {
+            reference: &reference_llama::build(&places.root, &places.target)?,
+            models: models::for_engine(&places, bench.all)?,
+            threads: bench.threads,
+            rounds: if bench.quick { 3 } else { 7 },
+        }
+        .run()?;
+        reports.add("engine", &report, report.render())?;
+    }
+    reports.finish()
+}
+
+impl Bench {
+    fn wants(&self, subject: Subject) -> bool {
+        [subject, Subject::All].contains(&self.subject)
+    }
+}
+
+/// Prints tables as they come, or everything as one JSON object at the end.
+struct Reports {
+    json: bool,
+    values: BTreeMap<&'static str, serde_json::Value>,
+}
+
+impl Reports {
+    fn add(&mut self, name: &'static str, report: &impl Serialize, rendered: String) -> Result<()> {
+        if self.json {
+            self.values.insert(name, serde_json::to_value(report)?);
+        } else {
+            println!("{rendered}");
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&self.values)?);
+        }
+        Ok(())
+    }
+}
