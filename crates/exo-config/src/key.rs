@@ -79,8 +79,8 @@ pub(crate) fn find(path: &str) -> Option<&'static Key> {
 /// Variables that are older or shorter names of a key's own variable.
 pub(crate) const ALIASES: &[(&str, &str)] = &[("EXO_CPU", "engine.cpu")];
 
-/// Variables that are no keys: `EXO_CONFIG` names the file itself.
-pub(crate) const RESERVED: &[&str] = &["EXO_CONFIG"];
+/// Variables that are no keys: the file itself, and what the command line needs to ask an api.
+pub(crate) const RESERVED: &[&str] = &["EXO_CONFIG", "EXO_API_URL", "EXO_API_KEY"];
 
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;

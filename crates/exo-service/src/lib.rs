@@ -31,4 +31,4 @@ mod process;
 
 pub use args::CommonArgs;
 pub use configuration::{Configuration, ConfigurationError, read_configuration};
-pub use process::{Process, StartError, run, run_with};
+pub use process::{Process, StartError, configure, run, run_with};

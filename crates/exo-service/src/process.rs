@@ -64,6 +64,25 @@ impl StartError {
     }
 }
 
+/// Reads the configuration and does what the arguments ask of it; an exit code when that was all.
+pub fn configure(args: &CommonArgs) -> Result<Configuration, ExitCode> {
+    match read_configuration(args) {
+        Ok(configuration) if args.print_config => {
+            print!("{}", print(&configuration.loaded));
+            Err(ExitCode::SUCCESS)
+        }
+        Ok(configuration) if args.check_config => {
+            println!("the configuration is good ({})", configuration.source);
+            Err(ExitCode::SUCCESS)
+        }
+        Ok(configuration) => Ok(configuration),
+        Err(error) => {
+            eprintln!("{error}");
+            Err(ExitCode::from(BAD_CONFIGURATION))
+        }
+    }
+}
+
 /// A whole `main`: reads the configuration, starts the process, runs the service until it ends or a signal comes, drains,
 /// and leaves. 0 after an orderly end, 64 for a bad configuration, 1 for anything else.
 pub fn run<E: std::error::Error>(
@@ -71,20 +90,9 @@ pub fn run<E: std::error::Error>(
     args: &CommonArgs,
     service: impl AsyncFnOnce(Process) -> Result<(), E>,
 ) -> ExitCode {
-    match read_configuration(args) {
-        Ok(configuration) if args.print_config => {
-            print!("{}", print(&configuration.loaded));
-            ExitCode::SUCCESS
-        }
-        Ok(configuration) if args.check_config => {
-            println!("the configuration is good ({})", configuration.source);
-            ExitCode::SUCCESS
-        }
+    match configure(args) {
         Ok(configuration) => run_with(role, configuration, service),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(BAD_CONFIGURATION)
-        }
+        Err(code) => code,
     }
 }
 

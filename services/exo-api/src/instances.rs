@@ -1,8 +1,8 @@
 //! Placing models and taking them away.
 
 use crate::app::App;
-use crate::await_ready;
 use crate::models::json;
+use crate::{await_ready, previews};
 use exo_http::{Reply, Request, Route};
 use exo_types::{Command, InstanceId};
 use exo_wire::{ApiError, parse_create_instance, parse_place_instance};
@@ -10,12 +10,16 @@ use std::sync::Arc;
 
 pub(crate) fn routes(app: &Arc<App>) -> Vec<Route> {
     let (place, create, delete) = (app.clone(), app.clone(), app.clone());
-    let (one, wait) = (app.clone(), app.clone());
+    let (one, wait, preview) = (app.clone(), app.clone(), app.clone());
     vec![
         Route::post("/place_instance", move |request| place_one(place.clone(), request)).counted(),
         Route::post("/instance", move |request| create_one(create.clone(), request)).counted(),
         Route::get("/instance/await", move |request| {
             let reply = await_ready::reply(&wait, &request);
+            async move { reply }
+        }),
+        Route::get("/instance/previews", move |request| {
+            let reply = previews::reply(&preview, &request);
             async move { reply }
         }),
         Route::get("/instance/{*id}", move |request: Request| {

@@ -10,6 +10,7 @@ mod generation;
 mod instances;
 mod models;
 mod page;
+mod previews;
 mod probes;
 mod service;
 mod state_view;

@@ -4,8 +4,8 @@ use exo_bus::{Bus, IncomingStream, MemoryNetwork, PresenceToken, topics};
 use exo_types::{
     Candidate, Command, CommandReply, DownloadProgress, ErrorChunk, ErrorCode, Event, EventIndex, EventLogPage,
     FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId, MasterPresence, Memory,
-    Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, Prompt, Refusal, RefusalCode, RunnerId, RunnerStatus,
-    SessionId, Shard, ShardAssignments, Sharding, StreamChunk, TaskId, TokenChunk, Usage,
+    Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, Prompt, Refusal, RefusalCode, RunnerId,
+    RunnerStatus, SessionId, Shard, ShardAssignments, Sharding, StreamChunk, TaskId, TokenChunk, Usage,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
@@ -69,6 +69,10 @@ fn beginning(session: &SessionId) -> Vec<Event> {
     vec![
         Event::SessionOpened { session: session.clone(), when: Millis(1) },
         Event::NodeGatheredInfo { node_id: node("worker"), info: info() },
+        Event::NodeResourcesChanged {
+            node_id: node("worker"),
+            resources: NodeResources { ram_total: Memory::mib(8192), ram_available: Memory::mib(8192) },
+        },
         download("exo-guide"),
         download("org/other"),
         Event::InstanceCreated { instance: instance("i1", "exo-guide") },

@@ -268,6 +268,21 @@ async fn placing_answers_the_masters_decision() {
 }
 
 #[tokio::test]
+async fn previews_tell_what_a_placement_would_come_to() {
+    let running = Running::start("").await;
+    let (status, body) = running.get("/instance/previews?model_id=org/other").await;
+    let previews = body["previews"].as_array().expect("a list");
+    let [pipeline, tensor] = &previews[..] else { panic!("{body}") };
+    assert_eq!((status, &pipeline["sharding"], &pipeline["error"]), (200, &json!("Pipeline"), &Value::Null));
+    assert!(pipeline["instance"]["shardAssignments"]["nodeToRunner"]["worker"].is_string(), "{body}");
+    assert!(pipeline["memory_delta_by_node"]["worker"].is_number(), "{body}");
+    assert_eq!((&tensor["sharding"], &tensor["instance"]), (&json!("Tensor"), &Value::Null));
+    assert!(tensor["error"].is_string(), "{body}");
+    assert_eq!(running.get("/instance/previews?model_id=gpt-9").await.0, 404);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn what_there_is_can_be_asked_for() {
     let running = Running::start("").await;
     let (_, models) = running.get("/v1/models").await;
