@@ -76,7 +76,10 @@ impl Engine {
     }
 
     /// Sets, or after a failure replaces, the ranks that hold the layers after this one's.
+    ///
+    /// What the cache slots hold is forgotten, for the new ranks do not have it; so is what was running.
     pub fn connect(&mut self, next: Box<dyn NextStages>) {
+        self.scheduler.reset_slots().iter().for_each(|id| drop(self.answers.remove(id)));
         self.next = Some(next);
     }
 

@@ -24,7 +24,7 @@ pub(crate) enum LinkCause {
     /// The rank before is connected.
     Previous,
     /// The rank after is connected.
-    Next(Link),
+    Next(Box<Link>),
     /// A step came; on every rank but the first.
     Step(BatchPlan, Vec<f32>),
     /// A link broke, or could not be made.

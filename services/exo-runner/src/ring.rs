@@ -145,7 +145,7 @@ impl Ring {
             let cause = match call(&next, &handshake) {
                 Ok(link) => {
                     stop.bind(&link);
-                    LinkCause::Next(link)
+                    LinkCause::Next(Box::new(link))
                 }
                 Err(reason) => LinkCause::Broken(reason),
             };

@@ -153,7 +153,7 @@ impl Runner {
         let Some(ring) = &mut self.ring else { return false };
         match cause {
             LinkCause::Previous => ring.has_previous = true,
-            LinkCause::Next(link) => ring.next = Some(link),
+            LinkCause::Next(link) => ring.next = Some(*link),
             LinkCause::Step(..) | LinkCause::Broken(_) => {}
         }
         ring.is_whole()
@@ -220,6 +220,8 @@ impl Runner {
     fn lose_ring(&mut self, head: &mut Head, reason: &str, out: &mut Messages) -> Result<(), RunnerError> {
         let message = format!("another rank of the pipeline went away ({reason}); ask again, it is being replaced");
         head.fail_all(&ErrorChunk { code: ErrorCode::PeerLost, message }, out);
+        // First those who wait, then that nobody can be served.
+        self.tell(out)?;
         self.start_anew(reason)
     }
 

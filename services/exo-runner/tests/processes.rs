@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// No test waits longer for anything; most wait a few milliseconds.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// As many as the context holds, so that an answer is surely under way when something happens to it.
 const CONTEXT: u32 = 16_384;
@@ -364,7 +364,8 @@ async fn a_lost_rank_fails_what_was_asked_and_the_others_connect_again() {
     connect(&mut ranks, &again).await;
     // The same prompt: nothing of it may be left in the cache of rank 0 only.
     ranks[0].send(HostMessage::Generate(text("after", 16)));
-    assert_eq!(ranks[0].answer("after").await.tokens, expect.tokens);
+    let answer = ranks[0].answer("after").await;
+    assert_eq!((answer.error, answer.tokens), (None, expect.tokens));
 }
 
 #[tokio::test]
@@ -379,7 +380,8 @@ async fn a_rank_that_dies_while_nothing_is_asked_is_noticed() {
     let second = ranks[1].loaded().await;
     connect(&mut ranks, &[first, second]).await;
     ranks[0].send(HostMessage::Generate(text("after", 16)));
-    assert_eq!(ranks[0].answer("after").await.tokens, expect.tokens);
+    let answer = ranks[0].answer("after").await;
+    assert_eq!((answer.error, answer.tokens), (None, expect.tokens));
 }
 
 #[tokio::test]
