@@ -1,7 +1,7 @@
 //! Prints what the bus costs between two processes of this machine: joining, asking, streaming, idling, and how soon a
 //! killed process is missed.
 //!
-//! `cargo run --release -p exo-bus --example bus_speed`
+//! `cargo run --release -p exo-bus --example bus_speed`; with `-- everywhere` over all interfaces, not loopback only.
 
 use exo_bus::{Bus, PresenceChange, PresenceKind, PresenceWatch, Scouting, Service, StreamService, ZenohConfig};
 use exo_types::NodeId;
@@ -16,12 +16,19 @@ const DISCOVERY: u16 = 52499;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
+const SERVE: &str = "serve";
+const EVERYWHERE: &str = "everywhere";
+
+fn asked_for(word: &str) -> bool {
+    std::env::args().any(|argument| argument == word)
+}
+
 async fn join(name: &str) -> Outcome<Bus> {
     let config = ZenohConfig {
         namespace: "bus-speed".to_owned(),
         port: 0,
         scouting: Scouting::Multicast { port: DISCOVERY },
-        loopback_only: true,
+        loopback_only: !asked_for(EVERYWHERE),
         ..ZenohConfig::new(NodeId::new(name)?)
     };
     Ok(config.join().await?)
@@ -124,9 +131,9 @@ fn resident_mib() -> Outcome<f64> {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Outcome<()> {
-    if std::env::args().nth(1).as_deref() == Some("serve") {
+    if asked_for(SERVE) {
         return serve().await;
     }
-    let server = Command::new(std::env::current_exe()?).arg("serve").spawn()?;
+    let server = Command::new(std::env::current_exe()?).args(std::env::args().skip(1)).arg(SERVE).spawn()?;
     measure(server).await
 }
