@@ -1,8 +1,11 @@
 //! The inputs of products, in the number formats that the weights want.
 
+use std::ops::Range;
+
 use half::bf16;
 
 use crate::cpu::Cpu;
+use crate::isa::Isa;
 use crate::share::Shared;
 use crate::weights::{BLOCK, Weights};
 
@@ -29,6 +32,11 @@ pub struct Activations {
     pub(crate) quants: Quants,
 }
 
+/// Rows per panel: of a tile register.
+pub(crate) const PANEL: usize = 16;
+/// Fewer rows than this are not worth a panel: a panel costs the same for one row as for sixteen.
+const LEAST_PANEL: usize = 6;
+
 /// One format's rows, `filled` if it was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Rows<T> {
@@ -46,6 +54,26 @@ pub(crate) struct Quants {
     pub(crate) sums: Vec<i32>,
     pub(crate) half_sums: Vec<i32>,
     pub(crate) scaled_sums: Vec<f32>,
+    pub(crate) panels: Panels,
+}
+
+/// The same rows in panels of 16, block by block: for tile registers, which want the rows of a block side by side.
+#[derive(Debug, Default)]
+pub(crate) struct Panels {
+    /// The first so many rows are in panels.
+    pub(crate) rows: usize,
+    n_blocks: usize,
+    bytes: Vec<[i8; PANEL * BLOCK]>,
+    scales: Vec<[f32; PANEL]>,
+    scaled_sums: Vec<[f32; PANEL]>,
+}
+
+/// Some blocks of one panel.
+pub(crate) struct PanelBlocks<'a> {
+    /// Row after row.
+    pub(crate) bytes: &'a [[i8; PANEL * BLOCK]],
+    pub(crate) scales: &'a [[f32; PANEL]],
+    pub(crate) scaled_sums: &'a [[f32; PANEL]],
 }
 
 impl Activations {
@@ -133,6 +161,7 @@ impl Activations {
                 quantize_row(&x[row * k..(row + 1) * k], out);
             }
         });
+        self.quants.fill_panels(cpu, m, k);
     }
 
     /// Pairs per row.
@@ -149,6 +178,56 @@ impl Quants {
         self.sums.resize(m * blocks, 0);
         self.half_sums.resize(m * blocks * 2, 0);
         self.scaled_sums.resize(m * blocks, 0.0);
+    }
+}
+
+impl Quants {
+    fn fill_panels(&mut self, cpu: &Cpu, m: usize, k: usize) {
+        let n_blocks = k / BLOCK;
+        let whole = m / PANEL * PANEL;
+        let rows = if cpu.isa() != Isa::Amx { 0 } else if m - whole < LEAST_PANEL { whole } else { m };
+        let panels = &mut self.panels;
+        (panels.rows, panels.n_blocks) = (rows, n_blocks);
+        let n = panels.n_panels() * n_blocks;
+        panels.bytes.resize(n, [0; PANEL * BLOCK]);
+        panels.scales.resize(n, [0.0; PANEL]);
+        panels.scaled_sums.resize(n, [0.0; PANEL]);
+        let n_panels = panels.n_panels();
+        let (bytes, scales) = (Shared::new(&mut panels.bytes), Shared::new(&mut panels.scales));
+        let scaled_sums = Shared::new(&mut panels.scaled_sums);
+        cpu.pool().chunks(n_panels, 1, |_, range| {
+            for panel in range {
+                let part = panel * n_blocks..(panel + 1) * n_blocks;
+                // SAFETY: every panel has its own parts and is handed out once.
+                let (bytes, scales, scaled_sums) =
+                    unsafe { (bytes.part(part.clone()), scales.part(part.clone()), scaled_sums.part(part)) };
+                // A last panel with fewer rows computes with what was there, and nobody reads those sums.
+                for row in panel * PANEL..rows.min((panel + 1) * PANEL) {
+                    let lane = row % PANEL;
+                    let stored = self.bytes[row * k..][..k].as_chunks::<BLOCK>().0;
+                    for (block, stored) in stored.iter().enumerate() {
+                        bytes[block][lane * BLOCK..][..BLOCK].copy_from_slice(stored);
+                        scales[block][lane] = self.scales[row * n_blocks + block];
+                        scaled_sums[block][lane] = self.scaled_sums[row * n_blocks + block];
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl Panels {
+    pub(crate) fn n_panels(&self) -> usize {
+        self.rows.div_ceil(PANEL)
+    }
+
+    pub(crate) fn blocks(&self, panel: usize, blocks: Range<usize>) -> PanelBlocks<'_> {
+        let part = panel * self.n_blocks + blocks.start..panel * self.n_blocks + blocks.end;
+        PanelBlocks {
+            bytes: &self.bytes[part.clone()],
+            scales: &self.scales[part.clone()],
+            scaled_sums: &self.scaled_sums[part],
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl Isa {
     #[cfg(target_arch = "x86_64")]
     fn is_available(self) -> bool {
         match self {
-            Self::Amx => false,
+            Self::Amx => Self::Avx512.is_available() && crate::matmul::amx::is_available(),
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")

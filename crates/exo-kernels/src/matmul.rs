@@ -1,12 +1,14 @@
 //! Products of activations and weights.
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
 
 use std::ops::Range;
 
-use crate::activations::Activations;
+use crate::activations::{Activations, Format};
 use crate::cpu::Cpu;
 use crate::isa::Isa;
 use crate::share::Shared;
@@ -41,6 +43,12 @@ pub(crate) struct Task<'a> {
 }
 
 impl Task<'_> {
+    /// How many of the first rows are in panels for tile registers.
+    #[cfg(target_arch = "x86_64")]
+    fn panel_rows(&self) -> usize {
+        if self.weights.format() == Format::Q8 { self.x.quants.panels.rows } else { 0 }
+    }
+
     /// Hands over the sums of one tile for one row.
     ///
     /// # Safety
@@ -92,7 +100,13 @@ fn tiles(cpu: &Cpu, task: &Task<'_>, tiles: Range<usize>) {
     match cpu.isa() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the `Cpu` was made for this instruction set, and `matmul` hands every tile to one thread.
-        Isa::Amx | Isa::Avx512 => unsafe { avx512::tiles(task, tiles) },
+        Isa::Amx if task.panel_rows() > 0 => unsafe {
+            amx::tiles(task, tiles.clone());
+            avx512::tiles(task, tiles, task.panel_rows());
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Amx | Isa::Avx512 => unsafe { avx512::tiles(task, tiles, 0) },
         _ => portable::tiles(task, tiles),
     }
 }

@@ -4,7 +4,7 @@
 //! sequence of operations, so they only decide how fast it is.
 
 mod floats;
-mod quants;
+pub(super) mod quants;
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -13,11 +13,11 @@ use super::Task;
 use crate::dtype::Dtype;
 use crate::weights::TILE;
 
-/// Calls `$kernel::<.., MR, NT>` for all rows in groups of `$most` and one smaller group.
+/// Calls `$call` for all rows behind `$from`, in groups of `$most` and one smaller group.
 macro_rules! row_groups {
-    ($task:expr, $most:literal, [$($rest:literal),*], |$mr:ident, $first:ident| $call:expr) => {{
+    ($task:expr, $from:expr, $most:literal, [$($rest:literal),*], |$mr:ident, $first:ident| $call:expr) => {{
         let m = $task.x.m;
-        let mut $first = 0;
+        let mut $first = $from;
         while $first + $most <= m {
             const $mr: usize = $most;
             $call;
@@ -34,20 +34,20 @@ macro_rules! row_groups {
 }
 pub(super) use row_groups;
 
-/// All rows of some tiles.
+/// All rows of some tiles, from row `from` on.
 ///
 /// # Safety
 /// No other thread has these tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c")]
-pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>) {
+pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>, from: usize) {
     // SAFETY: passed on.
     unsafe {
         match task.weights.dtype {
-            Dtype::F32 | Dtype::F16 | Dtype::BF16 => floats::tiles(task, tiles),
-            Dtype::Q8_0 => quants::tiles::<{ quants::Q8_0 }>(task, tiles),
-            Dtype::Q4_0 => quants::tiles::<{ quants::Q4_0 }>(task, tiles),
-            Dtype::Q4_K => quants::tiles::<{ quants::Q4_K }>(task, tiles),
-            Dtype::Q6_K => quants::tiles::<{ quants::Q6_K }>(task, tiles),
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 => floats::tiles(task, tiles, from),
+            Dtype::Q8_0 => quants::tiles::<{ quants::Q8_0 }>(task, tiles, from),
+            Dtype::Q4_0 => quants::tiles::<{ quants::Q4_0 }>(task, tiles, from),
+            Dtype::Q4_K => quants::tiles::<{ quants::Q4_K }>(task, tiles, from),
+            Dtype::Q6_K => quants::tiles::<{ quants::Q6_K }>(task, tiles, from),
         }
     }
 }

@@ -15,44 +15,44 @@ const BF16: u8 = 2;
 /// How far ahead of use weights are fetched when they are read once.
 const AHEAD: usize = 2048;
 
-/// All rows of some tiles.
+/// All rows of some tiles, from row `from` on.
 ///
 /// # Safety
 /// No other thread has these tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,fma,f16c")]
-pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>) {
+pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>, from: usize) {
     // SAFETY: passed on.
     unsafe {
         match task.weights.dtype {
-            Dtype::F32 => typed::<F32>(task, tiles),
-            Dtype::F16 => typed::<F16>(task, tiles),
-            _ => typed::<BF16>(task, tiles),
+            Dtype::F32 => typed::<F32>(task, tiles, from),
+            Dtype::F16 => typed::<F16>(task, tiles, from),
+            _ => typed::<BF16>(task, tiles, from),
         }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,fma,f16c")]
-unsafe fn typed<const D: u8>(task: &Task<'_>, tiles: Range<usize>) {
+unsafe fn typed<const D: u8>(task: &Task<'_>, tiles: Range<usize>, from: usize) {
     let mut tile = tiles.start;
-    if task.x.m == 1 {
+    if task.x.m - from == 1 {
         // Eight chains: a multiply-add has to wait for the one before it in its chain.
         while tile + 8 <= tiles.end {
             // SAFETY: passed on.
-            unsafe { kernel::<D, 1, 8>(task, tile, 0) };
+            unsafe { kernel::<D, 1, 8>(task, tile, from) };
             tile += 8;
         }
     }
     while tile + 2 <= tiles.end {
         // SAFETY: passed on.
-        row_groups!(task, 12, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], |MR, row| unsafe {
+        row_groups!(task, from, 12, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], |MR, row| unsafe {
             kernel::<D, MR, 2>(task, tile, row)
         });
         tile += 2;
     }
     while tile < tiles.end {
         // SAFETY: passed on.
-        row_groups!(task, 12, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], |MR, row| unsafe {
+        row_groups!(task, from, 12, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], |MR, row| unsafe {
             kernel::<D, MR, 1>(task, tile, row)
         });
         tile += 1;

@@ -7,31 +7,31 @@ use super::{finish, row_groups};
 use crate::matmul::Task;
 use crate::weights::{BLOCK, TILE};
 
-pub(super) const Q8_0: u8 = 0;
-pub(super) const Q4_0: u8 = 1;
-pub(super) const Q4_K: u8 = 2;
-pub(super) const Q6_K: u8 = 3;
+pub(in crate::matmul) const Q8_0: u8 = 0;
+pub(in crate::matmul) const Q4_0: u8 = 1;
+pub(in crate::matmul) const Q4_K: u8 = 2;
+pub(in crate::matmul) const Q6_K: u8 = 3;
 
 /// How far ahead of use weights are fetched when they are read once: about the latency of memory times its bandwidth.
 const AHEAD: usize = 4096;
 
-/// All rows of some tiles.
+/// All rows of some tiles, from row `from` on.
 ///
 /// # Safety
 /// No other thread has these tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) unsafe fn tiles<const D: u8>(task: &Task<'_>, tiles: Range<usize>) {
+pub(super) unsafe fn tiles<const D: u8>(task: &Task<'_>, tiles: Range<usize>, from: usize) {
     let mut tile = tiles.start;
-    if task.x.m > 1 {
+    if task.x.m - from > 1 {
         while tile + 2 <= tiles.end {
             // SAFETY: passed on.
-            row_groups!(task, 6, [1, 2, 3, 4, 5], |MR, row| unsafe { kernel::<D, MR, 2>(task, tile, row) });
+            row_groups!(task, from, 6, [1, 2, 3, 4, 5], |MR, row| unsafe { kernel::<D, MR, 2>(task, tile, row) });
             tile += 2;
         }
     }
     while tile < tiles.end {
         // SAFETY: passed on.
-        row_groups!(task, 6, [1, 2, 3, 4, 5], |MR, row| unsafe { kernel::<D, MR, 1>(task, tile, row) });
+        row_groups!(task, from, 6, [1, 2, 3, 4, 5], |MR, row| unsafe { kernel::<D, MR, 1>(task, tile, row) });
         tile += 1;
     }
 }
@@ -189,9 +189,7 @@ unsafe fn half_block<const UPPER: bool, const SECOND: bool, const MR: usize, con
             }
         }
         for j in 0..NT {
-            let meta = source.meta.add(j * source.tile_meta + block / 8 * 320);
-            let scale = signed_bytes(meta.add(half % 16 * TILE));
-            let scale = _mm512_mul_ps(halfs(meta.add(256)), scale);
+            let scale = half_scale(source.meta.add(j * source.tile_meta), half);
             for i in 0..MR {
                 let index = (source.row + i) * source.n_blocks + block;
                 let by = _mm512_mul_ps(scale, _mm512_set1_ps(*x.scales.get_unchecked(index)));
@@ -201,17 +199,28 @@ unsafe fn half_block<const UPPER: bool, const SECOND: bool, const MR: usize, con
     }
 }
 
-/// The stored quants are `offset` too large: the sum of the activations times that is taken off before anything else.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn start<const D: u8>(sum: i32) -> __m512i {
-    let offset = match D {
+/// How much larger than the weights the stored quants are.
+const fn offset(dtype: u8) -> i32 {
+    match dtype {
         Q8_0 => 128,
         Q4_0 => 8,
         Q6_K => 32,
         _ => 0,
-    };
-    _mm512_set1_epi32(-offset * sum)
+    }
+}
+
+/// Where the sum of a block starts: the sum of the activations, times the offset of the quants, is taken off.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn start<const D: u8>(sum: i32) -> __m512i {
+    _mm512_set1_epi32(-offset(D) * sum)
+}
+
+/// Quants without their offset.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(in crate::matmul) fn signed<const D: u8>(quants: __m512i) -> __m512i {
+    _mm512_sub_epi8(quants, _mm512_set1_epi8(offset(D) as u8 as i8))
 }
 
 /// Weights of inputs `4g..` and `16 + 4g..` of a block.
@@ -220,7 +229,7 @@ fn start<const D: u8>(sum: i32) -> __m512i {
 /// `quants` points to the block's quants.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn groups<const D: u8>(quants: *const u8, g: usize) -> (__m512i, __m512i) {
+pub(in crate::matmul) unsafe fn groups<const D: u8>(quants: *const u8, g: usize) -> (__m512i, __m512i) {
     // SAFETY: a block has 8 vectors in Q8_0 and 4 otherwise.
     unsafe {
         if D == Q8_0 {
@@ -239,7 +248,7 @@ unsafe fn groups<const D: u8>(quants: *const u8, g: usize) -> (__m512i, __m512i)
 /// `chunk` points to the chunk's quants.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn six_bits<const UPPER: bool, const SECOND: bool>(chunk: *const u8, g: usize) -> __m512i {
+pub(in crate::matmul) unsafe fn six_bits<const UPPER: bool, const SECOND: bool>(chunk: *const u8, g: usize) -> __m512i {
     // SAFETY: a chunk has 8 vectors of nibbles and 4 of bit pairs.
     let (low, high) =
         unsafe { (vector(chunk.add((g + usize::from(SECOND) * 4) * 64)), vector(chunk.add(512 + g * 64))) };
@@ -261,7 +270,7 @@ unsafe fn six_bits<const UPPER: bool, const SECOND: bool>(chunk: *const u8, g: u
 /// `meta` points to the tile's meta, which has the block.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn scales<const D: u8>(meta: *const u8, block: usize) -> (__m512, __m512) {
+pub(in crate::matmul) unsafe fn scales<const D: u8>(meta: *const u8, block: usize) -> (__m512, __m512) {
     // SAFETY: 32 bytes per block, or 320 per eight blocks.
     unsafe {
         if D == Q4_K {
@@ -272,6 +281,20 @@ unsafe fn scales<const D: u8>(meta: *const u8, block: usize) -> (__m512, __m512)
         } else {
             (halfs(meta.add(block * 32)), _mm512_setzero_ps())
         }
+    }
+}
+
+/// Scales of a half-block of `Q6_K`.
+///
+/// # Safety
+/// `meta` points to the tile's meta, which has the half-block.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(in crate::matmul) unsafe fn half_scale(meta: *const u8, half: usize) -> __m512 {
+    // SAFETY: 320 bytes per 16 halves.
+    unsafe {
+        let meta = meta.add(half / 16 * 320);
+        _mm512_mul_ps(halfs(meta.add(256)), signed_bytes(meta.add(half % 16 * TILE)))
     }
 }
 
