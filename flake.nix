@@ -16,9 +16,7 @@
       testsOf = pkgs: import ./nixos-tests { inherit pkgs lib self; };
     in
     {
-      packages = forEachSystem (
-        pkgs: packagesOf pkgs // { default = (packagesOf pkgs).exo-complete; }
-      );
+      packages = forEachSystem (pkgs: packagesOf pkgs // { default = (packagesOf pkgs).exo-complete; });
 
       apps = forEachSystem (
         pkgs:

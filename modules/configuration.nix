@@ -8,8 +8,9 @@
 let
   cfg = config.services.exo;
   unchecked = (pkgs.formats.toml { }).generate "exo.toml" cfg.settings;
+  inherit (pkgs.stdenv) buildPlatform hostPlatform;
   checked = pkgs.runCommand "exo.toml" { } ''
-    ${lib.getExe' cfg.package "exo-master"} --config ${unchecked} --check-config
+    ${lib.optionalString (buildPlatform.canExecute hostPlatform) "${lib.getExe' cfg.package "exo-master"} --config ${unchecked} --check-config"}
     cp ${unchecked} $out
   '';
 in

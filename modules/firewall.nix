@@ -3,10 +3,11 @@
 let
   cfg = config.services.exo;
   networking = cfg.settings.networking or { };
-  tensorPorts = networking.tensorPorts or [
-    52420
-    52499
-  ];
+  tensorPorts =
+    networking.tensorPorts or [
+      52420
+      52499
+    ];
 in
 {
   config = lib.mkIf (cfg.enable && cfg.networking.openFirewall) {

@@ -2,34 +2,43 @@
 { config, lib, ... }:
 let
   cfg = config.services.exo;
-  inherit (cfg.settings) mode;
-  roles = lib.optional (mode != "worker") "master" ++ lib.optional (mode != "master") "worker" ++ [ "api" ];
+  inherit (cfg.settings) mode dataDir;
   defaultDataDir = "/var/lib/exo";
-
-  unit = role: {
-    name = "exo-${role}";
-    value = {
-      wantedBy = [ "exo.target" ];
-      # A running answer is worth more than the newest binary a second earlier: restarted, not stopped and started.
-      stopIfChanged = false;
-      restartTriggers = [ config.environment.etc."exo/exo.toml".source ];
-      serviceConfig = {
-        User = cfg.security.user;
-        Group = cfg.security.group;
-      }
-      // lib.optionalAttrs (cfg.security.dataDir != defaultDataDir) {
-        ReadWritePaths = [ cfg.security.dataDir ];
-      };
-    };
+  plays = {
+    master = mode != "worker";
+    worker = mode != "master";
+    api = true;
   };
+
+  unit =
+    role: here:
+    lib.nameValuePair "exo-${role}" (
+      if here then
+        {
+          wantedBy = [ "exo.target" ];
+          # A running answer is worth more than the newest binary a second earlier: restarted, not stopped and started.
+          stopIfChanged = false;
+          restartTriggers = [ config.environment.etc."exo/exo.toml".source ];
+          serviceConfig = {
+            User = cfg.security.user;
+            Group = cfg.security.group;
+          }
+          // lib.optionalAttrs (dataDir != defaultDataDir) {
+            ReadWritePaths = [ dataDir ];
+          };
+        }
+      else
+        # Masked: exo-api wants the master, which must not start where it has no place.
+        { enable = false; }
+    );
 in
 {
   config = lib.mkIf cfg.enable {
     systemd.packages = [ cfg.package ];
     systemd.targets.exo.wantedBy = [ "multi-user.target" ];
-    systemd.services = lib.listToAttrs (map unit roles);
-    systemd.tmpfiles.settings = lib.mkIf (cfg.security.dataDir != defaultDataDir) {
-      exo.${cfg.security.dataDir}.d = {
+    systemd.services = lib.mapAttrs' unit plays;
+    systemd.tmpfiles.settings = lib.mkIf (dataDir != defaultDataDir) {
+      exo.${dataDir}.d = {
         inherit (cfg.security) user group;
         mode = "0700";
       };

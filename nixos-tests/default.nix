@@ -6,7 +6,9 @@
 }:
 let
   isTest = name: kind: kind == "regular" && lib.hasSuffix ".nix" name && name != "default.nix";
-  names = map (lib.removeSuffix ".nix") (lib.attrNames (lib.filterAttrs isTest (builtins.readDir ./.)));
+  names = map (lib.removeSuffix ".nix") (
+    lib.attrNames (lib.filterAttrs isTest (builtins.readDir ./.))
+  );
   test =
     name:
     pkgs.testers.runNixOSTest {

@@ -1,9 +1,9 @@
 # Every package of the flake: one file each, over one build.
 { pkgs, lib }:
 let
-  source = import ./source.nix { inherit lib; };
-  program = import ./program.nix { inherit pkgs lib source; };
-  call = file: import file { inherit pkgs lib program; };
+  workspace = import ./workspace.nix { inherit pkgs lib; };
+  program = import ./program.nix { inherit pkgs lib workspace; };
+  call = file: import file { inherit program; };
 in
 rec {
   exo-master = call ./exo-master.nix;
@@ -12,14 +12,13 @@ rec {
   exo-runner = call ./exo-runner.nix;
   exo = call ./exo.nix;
   exo-complete = import ./exo-complete.nix {
-    inherit
-      pkgs
-      lib
+    inherit pkgs lib;
+    programs = [
       exo
       exo-master
       exo-worker
       exo-api
       exo-runner
-      ;
+    ];
   };
 }

@@ -1,8 +1,5 @@
-{ program, ... }:
+{ program }:
 program {
   name = "exo-api";
   description = "The HTTP edge of an exo cluster";
-  tested = [
-    "exo-wire"
-  ];
 }

@@ -1,10 +1,5 @@
-{ program, ... }:
+{ program }:
 program {
   name = "exo-runner";
   description = "Holds one shard of one model of an exo cluster";
-  tested = [
-    "exo-text"
-    "exo-gguf"
-    "exo-kernels"
-  ];
 }

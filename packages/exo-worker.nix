@@ -1,9 +1,6 @@
-{ program, ... }:
+{ program }:
 program {
   name = "exo-worker";
   description = "The worker of an exo cluster: makes its node match the cluster's State";
-  tested = [
-    "exo-plan"
-    "exo-hardware"
-  ];
+  starts = [ "exo-runner" ];
 }

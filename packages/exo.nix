@@ -1,8 +1,6 @@
-{ program, ... }:
+{ program }:
 program {
   name = "exo";
   description = "exo's command line, and all of its roles in one process";
-  tested = [
-    "exo-config"
-  ];
+  starts = [ "exo-runner" ];
 }

@@ -1,40 +1,28 @@
-# Builds one program of the workspace.
+# One program of the workspace as a package.
 {
   pkgs,
   lib,
-  source,
+  workspace,
 }:
 {
   name,
   description,
-  # Crates whose tests run when the package is built: those that need neither a network nor a model.
-  tested ? [ ],
+  # Programs that this one starts: it looks for them in its own folder.
+  starts ? [ ],
 }:
-let
-  manifest = lib.importTOML ../Cargo.toml;
-  inherit (manifest.workspace.package) version rust-version;
-in
-assert lib.assertMsg (lib.versionAtLeast pkgs.rustc.version rust-version)
-  "exo needs rustc ${rust-version} (Cargo.toml, rust-version); this nixpkgs has ${pkgs.rustc.version}";
-pkgs.rustPlatform.buildRustPackage {
-  pname = name;
-  inherit version;
-  src = source;
-  cargoLock.lockFile = ../Cargo.lock;
-  cargoBuildFlags = [
-    "--package"
-    name
-  ];
-  doCheck = tested != [ ];
-  cargoTestFlags = lib.concatMap (crate: [
-    "--package"
-    crate
-  ]) tested;
-  meta = {
-    inherit description;
-    homepage = manifest.workspace.package.repository;
-    license = lib.licenses.asl20;
-    mainProgram = name;
-    platforms = lib.platforms.linux;
-  };
-}
+pkgs.runCommand "${name}-${workspace.version}"
+  {
+    pname = name;
+    inherit (workspace) version;
+    meta = workspace.meta // {
+      inherit description;
+      mainProgram = name;
+    };
+  }
+  ''
+    mkdir -p $out/bin
+    for program in ${lib.escapeShellArgs ([ name ] ++ starts)}; do
+      # A copy, not a link: a program finds its own folder through /proc, which follows links.
+      cp ${workspace}/bin/$program $out/bin/
+    done
+  ''
