@@ -1,1 +1,17 @@
 //! Service. The command line, and all roles in one process.
+//!
+//! `exo up` runs the services; everything else asks an api over HTTP and knows only what HTTP tells.
+
+mod chat;
+mod cli;
+mod client;
+mod configuration;
+mod demo;
+mod error;
+mod events;
+mod place;
+mod status;
+mod table;
+mod up;
+
+pub use cli::{Cli, run};

@@ -1,3 +1,8 @@
 //! Service. The command line, and all roles in one process.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exo::run(exo::Cli::parse())
+}

@@ -1,0 +1,229 @@
+//! What can be typed.
+
+use crate::client::Client;
+use crate::error::{CliError, finish};
+use crate::{chat, configuration, demo, place, status, up};
+use clap::{Args, Parser, Subcommand};
+use exo_service::{CommonArgs, read_configuration};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// exo joins Linux machines into one cluster that serves language models.
+///
+/// Start a node with `exo up` on every machine; they find each other in the same network. Then place a model and ask it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "exo",
+    version,
+    propagate_version = true,
+    after_help = "First steps:
+  exo demo                       two nodes on this machine, a model over both, two answers
+  exo up                         start a node; stop it with Ctrl-C
+  exo models                     which models the nodes have
+  exo place exo-guide --wait     load one
+  exo chat exo-guide             talk to it
+  exo status                     what runs where"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node: master, worker and api in one process
+    ///
+    /// The node finds others in the same network by itself. Models are GGUF files in ~/.local/share/exo/models
+    /// (/var/lib/exo/models for root) and in the directories of --models.
+    #[command(after_help = "Examples:
+  exo up
+  exo up --models ~/models --api-port 8080
+  exo up --mode worker --set networking.peers=10.0.0.7:52414")]
+    Up(UpArgs),
+    /// Show nodes, placed models and runners
+    #[command(after_help = "Examples:\n  exo status\n  exo status --json | jq .instances")]
+    Status {
+        #[command(flatten)]
+        api: ApiArgs,
+        /// The whole State as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the models that the nodes have
+    Models {
+        #[command(flatten)]
+        api: ApiArgs,
+        /// As OpenAI's list, in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Place a model: load it on one node, or cut it by layers over several
+    #[command(after_help = "Examples:\n  exo place exo-guide --wait\n  exo place llama-3.2-1b --min-nodes 2 --wait")]
+    Place {
+        #[command(flatten)]
+        api: ApiArgs,
+        /// Name of the model, as `exo models` lists it
+        model: String,
+        /// Cut it over at least so many nodes
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        min_nodes: u32,
+        /// Wait until it answers, and show how far it is
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Take a placed model away
+    #[command(after_help = "Examples:\n  exo rm exo-guide\n  exo rm 9d3f02ab77c1")]
+    Rm {
+        #[command(flatten)]
+        api: ApiArgs,
+        /// The instance as `exo status` shows it, or the model's name
+        instance: String,
+    },
+    /// Talk to a placed model
+    #[command(after_help = "Examples:
+  exo chat exo-guide 'What is exo?'
+  exo chat exo-guide                    a conversation; an empty line ends it
+  cat question.txt | exo chat exo-guide")]
+    Chat {
+        #[command(flatten)]
+        api: ApiArgs,
+        /// Name of the model
+        model: String,
+        /// What to ask; without it, lines from the terminal
+        prompt: Option<String>,
+        /// 0 always takes the likeliest word
+        #[arg(long, default_value_t = 0.0, value_name = "NUMBER")]
+        temperature: f32,
+        /// Longest answer
+        #[arg(long, value_name = "TOKENS")]
+        max_tokens: Option<u32>,
+    },
+    /// Look at the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Two nodes on this machine, a model over both, two questions
+    ///
+    /// Needs no network and leaves nothing behind: data directories are temporary, and everything stops with Ctrl-C.
+    #[command(after_help = "Examples:\n  exo demo\n  exo demo --once && echo it works")]
+    Demo(demo::DemoArgs),
+}
+
+/// How a node starts.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// Which roles: auto (all), master, worker
+    #[arg(long, value_name = "MODE", value_parser = ["auto", "master", "worker"])]
+    pub(crate) mode: Option<String>,
+    /// A directory with models, besides the data directory's own; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Vec<PathBuf>,
+    /// End when standard input is closed: a node that is started by a program ends with it, however that ends
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+/// Where the api is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApiArgs {
+    /// Address of an api [default: the one of this machine's configuration, http://127.0.0.1:52415]
+    #[arg(long = "api", value_name = "URL", env = "EXO_API_URL")]
+    url: Option<String>,
+    /// Key, if the api asks for one
+    #[arg(long, value_name = "KEY", env = "EXO_API_KEY", hide_env_values = true)]
+    key: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check it; exit code 64 if something is wrong
+    Check {
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Print what is in effect, and where each value comes from
+    Print {
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Print the page of all keys
+    Reference,
+}
+
+/// Does what was typed.
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Up(args) => up::run(args),
+        Command::Config { command: ConfigCommand::Check { common } } => configuration::check(common),
+        Command::Config { command: ConfigCommand::Print { common } } => configuration::print(common),
+        Command::Config { command: ConfigCommand::Reference } => configuration::reference(),
+        other => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => finish(runtime.block_on(ask(other))),
+            Err(source) => finish(Err(CliError::System { what: "cannot start".to_owned(), source })),
+        },
+    }
+}
+
+/// Commands that ask an api.
+async fn ask(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Status { api, json } => status::show(&api.client(), json).await,
+        Command::Models { api, json } => status::models(&api.client(), json).await,
+        Command::Place { api, model, min_nodes, wait } => place::place(&api.client(), &model, min_nodes, wait).await,
+        Command::Rm { api, instance } => place::remove(&api.client(), &instance).await,
+        Command::Chat { api, model, prompt, temperature, max_tokens } => {
+            chat::run(&api.client(), chat::Options { model, temperature, max_tokens }, prompt).await
+        }
+        Command::Demo(args) => demo::run(args).await,
+        Command::Up(_) | Command::Config { .. } => Ok(()),
+    }
+}
+
+impl ApiArgs {
+    fn client(&self) -> Client {
+        let url = self.url.clone().unwrap_or_else(configured_url);
+        Client::new(url, self.key.clone())
+    }
+}
+
+/// The api that this machine's configuration describes; the default if there is none that can be read.
+fn configured_url() -> String {
+    let api = read_configuration(&CommonArgs::default()).map(|configuration| configuration.loaded.config.api);
+    match api {
+        Ok(api) if api.bind.is_unspecified() => format!("http://127.0.0.1:{}", api.port),
+        Ok(api) => format!("http://{}", std::net::SocketAddr::new(api.bind, api.port)),
+        Err(_) => "http://127.0.0.1:52415".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_typed_is_understood() {
+        for line in [
+            "exo up --mode worker --models /a --models /b --set api.port=1",
+            "exo status --json",
+            "exo place m --min-nodes 2 --wait --api http://h:1",
+            "exo rm m",
+            "exo chat m hello --temperature 1",
+            "exo config print --data-dir /x",
+            "exo demo --once --api-port 1",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in ["exo", "exo up --mode boss", "exo place", "exo chat", "exo demo --twice"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

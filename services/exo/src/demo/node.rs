@@ -1,0 +1,119 @@
+//! One node of the demo: a child process.
+
+use crate::error::CliError;
+use serde_json::Value;
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::timeout;
+
+/// Longer than a node drains.
+const STOP: Duration = Duration::from_secs(25);
+/// Lines of a log that tell why a node ended.
+const TAIL: usize = 15;
+
+/// Where everything of the demo lies.
+pub(super) struct Plan {
+    pub(super) directory: PathBuf,
+    pub(super) models: PathBuf,
+    pub(super) api_port: u16,
+}
+
+/// A running node. Dropped, it is killed; when this process is killed, its standard input closes and it ends by itself.
+pub(super) struct DemoNode {
+    name: &'static str,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    log: PathBuf,
+}
+
+impl Plan {
+    /// Node A is everything, node B only works.
+    pub(super) fn start(&self) -> Result<Vec<DemoNode>, CliError> {
+        let (port_a, port_b) = (free_port()?, free_port()?);
+        let a = self.node("A", &format!("mode = \"auto\"\n{}", self.common("A", port_a, port_b)))?;
+        let peer = format!("peers = [\"127.0.0.1:{port_a}\"]");
+        let b = self.node("B", &format!("mode = \"worker\"\n{}{peer}\n", self.common("B", port_b, port_a)))?;
+        Ok(vec![a, b])
+    }
+
+    /// Ends in the section `[networking]`. Nodes of other clusters on this machine are of another namespace.
+    fn common(&self, name: &str, own_port: u16, other_port: u16) -> String {
+        let (data, models) = (self.directory.join(name), quote(&self.models));
+        let namespace = format!("demo-{}", std::process::id());
+        let api = self.api_port;
+        // A worker that is its own process listens on its own port; the other port only has to be another one.
+        let (cluster_port, worker_port) = if name == "A" { (own_port, 0) } else { (other_port, own_port) };
+        format!(
+            "name = \"node-{}\"\ndataDir = {}\n\n[api]\nport = {api}\n\n[models]\ndirs = [{models}]\n\n[networking]\n\
+             namespace = \"{namespace}\"\nloopbackOnly = true\nmulticast = false\n\
+             clusterPort = {cluster_port}\nworkerPort = {worker_port}\napiPort = 0\n",
+            name.to_lowercase(),
+            quote(&data)
+        )
+    }
+
+    fn node(&self, name: &'static str, config: &str) -> Result<DemoNode, CliError> {
+        let file = self.directory.join(format!("{name}.toml"));
+        let log = self.directory.join(format!("{name}.log"));
+        std::fs::write(&file, config).map_err(CliError::system("cannot write the demo's configuration"))?;
+        let output = File::create(&log).map_err(CliError::system("cannot write the demo's log"))?;
+        let errors = output.try_clone().map_err(CliError::system("cannot write the demo's log"))?;
+        let program = std::env::current_exe().map_err(CliError::system("cannot find this program's own file"))?;
+        let mut command = Command::new(program);
+        command.arg("up").arg("--until-stdin-closes").arg("--config").arg(&file);
+        command.stdin(Stdio::piped()).stdout(output).stderr(errors).kill_on_drop(true);
+        // Ctrl-C reaches us alone; we end the nodes in order.
+        command.process_group(0);
+        let ours = |name: &str| name.starts_with("EXO_") && name != "EXO_CPU";
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
+            command.env_remove(name);
+        }
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "STATE_DIRECTORY"] {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().map_err(CliError::system("cannot start a node"))?;
+        let stdin = child.stdin.take();
+        Ok(DemoNode { name, child, stdin, log })
+    }
+}
+
+impl DemoNode {
+    /// An error if it ended.
+    pub(super) fn check(&mut self) -> Result<(), CliError> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            _ => Err(CliError::NodeEnded { name: self.name.to_owned(), log: self.log() }),
+        }
+    }
+
+    /// The end of its log.
+    pub(super) fn log(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    }
+
+    /// Asks it to end, waits, and kills it if it does not.
+    pub(super) async fn stop(mut self) {
+        drop(self.stdin.take());
+        if timeout(STOP, self.child.wait()).await.is_err() {
+            eprintln!("warning: node {} did not end by itself and is killed", self.name);
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+pub(super) fn free_port() -> Result<u16, CliError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(CliError::system("there is no free port"))
+}
+
+/// A path as a TOML string: JSON's strings are some of them.
+fn quote(path: &Path) -> String {
+    Value::String(path.display().to_string()).to_string()
+}

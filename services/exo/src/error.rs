@@ -1,0 +1,64 @@
+//! What can go wrong on the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// Nobody answers.
+    #[error("no api answers at {url} ({reason}); start one with `exo up`, or name another with --api")]
+    Unreachable { url: String, reason: String },
+    /// The api said no.
+    #[error("{message}")]
+    Refused { code: String, message: String },
+    /// Something else than an api answered.
+    #[error("{url} does not answer as an exo api does ({reason}); name another with --api")]
+    NotAnApi { url: String, reason: String },
+    /// The stream of an answer broke.
+    #[error("the answer broke off: {0}")]
+    Broken(String),
+    /// It took too long.
+    #[error("{what} took longer than {seconds} s; `exo status` shows how far it is")]
+    TooLong { what: String, seconds: u64 },
+    /// A model could not be brought to life.
+    #[error("model {model} does not load: {reason}")]
+    NotLoaded { model: String, reason: String },
+    /// No such placed model.
+    #[error("there is no instance {0}; `exo status` lists them")]
+    NoInstance(String),
+    /// The model that comes with the project is missing.
+    #[error("exo-guide.gguf is not in {}; name its directory with --models, or set EXO_MODELS_DIRS", places(.0))]
+    NoGuide(Vec<PathBuf>),
+    /// A node of the demo ended.
+    #[error("node {name} of the demo ended too early; the end of its log:\n{log}")]
+    NodeEnded { name: String, log: String },
+    /// The answers of the demo are not the expected ones.
+    #[error("question {question:?} was answered {answer:?}, expected was {expected:?}")]
+    WrongAnswer { question: String, answer: String, expected: String },
+    /// The operating system.
+    #[error("{what}: {source}")]
+    System { what: String, source: std::io::Error },
+}
+
+fn places(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+impl CliError {
+    pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::System { what, source }
+    }
+}
+
+/// Tells the result: nothing, or the error on standard error.
+pub(crate) fn finish(result: Result<(), CliError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
