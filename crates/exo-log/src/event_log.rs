@@ -1,12 +1,12 @@
-//! The handle, and the thread behind it.
+//! The handle.
 
 use crate::{AppendError, OpenError, Page, ReadError, Recovered, RedbStorage, Storage, StorageError};
 use exo_state::State;
 use exo_types::{EventIndex, IndexedEvent};
+use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, oneshot};
 
 /// A snapshot is due after so many events: replaying them takes well under a second.
 pub const SNAPSHOT_EVERY: u64 = 2000;
@@ -14,11 +14,8 @@ pub const SNAPSHOT_EVERY: u64 = 2000;
 /// Events kept before a snapshot, so that a follower that is a little behind gets events and not the whole State.
 const KEEP: u64 = 1000;
 
-/// Operations that wait, at most; callers beyond wait in line.
+/// Appends that wait, at most; callers beyond wait in line.
 const QUEUE: usize = 256;
-
-/// Appends in one commit, at most.
-const GROUP: usize = 128;
 
 /// An acknowledgement: on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,19 +26,35 @@ pub struct Appended {
     pub snapshot_due: bool,
 }
 
-type Answer<T, E> = oneshot::Sender<Result<T, E>>;
-
-enum Operation {
-    Append(Vec<IndexedEvent>, Answer<Appended, AppendError>),
-    Read(EventIndex, usize, Answer<Page, ReadError>),
-    Snapshot(Arc<State>, Answer<(), StorageError>),
+/// An open log. It is closed when it is dropped and what is under way is on the disk.
+///
+/// Everything that touches the disk runs on tokio's threads for blocking work, one at a time. Appends that wait for
+/// their turn are written together by whichever of them gets it: one fsync for all.
+pub struct EventLog {
+    shared: Arc<Shared>,
+    places: Semaphore,
 }
 
-/// An open log. Dropping it waits until what is under way is on the disk.
-#[derive(Debug)]
-pub struct EventLog {
-    operations: Option<mpsc::Sender<Operation>>,
-    thread: Option<JoinHandle<()>>,
+struct Shared {
+    queue: Mutex<Vec<Pending>>,
+    writer: Mutex<Writer>,
+}
+
+struct Pending {
+    events: Vec<IndexedEvent>,
+    answer: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+struct Writer {
+    storage: Box<dyn Storage>,
+    last: EventIndex,
+    since_snapshot: u64,
+}
+
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventLog")
+    }
 }
 
 impl EventLog {
@@ -54,96 +67,55 @@ impl EventLog {
     pub fn over(mut storage: impl Storage) -> Result<(Self, Recovered), OpenError> {
         let recovered = storage.recover()?;
         let last = recovered.state.last_event_applied_idx;
-        let (operations, queue) = mpsc::channel(QUEUE);
-        let writer = Writer { storage, last, since_snapshot: recovered.replayed };
-        let thread = std::thread::Builder::new().name("exo-log".to_owned());
-        let thread = thread.spawn(move || writer.run(queue)).map_err(|error| OpenError::Unavailable {
-            path: "exo-log".into(),
-            reason: format!("no thread can be started: {error}"),
-        })?;
-        Ok((Self { operations: Some(operations), thread: Some(thread) }, recovered))
+        let writer = Writer { storage: Box::new(storage), last, since_snapshot: recovered.replayed };
+        let shared = Arc::new(Shared { queue: Mutex::default(), writer: Mutex::new(writer) });
+        Ok((Self { shared, places: Semaphore::new(QUEUE) }, recovered))
     }
 
     /// Appends events that follow the last one, all or none. Returns when they are on the disk.
     ///
     /// Dropping the future does not take them back.
     pub async fn append(&self, events: Vec<IndexedEvent>) -> Result<Appended, AppendError> {
+        let _place = self.places.acquire().await.map_err(|_| AppendError::Closed)?;
         let (answer, reply) = oneshot::channel();
-        self.enqueue(Operation::Append(events, answer)).await.ok_or(AppendError::Closed)?;
+        lock(&self.shared.queue).push(Pending { events, answer });
+        let shared = self.shared.clone();
+        let turn = tokio::task::spawn_blocking(move || shared.commit_waiting());
+        turn.await.map_err(|_| AppendError::Closed)?;
         reply.await.unwrap_or(Err(AppendError::Closed))
     }
 
     /// Events from `since` on, at most `limit`, possibly fewer.
     pub async fn read(&self, since: EventIndex, limit: usize) -> Result<Page, ReadError> {
-        let (answer, reply) = oneshot::channel();
-        self.enqueue(Operation::Read(since, limit, answer)).await.ok_or(ReadError::Closed)?;
-        reply.await.unwrap_or(Err(ReadError::Closed))
+        let shared = self.shared.clone();
+        let read = tokio::task::spawn_blocking(move || lock(&shared.writer).storage.read(since, limit));
+        read.await.unwrap_or(Err(ReadError::Closed))
     }
 
     /// Keeps a State of this log, and drops the events that it makes superfluous.
     pub async fn save_snapshot(&self, state: Arc<State>) -> Result<(), StorageError> {
-        let closed = || StorageError { path: "exo-log".into(), action: "save a snapshot", reason: "closed".to_owned() };
-        let (answer, reply) = oneshot::channel();
-        self.enqueue(Operation::Snapshot(state, answer)).await.ok_or_else(closed)?;
-        reply.await.unwrap_or_else(|_| Err(closed()))
-    }
-
-    async fn enqueue(&self, operation: Operation) -> Option<()> {
-        self.operations.as_ref()?.send(operation).await.ok()
+        let shared = self.shared.clone();
+        let saved = tokio::task::spawn_blocking(move || lock(&shared.writer).save_snapshot(&state));
+        let closed = |_| StorageError { path: "log".into(), action: "save a snapshot", reason: "closed".to_owned() };
+        saved.await.map_err(closed)?
     }
 }
 
-impl Drop for EventLog {
-    fn drop(&mut self) {
-        drop(self.operations.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was told by the panic itself.
-            let _ = thread.join();
-        }
+/// A panic of the storage was told by the panic; the storage itself is as a failed write leaves it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn commit_waiting(&self) {
+        let mut writer = lock(&self.writer);
+        // Taken after the writer: whoever waited for it is in the queue by now.
+        let group = std::mem::take(&mut *lock(&self.queue));
+        writer.commit(group);
     }
 }
 
-struct Writer<S> {
-    storage: S,
-    last: EventIndex,
-    since_snapshot: u64,
-}
-
-struct Pending {
-    events: Vec<IndexedEvent>,
-    answer: Answer<Appended, AppendError>,
-}
-
-impl<S: Storage> Writer<S> {
-    fn run(mut self, mut queue: mpsc::Receiver<Operation>) {
-        while let Some(first) = queue.blocking_recv() {
-            let mut next = Some(first);
-            while let Some(operation) = next.take() {
-                next = self.carry_out(operation, &mut queue);
-            }
-        }
-    }
-
-    /// Carries one operation out, and with an append all that wait behind it. Returns what waits and is none.
-    fn carry_out(&mut self, operation: Operation, queue: &mut mpsc::Receiver<Operation>) -> Option<Operation> {
-        match operation {
-            Operation::Append(events, answer) => {
-                let (group, other) = take_group(Pending { events, answer }, queue);
-                self.commit(group);
-                other
-            }
-            Operation::Read(since, limit, answer) => {
-                // Whoever asked may have left.
-                let _ = answer.send(self.storage.read(since, limit));
-                None
-            }
-            Operation::Snapshot(state, answer) => {
-                let _ = answer.send(self.save_snapshot(&state));
-                None
-            }
-        }
-    }
-
+impl Writer {
     fn commit(&mut self, group: Vec<Pending>) {
         let mut last = self.last;
         let mut events = Vec::new();
@@ -179,18 +151,6 @@ impl<S: Storage> Writer<S> {
         self.since_snapshot = 0;
         Ok(())
     }
-}
-
-fn take_group(first: Pending, queue: &mut mpsc::Receiver<Operation>) -> (Vec<Pending>, Option<Operation>) {
-    let mut group = vec![first];
-    while group.len() < GROUP {
-        match queue.try_recv() {
-            Ok(Operation::Append(events, answer)) => group.push(Pending { events, answer }),
-            Ok(other) => return (group, Some(other)),
-            Err(_) => break,
-        }
-    }
-    (group, None)
 }
 
 /// The end of the log with these events, if they follow.

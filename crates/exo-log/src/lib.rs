@@ -1,8 +1,8 @@
 //! Io. The durable log of events: appended, fsynced, read again, shortened by snapshots.
 //! Knows nothing of who decides which events happen, nor of who follows them.
 //!
-//! [`EventLog`] is the handle and the seam: append, read, snapshot. Behind it one thread owns a [`Storage`] and commits
-//! in groups. Replication comes behind the same handle: what is acknowledged is then on a majority of disks instead
+//! [`EventLog`] is the handle and the seam: append, read, snapshot. Behind it one writer at a time has the [`Storage`] and
+//! commits in groups. Replication comes behind the same handle: what is acknowledged is then on a majority of disks instead
 //! of one, and nobody in front of it notices.
 //!
 //! What holds: an append is acknowledged after its fsync; what was not acknowledged is not there after a restart or

@@ -22,7 +22,7 @@ pub struct Page {
     pub last: EventIndex,
 }
 
-/// One disk, or what stands for it. All calls come from one thread, one at a time.
+/// One disk, or what stands for it. One call at a time.
 pub trait Storage: Send + 'static {
     /// Opens and reads everything. Called once, first.
     fn recover(&mut self) -> Result<Recovered, OpenError>;

@@ -18,6 +18,8 @@ mod facts;
 mod invariants;
 mod queries;
 mod state;
+#[cfg(test)]
+mod testing;
 
 pub use apply::{Applied, Skip, apply};
 pub use codec::{CodecError, FORMAT_VERSION, decode_event, decode_state, encode_event, encode_state};

@@ -19,6 +19,8 @@ mod leader;
 mod master;
 mod options;
 mod presence;
+#[cfg(test)]
+mod testing;
 mod upkeep;
 
 pub use decide::{Decision, decide};

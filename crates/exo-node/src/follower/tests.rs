@@ -1,1 +1,229 @@
+use super::*;
+use exo_state::encode_state;
+use exo_types::{Event, Millis, SnapshotBytes};
+use proptest::prelude::*;
 
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).expect("a good id")
+}
+
+fn candidate(generation: u64, master: &str) -> Candidate {
+    let session = SessionId { generation, master_node_id: node(master) };
+    Candidate { session, seniority: 0, commands_seen: 0 }
+}
+
+/// The log of a master: its session is opened, then nodes are lost that were never there.
+fn event(generation: u64, master: &str, idx: u64) -> IndexedEvent {
+    let event = if idx == 1 {
+        Event::SessionOpened { session: candidate(generation, master).session, when: Millis(0) }
+    } else {
+        Event::NodeTimedOut { node_id: node(&format!("n{idx}")) }
+    };
+    IndexedEvent { idx: EventIndex(idx), origin: None, event }
+}
+
+fn published(idx: u64) -> GlobalForwarderEvent {
+    GlobalForwarderEvent { session: candidate(1, "m").session, event: event(1, "m", idx) }
+}
+
+fn page(range: std::ops::RangeInclusive<u64>, last: u64) -> EventLogPage {
+    EventLogPage {
+        session: candidate(1, "m").session,
+        snapshot: None,
+        events: range.map(|idx| event(1, "m", idx)).collect(),
+        last: EventIndex(last),
+    }
+}
+
+/// Follows master "m" and has its first `last` events.
+fn following(now: Instant, last: u64) -> Follower {
+    let mut follower = Follower::default();
+    follower.on_leader(now, node("m"), candidate(1, "m"));
+    let fetch = follower.poll_fetch(now).expect("asks for the log at once");
+    assert_eq!((fetch.from, fetch.request.since), (node("m"), EventIndex(1)));
+    follower.on_page(now, page(1..=last, last)).expect("of use");
+    follower
+}
+
+fn at(follower: &Follower) -> u64 {
+    follower.applied().0
+}
+
+#[test]
+fn a_newcomer_reads_the_log_page_by_page() {
+    let now = Instant::now();
+    let mut follower = Follower::default();
+    assert_eq!(follower.poll_timeout(), None, "without a master there is nobody to ask");
+    follower.on_leader(now, node("m"), candidate(1, "m"));
+    assert!(follower.poll_fetch(now).is_some());
+    assert!(follower.poll_fetch(now).is_none(), "one question at a time");
+    follower.on_page(now, page(1..=2, 5)).expect("of use");
+    let next = follower.poll_fetch(now + GAP_DELAY).expect("asks on");
+    assert_eq!(next.request.since, EventIndex(3));
+    follower.on_page(now, page(3..=5, 5)).expect("of use");
+    assert_eq!((at(&follower), follower.poll_timeout()), (5, None));
+    let view = follower.take_change().expect("news");
+    assert!(view.is_joined() && view.leader == Some(node("m")));
+    assert!(follower.take_change().is_none());
+}
+
+#[test]
+fn events_in_any_order_and_twice_are_folded_once() {
+    let now = Instant::now();
+    let mut follower = following(now, 1);
+    for (idx, expect) in [(3, 1), (3, 1), (2, 3), (2, 3), (1, 3), (5, 3), (4, 5)] {
+        follower.on_event(now, published(idx));
+        assert_eq!(at(&follower), expect, "after {idx}");
+    }
+    assert_eq!(follower.poll_timeout(), None, "nothing is missing");
+}
+
+#[test]
+fn a_gap_that_does_not_close_is_asked_for() {
+    let now = Instant::now();
+    let mut follower = following(now, 1);
+    follower.on_event(now, published(4));
+    assert_eq!(follower.poll_fetch(now), None, "it may close by itself");
+    let fetch = follower.poll_fetch(now + GAP_DELAY).expect("asks");
+    assert_eq!(fetch.request.since, EventIndex(2));
+    follower.on_page(now, page(2..=3, 4)).expect("of use");
+    assert_eq!(at(&follower), 4);
+}
+
+#[test]
+fn a_lost_last_event_is_noticed_by_the_next_announcement() {
+    let now = Instant::now();
+    let mut follower = following(now, 2);
+    let message = ElectionMessage { candidate: candidate(1, "m"), last_index: EventIndex(3) };
+    follower.on_announcement(now, &message);
+    assert_eq!(follower.poll_timeout(), Some(now + GAP_DELAY));
+}
+
+#[test]
+fn failures_are_retried_less_and_less_often() {
+    let now = Instant::now();
+    let mut follower = following(now, 1);
+    follower.on_event(now, published(3));
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let due = follower.poll_timeout().expect("something is missing");
+        assert!(follower.poll_fetch(due).is_some());
+        follower.on_fetch_failed(now);
+        waits.push(follower.poll_timeout().expect("tries again").duration_since(now).as_millis());
+    }
+    assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+}
+
+#[test]
+fn a_page_without_use_is_told_and_retried() {
+    let now = Instant::now();
+    let mut follower = following(now, 1);
+    follower.on_event(now, published(9));
+    let due = follower.poll_timeout().expect("something is missing");
+    follower.poll_fetch(due).expect("asks");
+    let useless = follower.on_page(now, page(4..=5, 9));
+    assert_eq!(useless, Err(PageError::NoProgress { expected: EventIndex(2), last: EventIndex(9) }));
+    assert!(follower.poll_timeout().is_some());
+}
+
+#[test]
+fn a_snapshot_stands_for_everything_before_it() {
+    let now = Instant::now();
+    let mut follower = Follower::default();
+    follower.on_leader(now, node("m"), candidate(1, "m"));
+    follower.on_event(now, published(8));
+    follower.poll_fetch(now).expect("asks");
+    let mut state = State::default();
+    for idx in 1..=7 {
+        apply(&mut state, &event(1, "m", idx));
+    }
+    let snapshot = Some(SnapshotBytes(encode_state(&state).expect("encodes")));
+    let answer = EventLogPage { snapshot, events: vec![], ..page(1..=1, 7) };
+    follower.on_page(now, answer).expect("of use");
+    assert_eq!(at(&follower), 8, "the event that came before the snapshot follows it");
+}
+
+#[test]
+fn a_damaged_snapshot_changes_nothing() {
+    let now = Instant::now();
+    let mut follower = Follower::default();
+    follower.on_leader(now, node("m"), candidate(1, "m"));
+    follower.poll_fetch(now).expect("asks");
+    let answer = EventLogPage { snapshot: Some(SnapshotBytes(vec![1, 2, 3])), events: vec![], ..page(1..=1, 7) };
+    assert!(matches!(follower.on_page(now, answer), Err(PageError::Snapshot(_))));
+    assert_eq!(at(&follower), 0);
+}
+
+#[test]
+fn the_state_stays_when_the_master_goes_and_goes_on_when_it_is_back() {
+    let now = Instant::now();
+    let mut follower = following(now, 3);
+    follower.on_leader_left(&node("m"));
+    let view = follower.take_change().expect("news");
+    assert_eq!((view.leader, view.state.last_event_applied_idx), (None, EventIndex(3)));
+    assert!(view.session.is_some());
+    follower.on_leader(now, node("m"), candidate(1, "m"));
+    follower.on_event(now, published(4));
+    assert_eq!(at(&follower), 4);
+}
+
+#[test]
+fn only_a_larger_session_is_switched_to() {
+    let now = Instant::now();
+    let mut follower = following(now, 3);
+    follower.on_leader(now, node("a"), candidate(1, "a"));
+    assert_eq!(follower.take_change().and_then(|view| view.leader), Some(node("m")));
+    follower.on_leader(now, node("a"), candidate(2, "a"));
+    let view = follower.take_change().expect("news");
+    assert_eq!(view.session, Some(candidate(2, "a").session));
+    assert!(!view.is_joined(), "the old State is kept until the new one comes");
+    assert_eq!(view.state.last_event_applied_idx, EventIndex(3));
+    let fetch = follower.poll_fetch(now).expect("asks the new one");
+    assert_eq!((fetch.from, fetch.request.since), (node("a"), EventIndex(1)));
+    let first = EventLogPage {
+        session: candidate(2, "a").session,
+        snapshot: None,
+        events: vec![event(2, "a", 1)],
+        last: EventIndex(1),
+    };
+    follower.on_page(now, first).expect("of use");
+    let view = follower.take_change().expect("news");
+    assert!(view.is_joined());
+    assert_eq!(view.state.last_event_applied_idx, EventIndex(1));
+}
+
+#[test]
+fn a_log_that_went_back_is_followed_from_its_beginning() {
+    let now = Instant::now();
+    let mut follower = following(now, 9);
+    follower.on_lost(now);
+    follower.poll_fetch(now).expect("asks");
+    follower.on_page(now, page(1..=0, 4)).expect("of use");
+    let again = follower.poll_fetch(now).expect("asks again");
+    assert_eq!(again.request.since, EventIndex(1));
+    follower.on_page(now, page(1..=4, 4)).expect("of use");
+    assert_eq!(at(&follower), 4);
+}
+
+proptest! {
+    /// Whatever is lost, repeated or swapped: with a page for each gap the State is the master's.
+    #[test]
+    fn every_order_ends_in_the_same_state(deliveries in prop::collection::vec(2u64..30, 0..60)) {
+        let now = Instant::now();
+        let mut follower = following(now, 1);
+        for idx in deliveries {
+            follower.on_event(now, published(idx));
+        }
+        let message = ElectionMessage { candidate: candidate(1, "m"), last_index: EventIndex(29) };
+        follower.on_announcement(now, &message);
+        while let Some(due) = follower.poll_timeout() {
+            let since = follower.poll_fetch(due).expect("it is due").request.since.0;
+            follower.on_page(due, page(since..=(since + 3).min(29), 29)).expect("of use");
+        }
+        let mut expect = State::default();
+        for idx in 1..=29 {
+            apply(&mut expect, &event(1, "m", idx));
+        }
+        prop_assert_eq!(&*follower.state, &expect);
+    }
+}
