@@ -66,7 +66,30 @@ async fn find(watch: &mut PresenceWatch<String>) -> Outcome<NodeId> {
     }
 }
 
-async fn measure(mut server: Child) -> Outcome<()> {
+fn start_server() -> std::io::Result<Child> {
+    Command::new(std::env::current_exe()?).args(std::env::args().skip(1)).arg(SERVE).spawn()
+}
+
+async fn lose(watch: &mut PresenceWatch<String>) -> Outcome<()> {
+    while !matches!(watch.recv().await?, PresenceChange::Left { .. }) {}
+    Ok(())
+}
+
+/// A stopped process keeps its sockets and says nothing: as a machine that lost its power does.
+async fn measure_silence(watch: &mut PresenceWatch<String>) -> Outcome<()> {
+    let mut server = start_server()?;
+    find(watch).await?;
+    Command::new("kill").args(["-STOP", &server.id().to_string()]).status()?;
+    let start = Instant::now();
+    lose(watch).await?;
+    println!("silent process missed   {:>9.1} ms", millis(start.elapsed()));
+    server.kill()?;
+    server.wait()?;
+    Ok(())
+}
+
+async fn measure() -> Outcome<()> {
+    let mut server = start_server()?;
     let start = Instant::now();
     let bus = join("client").await?;
     println!("join                    {:>9.1} ms", millis(start.elapsed()));
@@ -98,9 +121,10 @@ async fn measure(mut server: Child) -> Outcome<()> {
 
     let start = Instant::now();
     server.kill()?;
-    while !matches!(watch.recv().await?, PresenceChange::Left { .. }) {}
+    lose(&mut watch).await?;
     println!("killed process missed   {:>9.1} ms", millis(start.elapsed()));
     server.wait()?;
+    measure_silence(&mut watch).await?;
     let start = Instant::now();
     bus.close().await;
     println!("leave                   {:>9.1} ms", millis(start.elapsed()));
@@ -134,6 +158,5 @@ async fn main() -> Outcome<()> {
     if asked_for(SERVE) {
         return serve().await;
     }
-    let server = Command::new(std::env::current_exe()?).args(std::env::args().skip(1)).arg(SERVE).spawn()?;
-    measure(server).await
+    measure().await
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// Another process listens there.
-    #[error(
-        "port {port} is in use by another process: stop it, or set another `networking.clusterPort` in the configuration"
-    )]
+    #[error("port {port} is in use by another process: stop it, or set another `{key}` in the configuration")]
     PortInUse {
         /// The port.
         port: u16,
+        /// Its key in the configuration.
+        key: &'static str,
     },
     /// An address of this machine was expected.
     #[error("cannot listen on {address}: {reason}; check `networking` in the configuration")]

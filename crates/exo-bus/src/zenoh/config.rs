@@ -34,6 +34,8 @@ pub struct ZenohConfig {
     pub listen: Vec<SocketAddr>,
     /// Port if `listen` is empty; 0 takes a free one.
     pub port: u16,
+    /// The port's key in the configuration, for the error that it is taken.
+    pub port_key: &'static str,
     /// How others are found.
     pub scouting: Scouting,
     /// `host:port` of processes to connect to, again and again until they are there.
@@ -54,6 +56,7 @@ impl ZenohConfig {
             namespace: "exo".to_owned(),
             listen: Vec::new(),
             port: CLUSTER_PORT,
+            port_key: "networking.clusterPort",
             scouting: Scouting::Multicast { port: DISCOVERY_PORT },
             static_peers: Vec::new(),
             loopback_only: false,

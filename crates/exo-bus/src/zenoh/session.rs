@@ -107,7 +107,7 @@ fn explain(settings: &ZenohConfig, error: &dyn std::fmt::Display) -> BusError {
     for address in settings.listen.iter().filter(|address| address.port() != 0) {
         match TcpListener::bind(address) {
             Err(taken) if taken.kind() == std::io::ErrorKind::AddrInUse => {
-                return BusError::PortInUse { port: address.port() };
+                return BusError::PortInUse { port: address.port(), key: settings.port_key };
             }
             Err(other) => return BusError::Listen { address: address.to_string(), reason: other.to_string() },
             Ok(_) => {}

@@ -69,6 +69,10 @@ impl ZenohTransport {
     }
 
     async fn call(&self, key: &str, bytes: Bytes, deadline: Duration) -> Result<Bytes, CallError> {
+        match tokio::time::timeout(deadline, self.outbox.ready()).await {
+            Ok(ready) => ready.map_err(|_| CallError::Closed)?,
+            Err(_) => return Err(CallError::Timeout),
+        }
         let (sender, answer) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
         let key = self.key(key);

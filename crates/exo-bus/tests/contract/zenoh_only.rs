@@ -60,7 +60,7 @@ async fn a_taken_port_is_named_with_the_remedy() {
     let config = |name| ZenohConfig { port, scouting: Scouting::Off, ..scouting(name, "lab", 1) };
     let _first = config("a").join().await.expect("joins");
     let Err(error) = config("b").join().await else { panic!("the port is taken") };
-    assert!(matches!(error, BusError::PortInUse { port: taken } if taken == port));
+    assert!(matches!(error, BusError::PortInUse { port: taken, .. } if taken == port));
     assert!(error.to_string().contains("networking.clusterPort"), "{error}");
 }
 
