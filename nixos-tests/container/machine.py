@@ -14,7 +14,10 @@ import subprocess
 import time
 from pathlib import Path
 
+# Where a container gets a cgroup of its own: both hierarchies of a hybrid host, or the only one.
 CGROUPS = [Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified")]
+if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+    CGROUPS = [Path("/sys/fs/cgroup")]
 DEADLINE = 60.0
 
 
@@ -30,6 +33,11 @@ class Machine:
         self.root = root
         self._process: subprocess.Popen[bytes] | None = None
         self._init_pid = 0
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not ended."""
+        return self._process is not None
 
     # --- life ---
 

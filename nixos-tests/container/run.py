@@ -61,7 +61,10 @@ def install(root: Path, programs: Path) -> None:
     target_wants.mkdir(parents=True)
     for role in ("master", "worker", "api"):
         (target_wants / f"exo-{role}.service").symlink_to(f"/usr/lib/systemd/system/exo-{role}.service")
-    subprocess.run(["systemd-sysusers", f"--root={root}"], check=True, stdout=subprocess.DEVNULL)
+    # The container's own: an older one on the host does not know every line of newer files.
+    users = subprocess.run(["chroot", str(root), "systemd-sysusers"], capture_output=True, text=True, check=False)
+    if users.returncode != 0:
+        raise Failure(f"systemd-sysusers ended with {users.returncode}:\n{users.stderr}")
 
 
 @contextlib.contextmanager
@@ -84,14 +87,14 @@ def main() -> int:
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["cp", "-a", "--reflink=auto", str(base_system(arguments.cache)), str(root)], check=True)
-    install(root, arguments.bin)
-    machine = Machine("exo-single", root)
+    machine = Machine(f"exo-{arguments.name}", root)
     try:
+        install(root, arguments.bin)
         code = compile(script.read_text(), str(script), "exec")
         exec(code, {"machine": machine, "subtest": subtest, "start_all": machine.start})
     except Failure as failure:
         print(f"FAILED {arguments.name}: {failure}", file=sys.stderr)
-        if machine._process is not None:
+        if machine.runs:
             print(machine.execute("journalctl --no-pager --lines=120 --unit='exo-*'")[1], file=sys.stderr)
         return 1
     finally:
