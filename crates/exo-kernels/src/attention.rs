@@ -1,7 +1,6 @@
 //! Attention of queries over a cache of keys and values.
 
-mod portable;
-mod state;
+mod kernel;
 
 use crate::cpu::Cpu;
 use crate::kv_cache::KvCache;
@@ -49,5 +48,31 @@ pub fn attention(cpu: &Cpu, shape: &AttentionShape, q: &[f32], sequences: &[Atte
         assert_eq!((cache.n_kv_heads, cache.head_dim), (shape.n_kv_heads, shape.head_dim), "the cache's heads");
     }
     let out = Shared::new(out);
-    portable::attention(cpu, shape, q, sequences, &out);
+    let group = shape.n_heads / shape.n_kv_heads;
+    cpu.pool().chunks(n_rows * shape.n_kv_heads, 1, |_, items| {
+        for item in items {
+            let (sequence, first_row, kv_head, row) = place(sequences, shape.n_kv_heads, item);
+            let start = (first_row + row) * width + kv_head * group * shape.head_dim;
+            let heads = start..start + group * shape.head_dim;
+            let len = sequence.cache.len() - sequence.rows + row + 1;
+            let item = kernel::Item { shape, cache: sequence.cache, kv_head, len, q: &q[heads.clone()] };
+            // SAFETY: every pair of row and head of keys is handed out once.
+            kernel::attend(cpu.isa(), &item, unsafe { out.part(heads) });
+        }
+    });
+}
+
+/// The sequence, its first row in the call, the head of keys and the row in the sequence of an item. Rows that share a
+/// head follow each other, so that its keys and values stay in the cache.
+fn place<'a>(sequences: &[Attending<'a>], n_kv_heads: usize, item: usize) -> (Attending<'a>, usize, usize, usize) {
+    let (mut item, mut first_row) = (item, 0);
+    for sequence in sequences {
+        let items = sequence.rows * n_kv_heads;
+        if item < items {
+            return (*sequence, first_row, item / sequence.rows, item % sequence.rows);
+        }
+        item -= items;
+        first_row += sequence.rows;
+    }
+    unreachable!("items are counted from the same sequences")
 }

@@ -1,5 +1,6 @@
 //! Keys and values of past positions.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use half::f16;
@@ -14,7 +15,7 @@ pub const PAGE: usize = 64;
 ///
 /// Kept in pages of [`PAGE`] positions, which forks of a cache share: a prompt that several requests begin with is
 /// computed and stored once. In a page, per head, keys stand as `[head_dim][PAGE]` (one vector load has one element of
-/// many positions: scores need no sum over lanes) and values as `[PAGE][head_dim]`. Values beyond the range of a half
+/// many positions: scores need no sum over lanes) and values as `[PAGE][head_dim, up to a multiple of 16]`. Values beyond the range of a half
 /// are stored as its largest number.
 #[derive(Clone, Debug)]
 pub struct KvCache {
@@ -46,12 +47,12 @@ impl KvCache {
 
     /// Memory of its pages; those that forks share count for each.
     pub fn bytes(&self) -> usize {
-        self.pages.len() * Self::bytes_for(self.n_kv_heads, self.head_dim, PAGE)
+        self.pages.len() * Self::bytes_for(self.n_kv_heads, self.head_dim, 1)
     }
 
     /// Memory that `positions` positions take.
     pub fn bytes_for(n_kv_heads: usize, head_dim: usize, positions: usize) -> usize {
-        positions.div_ceil(PAGE) * PAGE * n_kv_heads * head_dim * 2 * size_of::<u16>()
+        positions.div_ceil(PAGE) * page_elements(n_kv_heads, head_dim) * size_of::<u16>()
     }
 
     /// Forgets all positions from `len` on.
@@ -75,30 +76,29 @@ impl KvCache {
         let width = self.n_kv_heads * self.head_dim;
         assert!(keys.len() == values.len() && keys.len().is_multiple_of(width), "{} in rows of {width}", keys.len());
         let (first, n_rows) = (self.len, keys.len() / width);
+        if n_rows == 0 {
+            return;
+        }
         let end = first + n_rows;
-        self.pages.resize_with(end.div_ceil(PAGE), || Arc::new(Page(vec![0; width * PAGE * 2])));
+        self.pages
+            .resize_with(end.div_ceil(PAGE), || Arc::new(Page(vec![0; page_elements(self.n_kv_heads, self.head_dim)])));
         let touched = first / PAGE;
         let mut pages: Vec<&mut Page> = self.pages[touched..].iter_mut().map(Arc::make_mut).collect();
         let (n_pages, n_heads, head_dim) = (pages.len(), self.n_kv_heads, self.head_dim);
         let pages: Vec<_> = pages.iter_mut().map(|page| Shared::new(&mut page.0)).collect();
+        let stride = value_stride(head_dim);
         let rows_per_page = n_rows.min(PAGE) * head_dim * 2;
         cpu.pool().chunks(n_pages * n_heads, (8192 / rows_per_page).max(1), |_, parts| {
             for part in parts {
                 let (page, head) = (part / n_heads, part % n_heads);
                 let start = (touched + page) * PAGE;
-                let size = head_dim * PAGE;
+                let (k, v) = (key_range(head_dim, head), value_range(n_heads, head_dim, head));
                 // SAFETY: every pair of page and head is handed out once, and has its own keys and values.
-                let (k, v) = unsafe {
-                    let values = n_heads * size;
-                    (
-                        pages[page].part(head * size..(head + 1) * size),
-                        pages[page].part(values + head * size..values + (head + 1) * size),
-                    )
-                };
+                let (k, v) = unsafe { (pages[page].part(k), pages[page].part(v)) };
                 for position in first.max(start)..end.min(start + PAGE) {
                     let row = (position - first) * width + head * head_dim;
                     store_key(&keys[row..][..head_dim], k, position - start);
-                    store_value(&values[row..][..head_dim], &mut v[(position - start) * head_dim..][..head_dim]);
+                    store_value(&values[row..][..head_dim], &mut v[(position - start) * stride..][..head_dim]);
                 }
             }
         });
@@ -107,15 +107,37 @@ impl KvCache {
 
     /// The keys of a head in a page: `[head_dim][PAGE]`.
     pub(crate) fn keys(&self, page: usize, head: usize) -> &[u16] {
-        let size = self.head_dim * PAGE;
-        &self.pages[page].0[head * size..][..size]
+        &self.pages[page].0[key_range(self.head_dim, head)]
     }
 
-    /// The values of a head in a page: `[PAGE][head_dim]`.
+    /// The values of a head in a page: `[PAGE][value_stride]`.
     pub(crate) fn values(&self, page: usize, head: usize) -> &[u16] {
-        let size = self.head_dim * PAGE;
-        &self.pages[page].0[(self.n_kv_heads + head) * size..][..size]
+        &self.pages[page].0[value_range(self.n_kv_heads, self.head_dim, head)]
     }
+
+    /// From the values of one position to those of the next.
+    pub(crate) fn value_stride(&self) -> usize {
+        value_stride(self.head_dim)
+    }
+}
+
+/// Whole vectors: the elements behind the head's stay zero.
+fn value_stride(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(16)
+}
+
+fn page_elements(n_kv_heads: usize, head_dim: usize) -> usize {
+    n_kv_heads * (head_dim + value_stride(head_dim)) * PAGE
+}
+
+fn key_range(head_dim: usize, head: usize) -> Range<usize> {
+    let size = head_dim * PAGE;
+    head * size..(head + 1) * size
+}
+
+fn value_range(n_kv_heads: usize, head_dim: usize, head: usize) -> Range<usize> {
+    let (start, size) = (n_kv_heads * head_dim * PAGE, value_stride(head_dim) * PAGE);
+    start + head * size..start + (head + 1) * size
 }
 
 fn store_key(key: &[f32], page: &mut [u16], position: usize) {

@@ -54,8 +54,16 @@ pub(crate) fn sum(lanes: &Lanes) -> f32 {
 /// The largest lane; NaN lanes are ignored.
 #[inline(always)]
 pub(crate) fn max(lanes: &Lanes) -> f32 {
-    lanes.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+    let mut largest = f32::NEG_INFINITY;
+    for &lane in lanes {
+        largest = if lane > largest { lane } else { largest };
+    }
+    largest
 }
+
+/// (e^r - 1 - r) / r^2 for |r| up to ln 2 / 2, the highest power first.
+pub(crate) const EXP_POLYNOMIAL: [f32; 6] =
+    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 
 /// `e^x` to about 2 units in the last place for `x` up to 88; below -87 it stays at about 1e-38.
 ///
@@ -64,14 +72,16 @@ pub(crate) fn max(lanes: &Lanes) -> f32 {
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     /// 1.5 * 2^23: adding it leaves the rounded integer in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
-    const POLYNOMIAL: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
     let x = if x > 88.0 { 88.0 } else { x };
     let x = if x < -87.0 { -87.0 } else { x };
     let shifted = fma::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = fma::<FMA>(n, -0.693_359_4, x);
     let r = fma::<FMA>(n, 2.121_944_4e-4, r);
-    let p = POLYNOMIAL[1..].iter().fold(POLYNOMIAL[0], |p, &c| fma::<FMA>(p, r, c));
+    let mut p = EXP_POLYNOMIAL[0];
+    for c in &EXP_POLYNOMIAL[1..] {
+        p = fma::<FMA>(p, r, *c);
+    }
     let y = fma::<FMA>(p, r * r, r) + 1.0;
     y * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }

@@ -26,6 +26,7 @@ mod matrix;
 mod pool;
 mod rope;
 mod share;
+mod vector;
 mod weights;
 
 pub use activations::Activations;

@@ -1,9 +1,12 @@
 //! Products of every type on every instruction set of this machine, against double precision.
 
 mod common;
+#[path = "common/stored.rs"]
+mod stored;
 
-use common::{Noise, Stored, cpus};
+use common::{Noise, cpus};
 use exo_kernels::{Activations, Cpu, Dtype, Product, Weights, matmul};
+use stored::Stored;
 
 fn product(cpu: &Cpu, weights: &Weights, x: &[f32]) -> Vec<f32> {
     let mut activations = Activations::new();

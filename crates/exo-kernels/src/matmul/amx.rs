@@ -25,7 +25,7 @@ use crate::weights::{BLOCK, SUPER, TILE};
 /// Inputs unpacked at a time: with [`GROUP`] tiles they and a panel of activations stay in the first-level cache.
 const STEP: usize = 512;
 /// Tiles unpacked at a time.
-const GROUP: usize = 4;
+const GROUP: usize = 2;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
@@ -48,10 +48,10 @@ pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>) {
     let shape = if task.weights.dtype == Dtype::Q6_K { Shape::Half } else { Shape::Whole };
     SCRATCH.with_borrow_mut(|scratch| {
         // SAFETY: passed on; the unit is released when it is dropped.
-        let unit = unsafe { TileUnit::new(shape) };
+        let mut unit = unsafe { TileUnit::new(shape) };
         for first in tiles.clone().step_by(GROUP) {
             // SAFETY: passed on.
-            unsafe { group(task, &unit, scratch, first..tiles.end.min(first + GROUP)) };
+            unsafe { group(task, &mut unit, scratch, first..tiles.end.min(first + GROUP)) };
         }
     });
 }
@@ -59,7 +59,7 @@ pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>) {
 /// # Safety
 /// As [`tiles`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-unsafe fn group(task: &Task<'_>, unit: &TileUnit, scratch: &mut Scratch, tiles: Range<usize>) {
+unsafe fn group(task: &Task<'_>, unit: &mut TileUnit, scratch: &mut Scratch, tiles: Range<usize>) {
     let n_panels = task.x.quants.panels.n_panels();
     let n_tiles = tiles.len();
     scratch.strips.resize_with(GROUP, || Strip::new());

@@ -21,6 +21,8 @@ pub(super) enum Shape {
 /// The tile unit of this thread, set up; released when dropped. Bound to its thread, as the configuration is.
 pub(super) struct TileUnit {
     shape: Shape,
+    /// Results of this round and of the next one.
+    dots: Box<[Dots; 2]>,
     thread: PhantomData<*const ()>,
 }
 
@@ -56,7 +58,8 @@ impl TileUnit {
         configuration.rows[..8].copy_from_slice(&[16, 16, weights, weights, 16, 16, 16, 16]);
         // SAFETY: the configuration is valid for palette 1; the compiler itself never uses tiles.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, preserves_flags)) };
-        Self { shape, thread: PhantomData }
+        let dots = Box::new([const { Dots([[[0; 16]; PANEL]; DEPTH]) }; 2]);
+        Self { shape, dots, thread: PhantomData }
     }
 
     /// Adds the products of a panel and a strip, over the blocks that both have, to `sums` (per row).
@@ -65,7 +68,7 @@ impl TileUnit {
     /// The unit was set up for the shape of `dtype`.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     pub(super) unsafe fn multiply(
-        &self,
+        &mut self,
         dtype: Dtype,
         strip: &Strip,
         panel: &PanelBlocks<'_>,
@@ -84,7 +87,7 @@ impl TileUnit {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     unsafe fn typed<const HALVES: bool, const MINIMA: bool>(
-        &self,
+        &mut self,
         strip: &Strip,
         panel: &PanelBlocks<'_>,
         sums: &mut [__m512; PANEL],
@@ -92,14 +95,14 @@ impl TileUnit {
         // Products per block, and blocks per round.
         let per_block = if HALVES { 2 } else { 1 };
         let n_rounds = (panel.scales.len() * per_block).div_ceil(DEPTH);
-        let mut dots = [const { Dots([[[0; 16]; PANEL]; DEPTH]) }; 2];
+        let dots = &mut *self.dots;
         let mut local = *sums;
         // SAFETY: the rounds exist; a strip has whole rounds, of which the last one may have more blocks than the panel.
-        unsafe { self.issue::<HALVES>(strip, panel, 0, &mut dots[0]) };
+        unsafe { issue::<HALVES>(strip, panel, 0, &mut dots[0]) };
         for round in 0..n_rounds {
             if round + 1 < n_rounds {
                 // SAFETY: as above.
-                unsafe { self.issue::<HALVES>(strip, panel, round + 1, &mut dots[(round + 1) % 2]) };
+                unsafe { issue::<HALVES>(strip, panel, round + 1, &mut dots[(round + 1) % 2]) };
             }
             for (index, dots) in dots[round % 2].0.iter().enumerate() {
                 let product = round * DEPTH + index;
@@ -115,72 +118,66 @@ impl TileUnit {
         }
         *sums = local;
     }
-
-    /// Multiplies the four blocks (or halves of two) of a round.
-    ///
-    /// # Safety
-    /// The round's first block exists in the panel.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn issue<const HALVES: bool>(
-        &self,
-        strip: &Strip,
-        panel: &PanelBlocks<'_>,
-        round: usize,
-        dots: &mut Dots,
-    ) {
-        let last = panel.bytes.len() - 1;
-        let (x, weights): ([*const i8; DEPTH], [*const i8; DEPTH]);
-        if HALVES {
-            let part = |index: usize| (last.min(round * 2 + index / 2), index % 2);
-            x = std::array::from_fn(|i| panel.bytes[part(i).0].as_ptr().wrapping_add(part(i).1 * 16));
-            weights = std::array::from_fn(|i| strip.weights[part(i).0].as_ptr().wrapping_add(part(i).1 * 256));
-        } else {
-            let block = |index: usize| last.min(round * DEPTH + index);
-            x = std::array::from_fn(|i| panel.bytes[block(i)].as_ptr());
-            weights = std::array::from_fn(|i| strip.weights[block(i)].as_ptr());
-        }
-        // SAFETY: the tiles are configured (`self` lives); `x` points to 16 rows 32 bytes apart and `weights` to eight (of
-        // halves four) vectors of 64 bytes; `dots` has room for four times 16 rows of 64 bytes.
-        unsafe {
-            asm!(
-                "tileloadd tmm0, [{x0} + {x_stride}]",
-                "tileloadd tmm2, [{w0} + {stride}]",
-                "tileloadd tmm1, [{x1} + {x_stride}]",
-                "tileloadd tmm3, [{w1} + {stride}]",
-                "tilezero tmm4",
-                "tdpbssd tmm4, tmm0, tmm2",
-                "tilezero tmm5",
-                "tdpbssd tmm5, tmm1, tmm3",
-                "tileloadd tmm0, [{x2} + {x_stride}]",
-                "tileloadd tmm2, [{w2} + {stride}]",
-                "tileloadd tmm1, [{x3} + {x_stride}]",
-                "tileloadd tmm3, [{w3} + {stride}]",
-                "tilezero tmm6",
-                "tdpbssd tmm6, tmm0, tmm2",
-                "tilezero tmm7",
-                "tdpbssd tmm7, tmm1, tmm3",
-                "tilestored [{dots} + {stride}], tmm4",
-                "tilestored [{dots} + {stride} + 1024], tmm5",
-                "tilestored [{dots} + {stride} + 2048], tmm6",
-                "tilestored [{dots} + {stride} + 3072], tmm7",
-                x0 = in(reg) x[0], x1 = in(reg) x[1], x2 = in(reg) x[2], x3 = in(reg) x[3],
-                w0 = in(reg) weights[0], w1 = in(reg) weights[1], w2 = in(reg) weights[2], w3 = in(reg) weights[3],
-                x_stride = in(reg) BLOCK,
-                stride = in(reg) 64usize,
-                dots = in(reg) &raw mut *dots,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack, preserves_flags)
-            );
-        }
-    }
 }
 
 impl Drop for TileUnit {
     fn drop(&mut self) {
         // SAFETY: only made where AMX is; without live tiles a thread is cheaper to switch.
         unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
+    }
+}
+
+/// Multiplies the four blocks (or halves of two) of a round.
+///
+/// # Safety
+/// The round's first block exists in the panel.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn issue<const HALVES: bool>(strip: &Strip, panel: &PanelBlocks<'_>, round: usize, dots: &mut Dots) {
+    let last = panel.bytes.len() - 1;
+    let (x, weights): ([*const i8; DEPTH], [*const i8; DEPTH]);
+    if HALVES {
+        let part = |index: usize| (last.min(round * 2 + index / 2), index % 2);
+        x = std::array::from_fn(|i| panel.bytes[part(i).0].as_ptr().wrapping_add(part(i).1 * 16));
+        weights = std::array::from_fn(|i| strip.weights[part(i).0].as_ptr().wrapping_add(part(i).1 * 256));
+    } else {
+        let block = |index: usize| last.min(round * DEPTH + index);
+        x = std::array::from_fn(|i| panel.bytes[block(i)].as_ptr());
+        weights = std::array::from_fn(|i| strip.weights[block(i)].as_ptr());
+    }
+    // SAFETY: the tiles are configured (the caller has the unit); `x` points to 16 rows 32 bytes apart and `weights` to eight (of
+    // halves four) vectors of 64 bytes; `dots` has room for four times 16 rows of 64 bytes.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{x0} + {x_stride}]",
+            "tileloadd tmm2, [{w0} + {stride}]",
+            "tileloadd tmm1, [{x1} + {x_stride}]",
+            "tileloadd tmm3, [{w1} + {stride}]",
+            "tilezero tmm4",
+            "tdpbssd tmm4, tmm0, tmm2",
+            "tilezero tmm5",
+            "tdpbssd tmm5, tmm1, tmm3",
+            "tileloadd tmm0, [{x2} + {x_stride}]",
+            "tileloadd tmm2, [{w2} + {stride}]",
+            "tileloadd tmm1, [{x3} + {x_stride}]",
+            "tileloadd tmm3, [{w3} + {stride}]",
+            "tilezero tmm6",
+            "tdpbssd tmm6, tmm0, tmm2",
+            "tilezero tmm7",
+            "tdpbssd tmm7, tmm1, tmm3",
+            "tilestored [{dots} + {stride}], tmm4",
+            "tilestored [{dots} + {stride} + 1024], tmm5",
+            "tilestored [{dots} + {stride} + 2048], tmm6",
+            "tilestored [{dots} + {stride} + 3072], tmm7",
+            x0 = in(reg) x[0], x1 = in(reg) x[1], x2 = in(reg) x[2], x3 = in(reg) x[3],
+            w0 = in(reg) weights[0], w1 = in(reg) weights[1], w2 = in(reg) weights[2], w3 = in(reg) weights[3],
+            x_stride = in(reg) BLOCK,
+            stride = in(reg) 64usize,
+            dots = in(reg) &raw mut *dots,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, preserves_flags)
+        );
     }
 }
 
@@ -213,9 +210,15 @@ fn accumulate(dots: &[[i32; 16]; PANEL], scale: __m512, row_scales: &[f32; PANEL
     macro_rules! row {
         ($row:literal, $sum:literal) => {
             concat!(
-                "vcvtdq2ps zmm30, [{dots} + 64*", $row, "]\n",
-                "vmulps zmm31, {scale}, dword ptr [{x} + 4*", $row, "]{{1to16}}\n",
-                "vfmadd231ps {", $sum, "}, zmm30, zmm31",
+                "vcvtdq2ps zmm30, [{dots} + 64*",
+                $row,
+                "]\n",
+                "vmulps zmm31, {scale}, dword ptr [{x} + 4*",
+                $row,
+                "]{{1to16}}\n",
+                "vfmadd231ps {",
+                $sum,
+                "}, zmm30, zmm31",
             )
         };
     }

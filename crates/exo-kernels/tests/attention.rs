@@ -1,0 +1,165 @@
+//! Attention against double precision, in every shape and mixture of sequences.
+
+mod common;
+
+use common::{Noise, cpus};
+use exo_kernels::{Attending, AttentionShape, Cpu, KvCache, PAGE, attention};
+
+/// A sequence: everything that was appended, and how many rows of it are new.
+struct Sequence {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    rows: usize,
+}
+
+impl Sequence {
+    fn random(shape: &AttentionShape, len: usize, rows: usize, seed: u64) -> Self {
+        let width = shape.n_kv_heads * shape.head_dim;
+        let mut noise = Noise::new(seed);
+        Self { keys: noise.floats(len * width), values: noise.floats(len * width), rows }
+    }
+
+    /// Appended in two parts, as a prompt and what came after it.
+    fn cache(&self, cpu: &Cpu, shape: &AttentionShape) -> KvCache {
+        let mut cache = KvCache::new(shape.n_kv_heads, shape.head_dim);
+        let width = shape.n_kv_heads * shape.head_dim;
+        let cut = self.keys.len() / width / 3 * width;
+        cache.append(cpu, &self.keys[..cut], &self.values[..cut]);
+        cache.append(cpu, &self.keys[cut..], &self.values[cut..]);
+        cache
+    }
+}
+
+fn shape(n_heads: usize, n_kv_heads: usize, head_dim: usize) -> AttentionShape {
+    AttentionShape { n_heads, n_kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() }
+}
+
+/// One head of one row in double precision.
+fn exact(shape: &AttentionShape, sequence: &Sequence, q: &[f32], kv_head: usize, len: usize) -> Vec<f64> {
+    let width = shape.n_kv_heads * shape.head_dim;
+    let part = |data: &[f32], position: usize| {
+        data[position * width + kv_head * shape.head_dim..][..shape.head_dim].iter().map(|&v| f64::from(v)).collect()
+    };
+    let dot = |key: Vec<f64>| key.iter().zip(q).map(|(k, &q)| k * f64::from(q)).sum::<f64>() * f64::from(shape.scale);
+    let scores: Vec<f64> = (0..len).map(|position| dot(part(&sequence.keys, position))).collect();
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let mut out = vec![0.0; shape.head_dim];
+    for (position, weight) in weights.iter().enumerate() {
+        let value: Vec<f64> = part(&sequence.values, position);
+        out.iter_mut().zip(value).for_each(|(out, value)| *out += weight / total * value);
+    }
+    out
+}
+
+fn run(cpu: &Cpu, shape: &AttentionShape, sequences: &[Sequence], q: &[f32]) -> Vec<f32> {
+    let caches: Vec<_> = sequences.iter().map(|sequence| sequence.cache(cpu, shape)).collect();
+    let attending: Vec<_> =
+        caches.iter().zip(sequences).map(|(cache, sequence)| Attending { cache, rows: sequence.rows }).collect();
+    let mut out = vec![f32::NAN; q.len()];
+    attention(cpu, shape, q, &attending, &mut out);
+    out
+}
+
+#[track_caller]
+fn check(cpu: &Cpu, shape: &AttentionShape, lengths: &[(usize, usize)]) {
+    let sequences: Vec<_> = lengths.iter().map(|&(len, rows)| Sequence::random(shape, len, rows, len as u64)).collect();
+    let n_rows: usize = lengths.iter().map(|length| length.1).sum();
+    let q = Noise::new(5).floats(n_rows * shape.n_heads * shape.head_dim);
+    let out = run(cpu, shape, &sequences, &q);
+    let mut heads = q.chunks(shape.head_dim).zip(out.chunks(shape.head_dim));
+    for (sequence, &(len, rows)) in sequences.iter().zip(lengths) {
+        for row in 0..rows {
+            for head in 0..shape.n_heads {
+                let (q, found) = heads.next().expect("a head for each");
+                let kv_head = head / (shape.n_heads / shape.n_kv_heads);
+                let exact = exact(shape, sequence, q, kv_head, len - rows + row + 1);
+                for (found, exact) in found.iter().zip(exact) {
+                    // Keys and values are rounded to halves: 2^-11 of values up to 3, and of scores up to 10.
+                    let error = (f64::from(*found) - exact).abs();
+                    assert!(error < 4e-3, "{} {shape:?} {lengths:?} row {row} head {head}: {found} {exact}", cpu.isa());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_is_within_the_rounding_of_halves() {
+    for cpu in cpus(2) {
+        for (n_heads, n_kv_heads, head_dim) in
+            [(1, 1, 8), (4, 1, 64), (6, 2, 16), (14, 2, 64), (8, 8, 40), (16, 1, 128)]
+        {
+            let shape = shape(n_heads, n_kv_heads, head_dim);
+            check(&cpu, &shape, &[(1, 1)]);
+            check(&cpu, &shape, &[(PAGE, 1), (PAGE + 1, 1), (200, 1)]);
+            check(&cpu, &shape, &[(37, 37), (130, 5), (3, 1)]);
+        }
+        check(&cpu, &shape(4, 2, 64), &[(1024, 1), (1025, 2), (2500, 1)]);
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_in_decode_in_prefill_in_a_batch_and_on_any_number_of_threads() {
+    for (one, three) in cpus(1).iter().zip(&cpus(3)) {
+        let shape = shape(8, 2, 64);
+        let width = shape.n_heads * shape.head_dim;
+        let long = Sequence::random(&shape, 1100, 90, 1);
+        let q = Noise::new(2).floats(91 * width);
+        let other = Sequence::random(&shape, 70, 1, 2);
+        let batch = run(three, &shape, &[Sequence { rows: 90, ..clone(&long) }, other], &q);
+        for row in [0, 1, 45, 89] {
+            let mut single = clone(&long);
+            let len = 1100 - 90 + row + 1;
+            single.keys.truncate(len * shape.n_kv_heads * shape.head_dim);
+            single.values.truncate(len * shape.n_kv_heads * shape.head_dim);
+            single.rows = 1;
+            let part = run(one, &shape, &[single], &q[row * width..(row + 1) * width]);
+            assert!(part == batch[row * width..(row + 1) * width], "{} row {row}", one.isa());
+        }
+    }
+}
+
+fn clone(sequence: &Sequence) -> Sequence {
+    Sequence { keys: sequence.keys.clone(), values: sequence.values.clone(), rows: sequence.rows }
+}
+
+#[test]
+fn a_fork_shares_its_past_and_neither_side_sees_what_the_other_appends() {
+    for cpu in cpus(1) {
+        let shape = shape(2, 1, 16);
+        let (a, b) = (Sequence::random(&shape, 100, 1, 1), Sequence::random(&shape, 100, 1, 2));
+        let q = Noise::new(3).floats(32);
+        let mut first = KvCache::new(1, 16);
+        first.append(&cpu, &a.keys, &a.values);
+        let mut second = first.fork(80);
+        assert_eq!((first.len(), second.len()), (100, 80));
+        second.append(&cpu, &b.keys[80 * 16..], &b.values[80 * 16..]);
+        first.truncate(90);
+        first.append(&cpu, &b.keys[90 * 16..], &b.values[90 * 16..]);
+        for (cache, cut) in [(&first, 90), (&second, 80)] {
+            let mut expected = clone(&a);
+            expected.keys.splice(cut * 16.., b.keys[cut * 16..].iter().copied());
+            expected.values.splice(cut * 16.., b.values[cut * 16..].iter().copied());
+            let mut out = vec![0.0; 32];
+            attention(&cpu, &shape, &q, &[Attending { cache, rows: 1 }], &mut out);
+            assert_eq!(out, run(&cpu, &shape, &[expected], &q), "{} cut at {cut}", cpu.isa());
+        }
+    }
+}
+
+#[test]
+fn scores_and_values_of_any_size_stay_numbers() {
+    for cpu in cpus(1) {
+        let shape = shape(1, 1, 16);
+        let mut cache = KvCache::new(1, 16);
+        for size in [1e-30, 1.0, 1e30] {
+            cache.append(&cpu, &[size; 16], &[size; 16]);
+            cache.append(&cpu, &[-size; 16], &[-size; 16]);
+        }
+        let mut out = vec![0.0; 16];
+        attention(&cpu, &shape, &[1e4; 16], &[Attending { cache: &cache, rows: 1 }], &mut out);
+        assert!(out.iter().all(|v| (v - 65504.0).abs() < 1.0), "{}: {out:?}", cpu.isa());
+    }
+}
