@@ -1,10 +1,12 @@
 //! The inputs of products, in the number formats that the weights want.
 
+mod convert;
+
 use std::ops::Range;
 
+use self::convert::{Blocks, QuantRow, bf16_row, quantize_row};
 use crate::cpu::Cpu;
 use crate::isa::Isa;
-use crate::lanes::{max, per_isa};
 use crate::share::Shared;
 use crate::weights::{BLOCK, Weights};
 
@@ -151,10 +153,12 @@ impl Activations {
                 let out = unsafe {
                     QuantRow {
                         bytes: bytes.part(row * k..(row + 1) * k),
-                        scales: scales.part(row * blocks..(row + 1) * blocks),
-                        sums: sums.part(row * blocks..(row + 1) * blocks),
-                        half_sums: half_sums.part(row * blocks * 2..(row + 1) * blocks * 2),
-                        scaled_sums: scaled_sums.part(row * blocks..(row + 1) * blocks),
+                        blocks: Blocks {
+                            scales: scales.part(row * blocks..(row + 1) * blocks),
+                            sums: sums.part(row * blocks..(row + 1) * blocks),
+                            half_sums: half_sums.part(row * blocks * 2..(row + 1) * blocks * 2),
+                            scaled_sums: scaled_sums.part(row * blocks..(row + 1) * blocks),
+                        },
                     }
                 };
                 quantize_row(cpu.isa(), &x[row * k..(row + 1) * k], out);
@@ -236,106 +240,7 @@ impl Panels {
     }
 }
 
-/// Where one quantised row goes.
-struct QuantRow<'a> {
-    bytes: &'a mut [i8],
-    scales: &'a mut [f32],
-    sums: &'a mut [i32],
-    half_sums: &'a mut [i32],
-    scaled_sums: &'a mut [f32],
-}
-
 /// Below this many inputs another thread costs more than it brings.
 fn rows_per_chunk(k: usize) -> usize {
     (8192 / k).max(1)
-}
-
-per_isa! { fn bf16_row(x: &[f32], out: &mut [u32]) = bf16_body }
-per_isa! { fn quantize_row(x: &[f32], out: QuantRow<'_>) = quantize_body }
-
-#[inline(always)]
-fn bf16_body<const FMA: bool>(x: &[f32], out: &mut [u32]) {
-    let (pairs, single) = x.as_chunks::<2>();
-    for (pair, out) in pairs.iter().zip(out.iter_mut()) {
-        *out = bf16_bits(pair[0]) | bf16_bits(pair[1]) << 16;
-    }
-    if let ([value], Some(out)) = (single, out.last_mut()) {
-        *out = bf16_bits(*value);
-    }
-}
-
-/// The nearest bf16, of two the even one.
-#[inline(always)]
-fn bf16_bits(value: f32) -> u32 {
-    let bits = value.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    // A rounded NaN could become an infinity.
-    if value.is_nan() { bits >> 16 | 0x40 } else { rounded }
-}
-
-#[inline(always)]
-fn quantize_body<const FMA: bool>(x: &[f32], out: QuantRow<'_>) {
-    /// 1.5 * 2^23: adding it leaves the integer nearest to a small number, of two the even one, in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    let (blocks, bytes) = (x.as_chunks::<BLOCK>().0, out.bytes.as_chunks_mut::<BLOCK>().0);
-    for (index, (x, bytes)) in blocks.iter().zip(bytes).enumerate() {
-        let mut largest = [0.0f32; 16];
-        for i in 0..16 {
-            let (a, b) = (x[i].abs(), x[i + 16].abs());
-            largest[i] = if a > b { a } else { b };
-        }
-        let largest = max(&largest);
-        let (scale, by) = (largest / 127.0, if largest > 0.0 { 127.0 / largest } else { 0.0 });
-        let mut halves = [0; 2];
-        for half in 0..2 {
-            let mut quants = [0i32; 16];
-            for i in 0..16 {
-                let rounded = x[half * 16 + i] * by + ROUND;
-                quants[i] = rounded.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
-                bytes[half * 16 + i] = quants[i] as i8;
-            }
-            for quant in quants {
-                halves[half] += i32::from(quant as i8);
-            }
-        }
-        out.scales[index] = scale;
-        out.sums[index] = halves[0] + halves[1];
-        out.half_sums[index * 2] = halves[0];
-        out.half_sums[index * 2 + 1] = halves[1];
-        out.scaled_sums[index] = scale * (halves[0] + halves[1]) as f32;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bf16_rounds_to_the_nearest_and_keeps_what_is_no_number() {
-        for i in 0..1_000_000u32 {
-            let value = f32::from_bits(i.wrapping_mul(4_295));
-            let expected = half::bf16::from_f32(value);
-            assert_eq!(bf16_bits(value), u32::from(expected.to_bits()), "{value}");
-        }
-    }
-
-    #[test]
-    fn quantised_rows_are_the_same_in_every_instruction_set() {
-        let x: Vec<f32> = (0..256).map(|i| (i * 37 % 101) as f32 * 0.37 - 18.0).collect();
-        let rows: Vec<_> = Isa::available()
-            .into_iter()
-            .map(|isa| {
-                let mut quants = Quants::default();
-                quants.resize(1, 256);
-                let Quants { bytes, scales, sums, half_sums, scaled_sums, .. } = &mut quants;
-                quantize_row(isa, &x, QuantRow { bytes, scales, sums, half_sums, scaled_sums });
-                (quants.bytes, quants.scales, quants.half_sums)
-            })
-            .collect();
-        for (i, (&byte, x)) in rows[0].0.iter().zip(&x).enumerate() {
-            let scale = rows[0].1[i / 32];
-            assert!((f32::from(byte) * scale - x).abs() <= 0.5001 * scale, "{x} became {byte} times {scale}");
-        }
-        assert!(rows.iter().all(|row| row == &rows[0]));
-    }
 }

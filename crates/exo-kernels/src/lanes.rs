@@ -51,14 +51,16 @@ pub(crate) fn sum(lanes: &Lanes) -> f32 {
     lanes[0]
 }
 
-/// The largest lane; NaN lanes are ignored.
+/// The largest lane.
 #[inline(always)]
 pub(crate) fn max(lanes: &Lanes) -> f32 {
-    let mut largest = f32::NEG_INFINITY;
-    for &lane in lanes {
-        largest = if lane > largest { lane } else { largest };
+    let mut lanes = *lanes;
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            lanes[i] = if lanes[i + width] > lanes[i] { lanes[i + width] } else { lanes[i] };
+        }
     }
-    largest
+    lanes[0]
 }
 
 /// (e^r - 1 - r) / r^2 for |r| up to ln 2 / 2, the highest power first.

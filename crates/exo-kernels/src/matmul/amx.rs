@@ -22,10 +22,10 @@ use crate::activations::PANEL;
 use crate::dtype::Dtype;
 use crate::weights::{BLOCK, SUPER, TILE};
 
-/// Inputs unpacked at a time: with [`GROUP`] tiles they and a panel of activations stay in the first-level cache.
+/// Inputs unpacked at a time: [`GROUP`] tiles of them stay in the second-level cache, one and a panel in the first.
 const STEP: usize = 512;
-/// Tiles unpacked at a time.
-const GROUP: usize = 2;
+/// Tiles unpacked at a time: a row's results are then written in pieces long enough for the memory.
+const GROUP: usize = 8;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
@@ -79,12 +79,13 @@ unsafe fn group(task: &Task<'_>, unit: &mut TileUnit, scratch: &mut Scratch, til
             }
         }
     }
-    for (index, sums) in scratch.sums.iter().enumerate() {
-        let (panel, tile) = (index / n_tiles, tiles.start + index % n_tiles);
-        let rows = panel * PANEL..task.x.quants.panels.rows.min((panel + 1) * PANEL);
-        for (row, &sums) in rows.zip(sums) {
-            // SAFETY: passed on.
-            unsafe { finish(task, row, tile, sums) };
+    for (panel, sums) in scratch.sums.chunks_exact(n_tiles).enumerate() {
+        let first = panel * PANEL;
+        for row in first..task.x.quants.panels.rows.min(first + PANEL) {
+            for (tile, sums) in tiles.clone().zip(sums) {
+                // SAFETY: passed on.
+                unsafe { finish(task, row, tile, sums[row - first]) };
+            }
         }
     }
 }

@@ -21,8 +21,7 @@ pub(super) enum Shape {
 /// The tile unit of this thread, set up; released when dropped. Bound to its thread, as the configuration is.
 pub(super) struct TileUnit {
     shape: Shape,
-    /// Results of this round and of the next one.
-    dots: Box<[Dots; 2]>,
+    dots: Box<[Dots; DEPTH]>,
     thread: PhantomData<*const ()>,
 }
 
@@ -36,12 +35,16 @@ struct Configuration {
     rows: [u8; 16],
 }
 
-/// Products in flight: results of the first ones are awaited while the last ones are issued.
+/// Products in flight, each with its own tile of sums and its own room for results.
 const DEPTH: usize = 4;
+/// A product's sums are stored so many steps after it was issued: the multiplier is that slow.
+const STORE_AFTER: usize = 2;
+/// And read one step later, when they have left the store buffer.
+const READ_AFTER: usize = 3;
 
-/// The integer sums of 16 rows and 16 outputs, of [`DEPTH`] products.
+/// The integer sums of 16 rows and 16 outputs.
 #[repr(C, align(64))]
-struct Dots([[[i32; 16]; PANEL]; DEPTH]);
+struct Dots([[i32; 16]; PANEL]);
 
 impl TileUnit {
     /// Tiles 0 and 1 hold activations (16 rows of the inputs of one scale), 2 and 3 weights (a row of 16 groups of four
@@ -58,7 +61,7 @@ impl TileUnit {
         configuration.rows[..8].copy_from_slice(&[16, 16, weights, weights, 16, 16, 16, 16]);
         // SAFETY: the configuration is valid for palette 1; the compiler itself never uses tiles.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, preserves_flags)) };
-        let dots = Box::new([const { Dots([[[0; 16]; PANEL]; DEPTH]) }; 2]);
+        let dots = Box::new([const { Dots([[0; 16]; PANEL]) }; DEPTH]);
         Self { shape, dots, thread: PhantomData }
     }
 
@@ -92,31 +95,118 @@ impl TileUnit {
         panel: &PanelBlocks<'_>,
         sums: &mut [__m512; PANEL],
     ) {
-        // Products per block, and blocks per round.
-        let per_block = if HALVES { 2 } else { 1 };
-        let n_rounds = (panel.scales.len() * per_block).div_ceil(DEPTH);
-        let dots = &mut *self.dots;
+        let n = panel.scales.len() * if HALVES { 2 } else { 1 };
         let mut local = *sums;
-        // SAFETY: the rounds exist; a strip has whole rounds, of which the last one may have more blocks than the panel.
-        unsafe { issue::<HALVES>(strip, panel, 0, &mut dots[0]) };
-        for round in 0..n_rounds {
-            if round + 1 < n_rounds {
-                // SAFETY: as above.
-                unsafe { issue::<HALVES>(strip, panel, round + 1, &mut dots[(round + 1) % 2]) };
-            }
-            for (index, dots) in dots[round % 2].0.iter().enumerate() {
-                let product = round * DEPTH + index;
-                let block = product / per_block;
-                if block >= panel.scales.len() {
-                    break;
-                }
-                accumulate(dots, strip.scales[product], &panel.scales[block], &mut local);
-                if MINIMA {
-                    take_off(strip.minima[block], &panel.scaled_sums[block], &mut local);
-                }
+        // Each step issues a product, stores an earlier one and adds up a still earlier one, so that the multiplier, the
+        // stores and the arithmetic overlap. Four steps in a row, as tiles have fixed names.
+        for first in (0..n + READ_AFTER).step_by(DEPTH) {
+            // SAFETY: passed on; steps behind the end only finish what was issued.
+            unsafe {
+                self.step::<0, HALVES, MINIMA>(first, n, strip, panel, &mut local);
+                self.step::<1, HALVES, MINIMA>(first + 1, n, strip, panel, &mut local);
+                self.step::<2, HALVES, MINIMA>(first + 2, n, strip, panel, &mut local);
+                self.step::<3, HALVES, MINIMA>(first + 3, n, strip, panel, &mut local);
             }
         }
         *sums = local;
+    }
+
+    /// Step `index` of `n` products; `SLOT` is `index` modulo [`DEPTH`].
+    ///
+    /// # Safety
+    /// The unit was set up for `HALVES`; strip and panel have the `n` products.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn step<const SLOT: usize, const HALVES: bool, const MINIMA: bool>(
+        &mut self,
+        index: usize,
+        n: usize,
+        strip: &Strip,
+        panel: &PanelBlocks<'_>,
+        sums: &mut [__m512; PANEL],
+    ) {
+        // SAFETY: products below `n` exist; what is stored was issued, and what is read was stored.
+        unsafe {
+            if index < n {
+                let (block, x, weights) =
+                    if HALVES { (index / 2, index % 2 * 16, index % 2 * 256) } else { (index, 0, 0) };
+                let x = panel.bytes.get_unchecked(block).as_ptr().add(x);
+                issue::<SLOT>(x, strip.weights.get_unchecked(block).as_ptr().add(weights));
+            }
+            if index >= STORE_AFTER && index < n + STORE_AFTER {
+                self.store::<SLOT>();
+            }
+            if index >= READ_AFTER && index < n + READ_AFTER {
+                let product = index - READ_AFTER;
+                let block = if HALVES { product / 2 } else { product };
+                let dots = &self.dots[(SLOT + DEPTH - READ_AFTER) % DEPTH];
+                let scales = panel.scales.get_unchecked(block);
+                accumulate(dots, *strip.scales.get_unchecked(product), scales, sums);
+                if MINIMA {
+                    take_off(*strip.minima.get_unchecked(block), panel.scaled_sums.get_unchecked(block), sums);
+                }
+            }
+        }
+    }
+
+    /// Stores the sums that were issued [`STORE_AFTER`] steps before the one of `SLOT`.
+    ///
+    /// # Safety
+    /// They were.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn store<const SLOT: usize>(&mut self) {
+        let dots = &raw mut self.dots[(SLOT + DEPTH - STORE_AFTER) % DEPTH];
+        macro_rules! store {
+            ($tile:literal) => {
+                asm!(
+                    concat!("tilestored [{dots} + {stride}], ", $tile),
+                    dots = in(reg) dots, stride = in(reg) 64usize, options(nostack, preserves_flags)
+                )
+            };
+        }
+        // SAFETY: the tiles are configured (`self` lives), and `dots` has room for 16 rows of 64 bytes.
+        unsafe {
+            match (SLOT + DEPTH - STORE_AFTER) % DEPTH {
+                0 => store!("tmm4"),
+                1 => store!("tmm5"),
+                2 => store!("tmm6"),
+                _ => store!("tmm7"),
+            }
+        }
+    }
+}
+
+/// Starts one product, in the tiles of `SLOT`.
+///
+/// # Safety
+/// The tiles are configured; `x` points to 16 rows 32 bytes apart, `weights` to vectors of 64 bytes, as many as the
+/// configuration says.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn issue<const SLOT: usize>(x: *const i8, weights: *const i8) {
+    macro_rules! issue {
+        ($x:tt, $weights:tt, $sums:tt) => {
+            asm!(
+                concat!("tileloadd ", $x, ", [{x} + {x_stride}]"),
+                concat!("tileloadd ", $weights, ", [{weights} + {stride}]"),
+                concat!("tilezero ", $sums),
+                concat!("tdpbssd ", $sums, ", ", $x, ", ", $weights),
+                x = in(reg) x, x_stride = in(reg) BLOCK,
+                weights = in(reg) weights, stride = in(reg) 64usize,
+                out($x) _, out($weights) _, out($sums) _,
+                options(nostack, preserves_flags, readonly)
+            )
+        };
+    }
+    // SAFETY: the caller's promise. The sums stay in their tile until `store`: nothing else uses tiles.
+    unsafe {
+        match SLOT {
+            0 => issue!("tmm0", "tmm2", "tmm4"),
+            1 => issue!("tmm1", "tmm3", "tmm5"),
+            2 => issue!("tmm0", "tmm2", "tmm6"),
+            _ => issue!("tmm1", "tmm3", "tmm7"),
+        }
     }
 }
 
@@ -124,60 +214,6 @@ impl Drop for TileUnit {
     fn drop(&mut self) {
         // SAFETY: only made where AMX is; without live tiles a thread is cheaper to switch.
         unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
-    }
-}
-
-/// Multiplies the four blocks (or halves of two) of a round.
-///
-/// # Safety
-/// The round's first block exists in the panel.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn issue<const HALVES: bool>(strip: &Strip, panel: &PanelBlocks<'_>, round: usize, dots: &mut Dots) {
-    let last = panel.bytes.len() - 1;
-    let (x, weights): ([*const i8; DEPTH], [*const i8; DEPTH]);
-    if HALVES {
-        let part = |index: usize| (last.min(round * 2 + index / 2), index % 2);
-        x = std::array::from_fn(|i| panel.bytes[part(i).0].as_ptr().wrapping_add(part(i).1 * 16));
-        weights = std::array::from_fn(|i| strip.weights[part(i).0].as_ptr().wrapping_add(part(i).1 * 256));
-    } else {
-        let block = |index: usize| last.min(round * DEPTH + index);
-        x = std::array::from_fn(|i| panel.bytes[block(i)].as_ptr());
-        weights = std::array::from_fn(|i| strip.weights[block(i)].as_ptr());
-    }
-    // SAFETY: the tiles are configured (the caller has the unit); `x` points to 16 rows 32 bytes apart and `weights` to eight (of
-    // halves four) vectors of 64 bytes; `dots` has room for four times 16 rows of 64 bytes.
-    unsafe {
-        asm!(
-            "tileloadd tmm0, [{x0} + {x_stride}]",
-            "tileloadd tmm2, [{w0} + {stride}]",
-            "tileloadd tmm1, [{x1} + {x_stride}]",
-            "tileloadd tmm3, [{w1} + {stride}]",
-            "tilezero tmm4",
-            "tdpbssd tmm4, tmm0, tmm2",
-            "tilezero tmm5",
-            "tdpbssd tmm5, tmm1, tmm3",
-            "tileloadd tmm0, [{x2} + {x_stride}]",
-            "tileloadd tmm2, [{w2} + {stride}]",
-            "tileloadd tmm1, [{x3} + {x_stride}]",
-            "tileloadd tmm3, [{w3} + {stride}]",
-            "tilezero tmm6",
-            "tdpbssd tmm6, tmm0, tmm2",
-            "tilezero tmm7",
-            "tdpbssd tmm7, tmm1, tmm3",
-            "tilestored [{dots} + {stride}], tmm4",
-            "tilestored [{dots} + {stride} + 1024], tmm5",
-            "tilestored [{dots} + {stride} + 2048], tmm6",
-            "tilestored [{dots} + {stride} + 3072], tmm7",
-            x0 = in(reg) x[0], x1 = in(reg) x[1], x2 = in(reg) x[2], x3 = in(reg) x[3],
-            w0 = in(reg) weights[0], w1 = in(reg) weights[1], w2 = in(reg) weights[2], w3 = in(reg) weights[3],
-            x_stride = in(reg) BLOCK,
-            stride = in(reg) 64usize,
-            dots = in(reg) &raw mut *dots,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack, preserves_flags)
-        );
     }
 }
 
@@ -206,7 +242,7 @@ macro_rules! sixteen_rows {
 /// `sums += dots * (scale of the output * scale of the row)`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn accumulate(dots: &[[i32; 16]; PANEL], scale: __m512, row_scales: &[f32; PANEL], sums: &mut [__m512; PANEL]) {
+fn accumulate(dots: &Dots, scale: __m512, row_scales: &[f32; PANEL], sums: &mut [__m512; PANEL]) {
     macro_rules! row {
         ($row:literal, $sum:literal) => {
             concat!(
@@ -226,7 +262,7 @@ fn accumulate(dots: &[[i32; 16]; PANEL], scale: __m512, row_scales: &[f32; PANEL
     unsafe {
         sixteen_rows!(
             row, sums,
-            scale = in(zmm_reg) scale, dots = in(reg) dots.as_ptr(), x = in(reg) row_scales.as_ptr(),
+            scale = in(zmm_reg) scale, dots = in(reg) &raw const *dots, x = in(reg) row_scales.as_ptr(),
             out("zmm30") _, out("zmm31") _, options(nostack, preserves_flags, readonly)
         );
     }
