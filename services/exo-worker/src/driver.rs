@@ -291,3 +291,6 @@ impl Driver {
         life
     }
 }
+
+#[cfg(test)]
+mod tests;
