@@ -33,6 +33,7 @@ pub struct Engine {
     stage: Stage<CpuDevice>,
     ends: Ends<CpuDevice>,
     next: Option<Box<dyn NextStages>>,
+    holds_all_layers: bool,
     tokenizer: Tokenizer,
     template: ChatTemplate,
     scheduler: Scheduler,
@@ -63,6 +64,7 @@ impl Engine {
         let mut device = CpuDevice::new(options.isa, options.threads)?;
         let mut loading = Loading::new(layer_bytes + model.head()?.bytes.len() as u64, progress);
         let ends = Ends::load(&model, &mut device, &mut loading)?;
+        let holds_all_layers = layers.len() == model.config.layers;
         let stage = Stage::load(&model, device, layers, limits, &mut loading)?;
         let context = limits.context;
         let scheduler = Scheduler::new(SchedulerLimits {
@@ -72,7 +74,7 @@ impl Engine {
             max_waiting: options.max_waiting,
         });
         let (answers, ended) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { stage, ends, next: None, tokenizer, template, scheduler, answers, ended, context })
+        Ok(Self { stage, ends, next: None, holds_all_layers, tokenizer, template, scheduler, answers, ended, context })
     }
 
     /// Sets, or after a failure replaces, the ranks that hold the layers after this one's.
@@ -176,7 +178,8 @@ impl Engine {
                 next.run(plan, &mut hidden).map_err(EngineError::next_stages)?;
                 hidden
             }
-            None => plan.select_head_rows(&hidden, width),
+            None if self.holds_all_layers => plan.select_head_rows(&hidden, width),
+            None => return Err(EngineError::next_stages("the nodes with the other layers are not connected".into())),
         };
         let expected = plan.head_rows() * width;
         if rows.len() != expected {

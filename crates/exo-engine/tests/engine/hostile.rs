@@ -34,7 +34,7 @@ fn rewrite(key: &str, value: impl Into<exo_gguf::Value>, expect: &str) {
     }
     writer.set(key, value);
     for tensor in file.tensors() {
-        writer.tensor(tensor.name, tensor.dtype, tensor.shape, tensor.bytes.to_vec());
+        writer.tensor(tensor.name, tensor.dtype, tensor.shape, tensor.bytes);
     }
     writer.write(&model.path()).expect("writes");
     let error = load_with(&model, &options()).to_string();
@@ -80,7 +80,7 @@ fn numbers_out_of_range_are_refused_by_name() {
     rewrite("llama.block_count", u32::MAX, "block_count is 4294967295");
     rewrite("llama.embedding_length", 96u32, "has the shape [128, 272], but the metadata asks for [96, 272]");
     rewrite("llama.rope.freq_base", f32::NAN, "freq_base is NaN");
-    rewrite("llama.attention.layer_norm_rms_epsilon", (-1f32), "epsilon is -1");
+    rewrite("llama.attention.layer_norm_rms_epsilon", -1f32, "epsilon is -1");
     rewrite("llama.rope.dimension_count", 31u32, "31 dimensions");
     rewrite("tokenizer.ggml.eos_token_id", 5000u32, "eos token is 5000");
     rewrite("tokenizer.ggml.tokens", vec!["a".to_owned(); 3], "3 tokens");

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod batch;
+mod guide;
 mod hostile;
 mod pipeline;
 mod reference;

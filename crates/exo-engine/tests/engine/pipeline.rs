@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use exo_engine::{
-    BatchPlan, Engine, EngineError, EngineOptions, Finish, LoadError, NextStages, NextStagesError, PlanError, Prompt,
-    Rows, SequencePlan, StageError, StageWorker,
+    BatchPlan, Engine, EngineError, EngineOptions, Finish, LoadError, NextStages, NextStagesError, Prompt, Rows,
+    SequencePlan, StageError, StageWorker,
 };
 use exo_gguf::GgmlType;
 use exo_kernels::Isa;
@@ -53,6 +53,22 @@ fn stages_give_the_tokens_of_the_whole_model() {
             }
         }
     }
+}
+
+#[test]
+fn a_part_of_a_model_never_answers_alone() {
+    let model = write(&ModelSpec::default());
+    let mut engine = load(&model, &EngineOptions { layers: Some(0..2), ..options() });
+    engine.submit(request(1, Prompt::Text("a".into()), 5)).expect("accepted");
+    let error = engine.step().expect_err("two layers of three").to_string();
+    assert!(error.contains("not connected"), "{error}");
+}
+
+#[test]
+fn engines_and_workers_may_live_on_a_thread_of_their_own() {
+    fn check<T: Send>() {}
+    check::<Engine>();
+    check::<StageWorker>();
 }
 
 #[test]
@@ -107,7 +123,6 @@ fn a_worker_refuses_plans_and_values_that_do_not_fit() {
     let mut hidden = vec![0.5; 256];
     worker.run_step(&BatchPlan { step: 6, sequences }, &mut hidden).expect("fits");
     assert_eq!(hidden.len(), 128, "the last rank sends back the rows that the head needs");
-    let _: PlanError = PlanError::Empty { step: 0 };
 }
 
 #[test]
