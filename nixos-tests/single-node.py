@@ -43,6 +43,13 @@ def kill(service):
     wait_for_successor(service, before)
 
 
+def change(service, *lines):
+    """Adds lines to a service until the next change."""
+    folder = f"/run/systemd/system/{service}.service.d"
+    text = "\\n".join(["[Service]", *lines])
+    machine.succeed(f"mkdir -p {folder} && printf '{text}\\n' >{folder}/changed.conf && systemctl daemon-reload")
+
+
 def stop():
     # systemctl waits for the target itself; the services, which are part of it, stop beside it.
     machine.succeed("systemctl stop exo.target")
@@ -68,7 +75,7 @@ with subtest("the services tell what they are at"):
 
 with subtest("the journal keeps who said what"):
     for service in SERVICES:
-        machine.wait_until_succeeds(f"journalctl --unit={service} SYSLOG_IDENTIFIER={service} --lines=1 | grep -q .")
+        machine.wait_until_succeeds(f"journalctl --unit={service} EXO_SERVICE={service} --output=cat | grep -q .")
 
 with subtest("a model that is not placed is answered with what to do"):
     refusal = machine.fail(curl("/v1/chat/completions", question("hello")))
@@ -106,14 +113,25 @@ with subtest("a runner that dies is replaced"):
     answers()
 
 with subtest("a service that hangs is replaced"):
-    drop_in = "/run/systemd/system/exo-master.service.d"
-    machine.succeed(f"mkdir -p {drop_in} && printf '[Service]\\nWatchdogSec=2s\\n' >{drop_in}/short.conf")
-    machine.succeed("systemctl daemon-reload && systemctl restart exo-master")
+    change("exo-master", "WatchdogSec=2s")
+    machine.succeed("systemctl restart exo-master")
     before = main_pid("exo-master")
     machine.succeed(f"kill -STOP {before}")
     wait_for_successor("exo-master", before)
     machine.succeed("journalctl --unit=exo-master | grep -q 'Watchdog timeout'")
-    machine.succeed(f"rm -r {drop_in} && systemctl daemon-reload && systemctl restart exo-master")
+    change("exo-master")
+    machine.succeed("systemctl restart exo-master")
+    answers()
+
+with subtest("bad configuration is named and not tried again"):
+    machine.succeed("systemctl stop exo-api")
+    change("exo-api", "Environment=EXO_API_PORT=many")
+    machine.fail("systemctl start exo-api")
+    machine.succeed("systemctl show --property=ExecMainStatus --value exo-api | grep -qx 64")
+    machine.succeed("systemctl show --property=ActiveState --value exo-api | grep -qx failed")
+    machine.succeed("journalctl --unit=exo-api --lines=20 | grep -q EXO_API_PORT")
+    change("exo-api")
+    machine.succeed("systemctl start exo-api")
     answers()
 
 with subtest("least privilege"):

@@ -58,8 +58,12 @@ pub fn check_level(level: &str) -> Result<(), TelemetryError> {
     filter(level).map(|_| ())
 }
 
+/// Where two processes dial each other, the bus's library refuses one of the links, tries it again every few seconds
+/// and calls that an error each time. A refusal that matters is logged by the side that refuses.
+const QUIET: &str = "zenoh_transport::unicast::establishment::open=off";
+
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(level).map_err(|source| TelemetryError::Level { level: level.to_owned(), source })
+    EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|source| TelemetryError::Level { level: level.to_owned(), source })
 }
 
 /// Sets up logging for the whole process; once. `service` names the process in the journal: `exo-worker`.
@@ -122,6 +126,14 @@ mod tests {
         {
             assert_eq!(is_stream(stream, 8, 42), expect, "{stream:?}");
         }
+    }
+
+    #[test]
+    fn links_that_were_made_twice_are_no_errors_unless_asked_for() {
+        let shown = |level: &str| filter(level).expect("a good level").to_string();
+        assert!(shown("info").contains(QUIET), "{}", shown("info"));
+        let asked = shown("info,zenoh_transport::unicast::establishment::open=debug");
+        assert!(!asked.contains(QUIET), "{asked}");
     }
 
     #[test]
