@@ -2,9 +2,10 @@
 
 use crate::client::{Client, Cost};
 use crate::error::CliError;
+use crate::output::{say, write};
 use crate::table::{bold, dim};
 use serde_json::{Value, json};
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read};
 
 /// Most that is read from a pipe.
 const PROMPT_LIMIT: u64 = 1 << 20;
@@ -35,11 +36,10 @@ pub(crate) async fn run(client: &Client, options: Options, prompt: Option<String
 }
 
 async fn converse(client: &Client, options: &Options) -> Result<(), CliError> {
-    println!("{}", dim(&format!("talking to {}; an empty line ends it", options.model)));
+    say(dim(&format!("talking to {}; an empty line ends it", options.model)))?;
     let mut messages = Vec::new();
     loop {
-        print!("{} ", bold(">"));
-        flush()?;
+        write(format_args!("{} ", bold(">")))?;
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
         let read = read.map_err(CliError::system("cannot read from the terminal"))?;
@@ -53,8 +53,7 @@ async fn converse(client: &Client, options: &Options) -> Result<(), CliError> {
 async fn ask(client: &Client, options: &Options, messages: &mut Vec<Value>, prompt: &str) -> Result<(), CliError> {
     messages.push(json!({ "role": "user", "content": prompt }));
     let (answer, cost) = client.chat(&body(options, messages), print_piece).await?;
-    println!();
-    println!("{}", dim(&speed(cost)));
+    say(format_args!("\n{}", dim(&speed(cost))))?;
     messages.push(json!({ "role": "assistant", "content": answer }));
     Ok(())
 }
@@ -73,17 +72,12 @@ pub(crate) fn body(options: &Options, messages: &[Value]) -> Value {
     body
 }
 
-/// Shows a piece at once; a terminal that is gone is no reason to stop.
+/// Shows a piece at once; that nobody reads is told by the next line.
 pub(crate) fn print_piece(piece: &str) {
-    print!("{piece}");
-    let _ = std::io::stdout().flush();
+    let _ = write(piece);
 }
 
 /// `12 tokens, 340.5 tokens/s`.
 pub(crate) fn speed(cost: Cost) -> String {
     format!("{} tokens, {:.1} tokens/s", cost.tokens, cost.tokens_per_second)
-}
-
-fn flush() -> Result<(), CliError> {
-    std::io::stdout().flush().map_err(CliError::system("cannot write to the terminal"))
 }

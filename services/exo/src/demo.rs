@@ -5,6 +5,7 @@ mod script;
 
 use crate::client::Client;
 use crate::error::CliError;
+use crate::output::say;
 use crate::place::wait_ready;
 use crate::status::overview;
 use crate::table::{bold, dim};
@@ -47,8 +48,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), CliError> {
     let result = tokio::select! {
         result = show(&args, &plan, &mut nodes) => result,
         () = interrupted() => {
-            println!("\nstopping");
-            Ok(())
+            say("\nstopping")
         }
     };
     for node in nodes {
@@ -59,24 +59,24 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), CliError> {
 
 async fn show(args: &DemoArgs, plan: &Plan, nodes: &mut [DemoNode]) -> Result<(), CliError> {
     let client = Client::new(format!("http://127.0.0.1:{}", plan.api_port), None);
-    println!("{}", bold("Two nodes start on this machine, over loopback only."));
+    say(bold("Two nodes start on this machine, over loopback only."))?;
     wait_for_nodes(&client, nodes).await?;
-    println!("{}", bold(&format!("They found each other. Placing {MODEL}, half of its layers on each.")));
+    say(bold(&format!("They found each other. Placing {MODEL}, half of its layers on each.")))?;
     let accepted = client.post("/place_instance", &json!({ "model_id": MODEL, "min_nodes": 2 })).await?;
     let instance = accepted.get("instance_id").and_then(Value::as_str).unwrap_or_default();
     wait_ready(&client, MODEL, instance).await?;
-    println!("\n{}", overview(&client.state().await?));
+    say(format_args!("\n{}", overview(&client.state().await?)))?;
     for exchange in script::EXCHANGES {
         script::ask(&client, MODEL, exchange, args.once).await?;
     }
     if args.once {
         return Ok(());
     }
-    println!("{}", bold("Try it yourself:"));
-    println!("  curl {}/v1/chat/completions -d '{}'", client.url(), script::example(MODEL));
-    println!("  exo chat {MODEL} --api {}", client.url());
-    println!("  or open {}/ in a browser.\n", client.url());
-    println!("{}", dim("Serving until Ctrl-C."));
+    say(bold("Try it yourself:"))?;
+    say(format_args!("  curl {}/v1/chat/completions -d '{}'", client.url(), script::example(MODEL)))?;
+    say(format_args!("  exo chat {MODEL} --api {}", client.url()))?;
+    say(format_args!("  or open {}/ in a browser.\n", client.url()))?;
+    say(dim("Serving until Ctrl-C."))?;
     serve(nodes).await
 }
 
@@ -138,7 +138,7 @@ fn api_port(asked: Option<u16>) -> Result<u16, CliError> {
         Ok(_free) => Ok(API_PORT),
         Err(error) => {
             let port = node::free_port()?;
-            println!("Port {API_PORT} cannot be used ({error}); the demo's API is on port {port}.");
+            say(format_args!("Port {API_PORT} cannot be used ({error}); the demo's API is on port {port}."))?;
             Ok(port)
         }
     }

@@ -36,6 +36,9 @@ pub(crate) enum CliError {
     /// The answers of the demo are not the expected ones.
     #[error("question {question:?} was answered {answer:?}, expected was {expected:?}")]
     WrongAnswer { question: String, answer: String, expected: String },
+    /// Whoever read our output is gone.
+    #[error("nobody reads the output")]
+    NobodyReads,
     /// The operating system.
     #[error("{what}: {source}")]
     System { what: String, source: std::io::Error },
@@ -56,6 +59,7 @@ impl CliError {
 pub(crate) fn finish(result: Result<(), CliError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::NobodyReads) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

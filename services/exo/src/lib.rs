@@ -9,6 +9,7 @@ mod configuration;
 mod demo;
 mod error;
 mod events;
+mod output;
 mod place;
 mod status;
 mod table;

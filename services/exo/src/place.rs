@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::error::CliError;
+use crate::output::say;
 use crate::status::{describe, short};
 use exo_state::State;
 use exo_types::{Instance, InstanceId, RunnerStatus, TaskStatus};
@@ -22,9 +23,9 @@ pub(crate) async fn place(client: &Client, model: &str, min_nodes: u32, wait: bo
     let instance = accepted.get("instance_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     if wait {
         wait_ready(client, model, &instance).await?;
-        println!("{model} is ready; ask it with `exo chat {model}`");
+        say(format_args!("{model} is ready; ask it with `exo chat {model}`"))?;
     } else {
-        println!("{model} is placed as {} and loads; `exo status` shows how far it is", short(&instance));
+        say(format_args!("{model} is placed as {} and loads; `exo status` shows how far it is", short(&instance)))?;
     }
     Ok(())
 }
@@ -105,7 +106,7 @@ pub(crate) async fn remove(client: &Client, name: &str) -> Result<(), CliError> 
     }
     for id in ids {
         client.delete(&format!("/instance/{id}")).await?;
-        println!("{} is taken away", short(id.as_str()));
+        say(format_args!("{} is taken away", short(id.as_str())))?;
     }
     Ok(())
 }

@@ -2,18 +2,22 @@
 
 use crate::client::Client;
 use crate::error::CliError;
+use crate::output::{say, write};
 use crate::table::{bold, render};
 use exo_state::State;
 use exo_types::{Instance, NodeId, RunnerId, RunnerStatus, Shard};
 use serde_json::Value;
 
+const NO_MODEL: &str = "No node has a model. Put GGUF files into a directory of `models.dirs`, or start a node with \
+                        `exo up --models DIR`.";
+
 /// What runs where.
 pub(crate) async fn show(client: &Client, json: bool) -> Result<(), CliError> {
     if json {
         let state: Value = client.get("/state").await?;
-        println!("{state:#}");
+        say(format_args!("{state:#}"))?;
     } else {
-        print!("{}", overview(&client.state().await?));
+        write(overview(&client.state().await?))?;
     }
     Ok(())
 }
@@ -22,8 +26,7 @@ pub(crate) async fn show(client: &Client, json: bool) -> Result<(), CliError> {
 pub(crate) async fn models(client: &Client, json: bool) -> Result<(), CliError> {
     let list: Value = client.get("/v1/models").await?;
     if json {
-        println!("{list:#}");
-        return Ok(());
+        return say(format_args!("{list:#}"));
     }
     let text = |model: &Value, key: &str| match model.get(key) {
         Some(Value::String(text)) => text.clone(),
@@ -37,14 +40,10 @@ pub(crate) async fn models(client: &Client, json: bool) -> Result<(), CliError> 
     };
     let models = list.get("data").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if models.is_empty() {
-        println!(
-            "No node has a model. Put GGUF files into a directory of `models.dirs`, or start with `exo up --models DIR`."
-        );
-        return Ok(());
+        return say(NO_MODEL);
     }
     let rows: Vec<Vec<String>> = models.iter().map(row).collect();
-    print!("{}", render(&["MODEL", "SIZE", "WEIGHTS", "CONTEXT", "STATE"], &rows));
-    Ok(())
+    write(render(&["MODEL", "SIZE", "WEIGHTS", "CONTEXT", "STATE"], &rows))
 }
 
 /// Nodes, and what is placed on them.

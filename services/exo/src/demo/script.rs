@@ -3,6 +3,7 @@
 use crate::chat::{Options, body, print_piece, speed};
 use crate::client::Client;
 use crate::error::CliError;
+use crate::output::say;
 use crate::table::{bold, dim};
 use serde_json::{Value, json};
 
@@ -25,10 +26,10 @@ pub(super) const EXCHANGES: &[Exchange] = &[
 
 /// Asks, and shows the answer as it comes; `check` compares it.
 pub(super) async fn ask(client: &Client, model: &str, exchange: &Exchange, check: bool) -> Result<(), CliError> {
-    println!("{} {}", bold(">"), bold(exchange.question));
+    say(format_args!("{} {}", bold(">"), bold(exchange.question)))?;
     let options = Options { model: model.to_owned(), temperature: 0.0, max_tokens: None };
     let (answer, cost) = client.chat(&body(&options, &[message(exchange.question)]), print_piece).await?;
-    println!("\n{}\n", dim(&speed(cost)));
+    say(format_args!("\n{}\n", dim(&speed(cost))))?;
     match check && answer.trim() != exchange.answer {
         false => Ok(()),
         true => Err(CliError::WrongAnswer {
