@@ -116,10 +116,11 @@ impl Election {
     }
 
     /// The own log grew.
-    pub fn on_progress(&mut self, last: EventIndex) {
+    pub fn on_progress(&mut self, last: EventIndex, commands_seen: u64) {
         self.log.last = last;
+        self.log.commands_seen = commands_seen;
         if let Standing::Leading(candidate) = &mut self.standing {
-            candidate.commands_seen = last.0;
+            candidate.commands_seen = commands_seen;
         }
     }
 
@@ -174,7 +175,7 @@ impl Election {
 
     fn own_candidate(&self) -> Option<Candidate> {
         let session = self.log.session.clone()?;
-        Some(Candidate { session, seniority: self.options.seniority, commands_seen: self.log.last.0 })
+        Some(Candidate { session, seniority: self.options.seniority, commands_seen: self.log.commands_seen })
     }
 
     fn lead(&mut self, now: Instant) {

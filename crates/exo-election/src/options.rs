@@ -21,6 +21,8 @@ pub struct Options {
 pub struct OwnLog {
     /// Whose it is; none when it is empty.
     pub session: Option<SessionId>,
-    /// Its end. It also stands for how much the session has done.
+    /// Its end.
     pub last: EventIndex,
+    /// How much the session has done.
+    pub commands_seen: u64,
 }

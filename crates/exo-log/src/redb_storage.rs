@@ -20,10 +20,13 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Memory that redb may keep pages in; a log is small and read rarely.
 const CACHE_BYTES: usize = 4 << 20;
 
+/// Opens or makes a database.
+type Create = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send>;
+
 /// Keeps a log in `<directory>/log.redb`.
-#[derive(Debug)]
 pub struct RedbStorage {
     path: PathBuf,
+    create: Create,
     database: Option<Database>,
     /// End of what was acknowledged. What a failed commit may have left behind it is taken back.
     last: EventIndex,
@@ -32,7 +35,11 @@ pub struct RedbStorage {
 impl RedbStorage {
     /// Opens nothing yet.
     pub fn new(directory: &Path) -> Self {
-        Self { path: directory.join("log.redb"), database: None, last: EventIndex(0) }
+        Self::created_by(directory, Box::new(|path| Database::builder().set_cache_size(CACHE_BYTES).create(path)))
+    }
+
+    fn created_by(directory: &Path, create: Create) -> Self {
+        Self { path: directory.join("log.redb"), create, database: None, last: EventIndex(0) }
     }
 
     /// The file.
@@ -48,8 +55,7 @@ impl RedbStorage {
     }
 
     fn open(&self) -> Result<Database, OpenError> {
-        let opened = Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
-        let database = opened.map_err(|error| self.open_error(&error))?;
+        let database = (self.create)(&self.path).map_err(|error| self.open_error(&error))?;
         let private = fs::set_permissions(&self.path, Permissions::from_mode(0o600));
         private.map_err(|error| OpenError::Unavailable { path: self.path.clone(), reason: error.to_string() })?;
         Ok(database)
@@ -229,3 +235,6 @@ fn read_records(
     }
     Ok(records)
 }
+
+#[cfg(test)]
+mod tests;

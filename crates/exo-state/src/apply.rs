@@ -66,7 +66,10 @@ pub fn apply(state: &mut State, event: &IndexedEvent) -> Applied {
         state.origins.record(fact, event.idx);
     }
     match apply_event(state, &event.event) {
-        Ok(()) => Applied::Changed,
+        Ok(()) => {
+            state.commands_seen += u64::from(is_of_a_command(&event.event));
+            Applied::Changed
+        }
         Err(skip) => Applied::Skipped(skip),
     }
 }
@@ -92,6 +95,11 @@ fn apply_event(state: &mut State, event: &Event) -> Effect {
         Event::TaskDeleted { task_id } => tasks::deleted(state, task_id),
         Event::Unknown(unknown) => Err(Skip::NewerVersion { name: unknown.name.clone() }),
     }
+}
+
+/// A placement makes one task; a deletion deletes one instance.
+fn is_of_a_command(event: &Event) -> bool {
+    matches!(event, Event::TaskCreated { .. } | Event::InstanceDeleted { .. })
 }
 
 fn changed(yes: bool) -> Effect {

@@ -19,6 +19,8 @@ pub struct State {
     pub session: Option<SessionId>,
     /// The last event that is in it.
     pub last_event_applied_idx: EventIndex,
+    /// Commands that changed something: what decides between two clusters that meet.
+    pub commands_seen: u64,
     /// What each node is.
     pub node_identities: BTreeMap<NodeId, NodeInfo>,
     /// What each node has left.

@@ -152,7 +152,11 @@ impl Master {
             instances = state.instances.len(),
             "the log is read"
         );
-        let own_log = OwnLog { session: state.session.clone(), last: state.last_event_applied_idx };
+        let own_log = OwnLog {
+            session: state.session.clone(),
+            last: state.last_event_applied_idx,
+            commands_seen: state.commands_seen,
+        };
         let election_options = Options {
             node_id: bus.node().clone(),
             seniority: options.seniority,
@@ -191,7 +195,7 @@ impl Master {
             Cause::Claim(claim) => self.election.on_announcement(now, &claim),
             Cause::Master(PresenceChange::Joined { payload: MasterPresence { candidate }, .. }) => {
                 // Its index comes with its messages; whose session is larger does not depend on it.
-                let last_index = exo_types::EventIndex(candidate.commands_seen);
+                let last_index = exo_types::EventIndex(0);
                 self.election.on_announcement(now, &ElectionMessage { candidate, last_index });
             }
             Cause::Master(PresenceChange::Left { node, .. }) => {
@@ -233,7 +237,7 @@ impl Master {
         let lost = self.presence.lost(now).cloned().collect();
         leader.work(&self.bus, &self.options, Work { lost, ..work }).await?;
         self.presence.expect(now, &leader.state().topology.nodes);
-        self.election.on_progress(leader.state().last_event_applied_idx);
+        self.election.on_progress(leader.state().last_event_applied_idx, leader.state().commands_seen);
         let line = describe(leader);
         self.tell_status(|status| status.set_status(line));
         Ok(())
@@ -271,7 +275,7 @@ impl Master {
             leader.open_session(&self.bus, wall_clock()).await?;
         }
         tracing::info!(session = %leader.session(), "this master leads");
-        self.election.on_progress(leader.state().last_event_applied_idx);
+        self.election.on_progress(leader.state().last_event_applied_idx, leader.state().commands_seen);
         self.presence.expect(Instant::now().into_std(), &leader.state().topology.nodes);
         let Standing::Leading(candidate) = self.election.standing().clone() else { return Ok(()) };
         let token = self.bus.announce(topics::MASTER, &MasterPresence { candidate }).await?;

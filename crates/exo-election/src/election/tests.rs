@@ -25,6 +25,7 @@ fn master(log: Option<(u64, u64)>) -> (Election, Instant) {
     let log = log.map_or(OwnLog::default(), |(generation, last)| OwnLog {
         session: Some(session(generation, "b")),
         last: EventIndex(last),
+        commands_seen: last,
     });
     (Election::new(now, options, log), now)
 }
@@ -52,7 +53,7 @@ fn a_master_that_hears_nothing_opens_a_session_and_announces_it() {
     election.handle_timeout(start + LISTEN);
     let opened = outputs(&mut election);
     assert!(matches!(&opened[..], [Output::Open(s), Output::Announce(_)] if *s == session(1, "b")), "{opened:?}");
-    election.on_progress(EventIndex(5));
+    election.on_progress(EventIndex(5), 5);
     election.handle_timeout(start + LISTEN + EVERY);
     assert_eq!(outputs(&mut election), [Output::Announce(claim(1, "b", 5))]);
 }
@@ -101,7 +102,8 @@ fn of_two_leading_sessions_the_larger_stays() {
 fn two_masters_that_hear_each_other_agree_on_one() {
     let (mut b, start) = master(Some((1, 3)));
     let options = Options { node_id: node("a"), seniority: 1, listen: LISTEN, announce_every: EVERY };
-    let mut a = Election::new(start, options, OwnLog { session: Some(session(1, "a")), last: EventIndex(1) });
+    let mut a =
+        Election::new(start, options, OwnLog { session: Some(session(1, "a")), last: EventIndex(1), commands_seen: 1 });
     for election in [&mut a, &mut b] {
         election.handle_timeout(start + LISTEN);
     }

@@ -198,7 +198,7 @@ fn a_log_that_went_back_is_followed_from_its_beginning() {
     let mut follower = following(now, 9);
     follower.on_lost(now);
     follower.poll_fetch(now).expect("asks");
-    follower.on_page(now, page(1..=0, 4)).expect("of use");
+    follower.on_page(now, EventLogPage { events: vec![], ..page(1..=1, 4) }).expect("of use");
     let again = follower.poll_fetch(now).expect("asks again");
     assert_eq!(again.request.since, EventIndex(1));
     follower.on_page(now, page(1..=4, 4)).expect("of use");

@@ -80,6 +80,7 @@ fn a_deleted_instance_takes_its_runners_and_ends_its_open_tasks() {
     assert_eq!(state.runners.keys().map(RunnerId::as_str).collect::<Vec<_>>(), ["j-0"]);
     let statuses: Vec<_> = state.tasks.values().map(|task| task.task_status).collect();
     assert_eq!(statuses, [TaskStatus::Cancelled, TaskStatus::Pending]);
+    assert_eq!(state.commands_seen, 3, "two placements and a deletion");
 }
 
 #[test]
