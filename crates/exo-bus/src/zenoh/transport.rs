@@ -91,6 +91,7 @@ impl ZenohTransport {
                 .target(QueryTarget::All)
                 .consolidation(ConsolidationMode::None)
                 .congestion_control(CongestionControl::Block)
+                .express(true)
                 // Ours passes first, so that it is told from nobody being there.
                 .timeout(deadline + Duration::from_secs(1))
                 .callback(on_reply)
