@@ -9,8 +9,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 mod engine;
+mod idle;
 mod machine;
 mod models;
+mod pipeline;
+mod runners;
 
 pub use machine::cores;
 
@@ -60,6 +63,14 @@ pub fn run(bench: &Bench) -> Result<()> {
         }
         .run()?;
         reports.add("engine", &report, report.render())?;
+    }
+    if bench.wants(Subject::Pipeline) {
+        let report = pipeline::run(&places, bench.quick)?;
+        reports.add("pipeline", &report, report.render())?;
+    }
+    if bench.wants(Subject::Idle) {
+        let report = idle::run(&places.release(&["exo", "exo-runner"])?.join("exo"), bench.quick)?;
+        reports.add("idle", &report, report.render())?;
     }
     reports.finish()
 }

@@ -10,6 +10,7 @@ mod conformance;
 mod graph;
 mod guide_model;
 mod layer;
+mod node_process;
 mod own_engine;
 mod places;
 mod reference_llama;

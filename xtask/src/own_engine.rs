@@ -57,6 +57,13 @@ impl OwnEngine {
         Ok(added)
     }
 
+    /// Tokens up to the first that ends an answer, that one included.
+    pub fn cut_at_end(&self, mut tokens: Vec<u32>) -> Vec<u32> {
+        let end = tokens.iter().position(|token| self.engine.tokenizer().is_end(*token));
+        tokens.truncate(end.map_or(tokens.len(), |end| end + 1));
+        tokens
+    }
+
     /// Token ids of texts; no special tokens are added or read.
     pub fn tokenize(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
         let encode = |text: &&str| Ok(self.engine.tokenizer().encode(text, ControlTokens::AsText)?);

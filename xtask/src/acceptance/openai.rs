@@ -39,7 +39,7 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
     let serves = BufReader::new(output).lines().map_while(Result::ok).any(|line| {
         seen.push_str(&line);
         seen.push('\n');
-        line.contains(&url) && line.contains("serving")
+        line.contains("Serving until Ctrl-C")
     });
     ensure!(serves, "the demo ended before it served:\n{seen}");
     let status = Command::new(python)

@@ -72,10 +72,13 @@ impl EngineBench<'_> {
             let mut exo = OwnEngine::load(model, self.threads, CONTEXT)?;
             let mut llama = ReferenceLlama::start(self.reference, model, self.threads, CONTEXT)?;
             instructions = exo.instructions();
+            eprintln!("  exo uses {instructions}");
             for work in WORK {
                 eprintln!("  {}: {} rounds", work.name(), self.rounds);
                 let comparison = self.compare(&name, work, &mut exo, &mut llama, &memory);
-                comparisons.push(comparison.with_context(|| format!("{name}, {}", work.name()))?);
+                let comparison = comparison.with_context(|| format!("{name}, {}", work.name()))?;
+                eprintln!("    {:.1} against {:.1} tokens a second", comparison.exo, comparison.llama_cpp);
+                comparisons.push(comparison);
             }
         }
         Ok(EngineReport { processor: processor(), threads: self.threads, instructions, comparisons })

@@ -29,10 +29,10 @@ impl Memory {
     }
 }
 
-/// Sixty-four sums side by side, so that loads and not additions set the pace.
+/// Sums side by side, as many as fit into registers, so that loads and not additions set the pace.
 fn sum(values: &[u64]) -> u64 {
-    let mut sums = [0_u64; 64];
-    for chunk in values.as_chunks::<64>().0 {
+    let mut sums = [0_u64; 16];
+    for chunk in values.as_chunks::<16>().0 {
         for (sum, value) in sums.iter_mut().zip(chunk) {
             *sum = sum.wrapping_add(*value);
         }
