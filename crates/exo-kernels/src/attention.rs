@@ -1,5 +1,6 @@
 //! Attention of queries over a cache of keys and values.
 
+#[expect(clippy::needless_range_loop, reason = "the loops run over registers, several arrays at a time")]
 mod kernel;
 
 use crate::cpu::Cpu;

@@ -3,6 +3,8 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
 
@@ -12,7 +14,7 @@ use crate::activations::{Activations, Format};
 use crate::cpu::Cpu;
 use crate::isa::Isa;
 use crate::share::Shared;
-use crate::weights::{TILE, Weights};
+use crate::weights::Weights;
 
 /// One product: `out[row, output] (+)= sum over inputs of x[row, input] * weights[output, input]`.
 #[derive(Debug)]
@@ -49,16 +51,16 @@ impl Task<'_> {
         if self.weights.format() == Format::Q8 { self.x.quants.panels.rows } else { 0 }
     }
 
-    /// Hands over the sums of one tile for one row.
+    /// Hands over the sums of outputs from `first` on for one row; those behind the last output are dropped.
     ///
     /// # Safety
-    /// No other thread has this tile and row.
+    /// No other thread has these outputs.
     #[inline(always)]
-    pub(crate) unsafe fn finish(&self, row: usize, tile: usize, sums: &[f32; TILE]) {
+    unsafe fn finish(&self, row: usize, first: usize, sums: &[f32]) {
         let n = self.weights.n;
-        let start = row * n + tile * TILE;
-        // SAFETY: the outputs of a tile in a row belong to the thread that computes the tile.
-        let out = unsafe { self.out.part(start..start + TILE.min(n - tile * TILE)) };
+        let (start, end) = (first.min(n), n.min(first + sums.len()));
+        // SAFETY: the caller's promise.
+        let out = unsafe { self.out.part(row * n + start..row * n + end) };
         if self.add {
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
         } else {
@@ -107,6 +109,9 @@ fn tiles(cpu: &Cpu, task: &Task<'_>, tiles: Range<usize>) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Amx | Isa::Avx512 => unsafe { avx512::tiles(task, tiles, 0) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::tiles(task, tiles) },
         _ => portable::tiles(task, tiles),
     }
 }

@@ -5,7 +5,8 @@ mod common;
 mod stored;
 
 use common::{Noise, cpus};
-use exo_kernels::{Activations, Cpu, Dtype, Product, Weights, matmul};
+use exo_kernels::{Activations, Cpu, Dtype, Isa, Product, Weights, matmul};
+use proptest::prelude::*;
 use stored::Stored;
 
 fn product(cpu: &Cpu, weights: &Weights, x: &[f32]) -> Vec<f32> {
@@ -70,6 +71,20 @@ fn a_row_has_the_same_bits_alone_in_a_batch_and_on_any_number_of_threads() {
 }
 
 #[test]
+fn instruction_sets_with_fused_multiply_add_agree_in_every_bit() {
+    let cpus = cpus(1);
+    let fused: Vec<_> = cpus.iter().filter(|cpu| cpu.isa() != Isa::Portable).collect();
+    for dtype in Dtype::ALL.into_iter().filter(|&dtype| dtype != Dtype::BF16) {
+        let stored = Stored::random(dtype, 75, 512, 13);
+        let x = Noise::new(17).floats(20 * 512);
+        let out: Vec<_> = fused.iter().map(|cpu| product(cpu, &stored.pack(cpu), &x)).collect();
+        for (cpu, other) in fused.iter().zip(&out) {
+            assert!(*other == out[0], "{dtype}: {} differs from {}", cpu.isa(), fused[0].isa());
+        }
+    }
+}
+
+#[test]
 fn products_that_share_activations_are_those_computed_alone() {
     for cpu in cpus(2) {
         let stored =
@@ -105,6 +120,20 @@ fn shares_of_a_matrix_are_its_parts() {
                 let sum = parts[0][output] + parts[1][output];
                 assert!((sum - whole).abs() < 1e-4 * (1.0 + whole.abs()), "{} {dtype}: {sum} {whole}", cpu.isa());
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn products_of_any_shape_are_within_the_rounding_of_the_activations(
+        dtype in 0..Dtype::ALL.len(), m in 1usize..40, n in 1usize..70, blocks in 1usize..5,
+    ) {
+        let dtype = Dtype::ALL[dtype];
+        for cpu in cpus(1) {
+            check(&cpu, dtype, m, n, blocks * dtype.block_elements().max(24));
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn tiles(task: &Task<'_>, tiles: Range<usize>) {
 fn finish(task: &Task<'_>, tile: usize, rows: Range<usize>, sums: &[Lanes; ROWS]) {
     for (row, sums) in rows.zip(sums) {
         // SAFETY: `matmul` hands every tile to one thread.
-        unsafe { task.finish(row, tile, sums) };
+        unsafe { task.finish(row, tile * TILE, sums) };
     }
 }
 
