@@ -102,14 +102,19 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled(), if is_serving => self.phase = Phase::Draining(now() + self.around.settings.drain),
-                Some(cause) = causes.recv() => is_dirty = self.on_cause(cause),
+                // Requests and the view are few; causes may come without end.
+                stream = streams.recv() => self.on_stream(stream),
                 changed = view.changed(), if is_serving => {
                     is_dirty = true;
                     if changed.is_err() {
                         self.phase = Phase::Draining(now());
                     }
                 }
-                stream = streams.recv() => self.on_stream(stream),
+                Some(cause) = causes.recv() => {
+                    is_dirty = self.on_cause(cause);
+                    // However much comes in, the clock is looked at.
+                    is_dirty |= self.next_look() <= now() && self.on_time();
+                }
                 () = sleep_until(self.next_look().into()) => is_dirty = self.on_time(),
             }
             self.move_on();

@@ -42,15 +42,21 @@ pub(crate) struct Liveness {
     steps: u64,
     /// When the steps last moved, or nothing was to be done.
     moved: Instant,
+    /// When it last told its steps: only answers show that they stand still, not a driver that was late to ask.
+    told: Instant,
     /// The oldest question without an answer.
     asked: Option<Instant>,
     next_ping: Instant,
+    /// When it first looked like a hang. Confirmed by a later look, so that a worker that was stopped itself, or had a
+    /// lot to do, first takes in what its runners said meanwhile.
+    suspected: Option<Instant>,
 }
 
 impl Liveness {
     pub(crate) fn new(now: Instant, stall: Duration, start: Duration) -> Self {
-        let (loaded, busy, steps, asked) = (false, false, 0, None);
-        Self { stall, start, started: now, loaded, busy, steps, moved: now, asked, next_ping: now + stall / PINGS }
+        let (loaded, busy, steps, asked, suspected) = (false, false, 0, None, None);
+        let next_ping = now + stall / PINGS;
+        Self { stall, start, started: now, loaded, busy, steps, moved: now, told: now, asked, next_ping, suspected }
     }
 
     /// It said anything at all.
@@ -60,14 +66,14 @@ impl Liveness {
 
     /// Its layers are in memory.
     pub(crate) fn on_loaded(&mut self, now: Instant) {
-        (self.loaded, self.moved) = (true, now);
+        (self.loaded, self.moved, self.told) = (true, now, now);
     }
 
     pub(crate) fn on_progress(&mut self, now: Instant, steps: u64, busy: bool) {
         if steps != self.steps || !busy || !self.busy {
             self.moved = now;
         }
-        (self.steps, self.busy) = (steps, busy);
+        (self.steps, self.busy, self.told) = (steps, busy, now);
     }
 
     /// Whether to ask now; then the caller does.
@@ -82,20 +88,32 @@ impl Liveness {
 
     /// When to look again.
     pub(crate) fn next_look(&self) -> Instant {
-        let start = self.started + self.start;
-        if self.loaded { self.next_ping } else { self.next_ping.min(start) }
+        self.next_ping
     }
 
-    pub(crate) fn hang(&self, now: Instant) -> Option<Hang> {
-        let is_over = |since: Instant, limit: Duration| now.saturating_duration_since(since) >= limit;
-        if self.asked.is_some_and(|asked| is_over(asked, self.stall)) {
+    /// Whether it hangs, for sure: two looks in a row, a ping apart, have to say so.
+    pub(crate) fn hang(&mut self, now: Instant) -> Option<Hang> {
+        let Some(hang) = self.suspicion(now) else {
+            self.suspected = None;
+            return None;
+        };
+        let since = *self.suspected.get_or_insert(now);
+        is_over(since, self.stall / PINGS, now).then_some(hang)
+    }
+
+    fn suspicion(&self, now: Instant) -> Option<Hang> {
+        if self.asked.is_some_and(|asked| is_over(asked, self.stall, now)) {
             return Some(Hang::Silent(self.stall));
         }
         if !self.loaded {
-            return is_over(self.started, self.start).then_some(Hang::SlowStart(self.start));
+            return is_over(self.started, self.start, now).then_some(Hang::SlowStart(self.start));
         }
-        (self.busy && is_over(self.moved, self.stall)).then_some(Hang::Stuck(self.stall))
+        (self.busy && is_over(self.moved, self.stall, self.told)).then_some(Hang::Stuck(self.stall))
     }
+}
+
+fn is_over(since: Instant, limit: Duration, now: Instant) -> bool {
+    now.saturating_duration_since(since) >= limit
 }
 
 #[cfg(test)]
@@ -131,7 +149,7 @@ mod tests {
             self
         }
 
-        fn check(&self, seconds: u64, expect: Option<Hang>) {
+        fn check(&mut self, seconds: u64, expect: Option<Hang>) {
             assert_eq!(self.liveness.hang(self.at(seconds)), expect, "after {seconds} s");
         }
     }
@@ -144,9 +162,23 @@ mod tests {
         assert!(case.liveness.poll_ping(case.at(1)));
         assert!(case.liveness.poll_ping(case.at(2)));
         case.check(4, None);
-        case.check(5, Some(Hang::Silent(STALL)));
-        case.answer(5, 0, false);
         case.check(5, None);
+        case.check(6, Some(Hang::Silent(STALL)));
+        case.answer(6, 0, false);
+        case.check(6, None);
+    }
+
+    #[test]
+    fn one_late_look_condemns_nobody() {
+        let mut case = case().loaded();
+        assert!(case.liveness.poll_ping(case.at(1)));
+        // The worker itself stood still.
+        case.check(600, None);
+        case.answer(600, 1, true);
+        case.check(601, None);
+        // Nor does it when only the worker was late to ask.
+        case.check(900, None);
+        case.check(901, None);
     }
 
     #[test]
@@ -155,13 +187,15 @@ mod tests {
         case.answer(1, 7, false);
         case.check(100, None);
         case.answer(100, 7, true);
-        case.check(103, None);
         case.answer(103, 8, true);
-        case.check(106, None);
         case.answer(106, 8, true);
-        case.check(107, Some(Hang::Stuck(STALL)));
-        case.answer(107, 8, false);
+        case.check(106, None);
+        case.answer(107, 8, true);
         case.check(107, None);
+        case.answer(108, 8, true);
+        case.check(108, Some(Hang::Stuck(STALL)));
+        case.answer(109, 8, false);
+        case.check(109, None);
     }
 
     #[test]
@@ -170,8 +204,9 @@ mod tests {
         case.answer(1, 1, true);
         case.answer(12, 1, true);
         case.check(19, None);
-        case.check(20, Some(Hang::SlowStart(START)));
-        case.liveness.on_loaded(case.at(20));
         case.check(20, None);
+        case.check(21, Some(Hang::SlowStart(START)));
+        case.liveness.on_loaded(case.at(21));
+        case.check(21, None);
     }
 }

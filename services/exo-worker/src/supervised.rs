@@ -19,6 +19,7 @@ pub(crate) struct Supervised {
     losses: u32,
     ready_since: Option<Instant>,
     hang: Option<Hang>,
+    killed: bool,
     /// What it said about its own end.
     confession: Option<(bool, String)>,
     /// Killed if it has not ended by then; set when it is to end.
@@ -27,8 +28,8 @@ pub(crate) struct Supervised {
 
 impl Supervised {
     pub(crate) fn new(life: Life, load: Load, losses: u32, liveness: Liveness) -> Self {
-        let (process, ready_since, hang, confession, end_by) = (None, None, None, None, None);
-        Self { life, process, liveness, load, losses, ready_since, hang, confession, end_by }
+        let (process, ready_since, hang, killed, confession, end_by) = (None, None, None, false, None, None);
+        Self { life, process, liveness, load, losses, ready_since, hang, killed, confession, end_by }
     }
 
     /// The process is there: it loads.
@@ -36,6 +37,9 @@ impl Supervised {
         let order = if self.end_by.is_some() { HostMessage::Shutdown } else { HostMessage::Load(self.load.clone()) };
         self.process = Some(runner);
         self.send(order);
+        if self.killed {
+            self.kill();
+        }
     }
 
     pub(crate) fn on_ready(&mut self, now: Instant) {
@@ -66,35 +70,36 @@ impl Supervised {
 
     /// Asks, and kills what does not move. Tells of a hang once.
     pub(crate) fn look(&mut self, now: Instant) -> Option<Hang> {
-        if self.end_by.is_some_and(|end_by| end_by <= now) {
-            self.kill();
+        if self.killed {
+            return None;
+        }
+        if let Some(end_by) = self.end_by {
+            if end_by <= now {
+                self.kill();
+            }
             return None;
         }
         self.process.as_ref()?;
+        self.hang = self.liveness.hang(now);
         if self.hang.is_some() {
-            return None;
-        }
-        if let Some(hang) = self.liveness.hang(now) {
-            self.hang = Some(hang);
             self.kill();
-            return Some(hang);
-        }
-        if self.liveness.poll_ping(now) {
+        } else if self.liveness.poll_ping(now) {
             self.send(HostMessage::Ping);
         }
-        None
+        self.hang
     }
 
-    fn kill(&self) {
+    fn kill(&mut self) {
+        self.killed = true;
         if let Some(process) = &self.process {
             process.kill();
         }
     }
 
-    /// When to look again; nothing to look at in one that is not started or that was killed.
+    /// When to look again; nothing is to be seen of one that is not started yet, or that was killed.
     pub(crate) fn next_look(&self) -> Option<Instant> {
-        let is_running = self.process.is_some() && self.hang.is_none();
-        self.end_by.or_else(|| is_running.then(|| self.liveness.next_look()))
+        let is_running = self.process.is_some().then(|| self.liveness.next_look());
+        if self.killed { None } else { self.end_by.or(is_running) }
     }
 
     /// What its end means to those whose requests it had.
