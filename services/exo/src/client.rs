@@ -89,7 +89,7 @@ impl Client {
         loop {
             let chunk = timeout(SILENCE, response.chunk()).await.map_err(|_| broken("nothing came for 30 s"))?;
             let Some(bytes) = chunk.map_err(|error| broken(cause(&error)))? else { return Err(broken("too early")) };
-            for line in reader.push(&bytes).map_err(|error| broken(error))? {
+            for line in reader.push(&bytes).map_err(broken)? {
                 match line {
                     Line::Comment(text) => cost = stats(&text).unwrap_or(cost),
                     Line::Data(text) if text == "[DONE]" => return Ok((answer, cost)),
@@ -139,7 +139,7 @@ fn piece(data: &str) -> Result<String, CliError> {
     if let Some(error) = refusal(data) {
         return Err(error);
     }
-    let value: Value = serde_json::from_str(data).map_err(|error| broken(error))?;
+    let value: Value = serde_json::from_str(data).map_err(broken)?;
     let text = value.pointer("/choices/0/delta/content").and_then(Value::as_str);
     Ok(text.unwrap_or_default().to_owned())
 }
