@@ -1,11 +1,7 @@
 //! What is refused, and rows of embeddings.
 
-mod common;
-#[path = "common/stored.rs"]
-mod stored;
-
+use crate::stored::Stored;
 use exo_kernels::{Dtype, Matrix, PackError};
-use stored::Stored;
 
 #[test]
 fn embedding_rows_are_the_stored_values() {

@@ -1,8 +1,6 @@
 //! Attention against double precision, in every shape and mixture of sequences.
 
-mod common;
-
-use common::{Noise, cpus};
+use crate::common::{Noise, cpus};
 use exo_kernels::{Attending, AttentionShape, Cpu, KvCache, PAGE, attention};
 
 /// A sequence: everything that was appended, and how many rows of it are new.

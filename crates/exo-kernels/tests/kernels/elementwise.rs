@@ -1,8 +1,6 @@
 //! The small operations against double precision.
 
-mod common;
-
-use common::{Noise, cpus};
+use crate::common::{Noise, cpus};
 use exo_kernels::{Cpu, Rope, RopeStyle, RopeTable, add, gelu_mul, rms_norm, scale, silu_mul, softmax};
 
 /// Compares with an error relative to the value, or to one.

@@ -1,13 +1,9 @@
 //! Products of every type on every instruction set of this machine, against double precision.
 
-mod common;
-#[path = "common/stored.rs"]
-mod stored;
-
-use common::{Noise, cpus};
+use crate::common::{Noise, cpus};
+use crate::stored::Stored;
 use exo_kernels::{Activations, Cpu, Dtype, Isa, Product, Weights, matmul};
 use proptest::prelude::*;
-use stored::Stored;
 
 fn product(cpu: &Cpu, weights: &Weights, x: &[f32]) -> Vec<f32> {
     let mut activations = Activations::new();
