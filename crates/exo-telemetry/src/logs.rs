@@ -63,7 +63,8 @@ pub fn check_level(level: &str) -> Result<(), TelemetryError> {
 const QUIET: &str = "zenoh_transport::unicast::establishment::open=off";
 
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|source| TelemetryError::Level { level: level.to_owned(), source })
+    EnvFilter::try_new(format!("{QUIET},{level}"))
+        .map_err(|source| TelemetryError::Level { level: level.to_owned(), source })
 }
 
 /// Sets up logging for the whole process; once. `service` names the process in the journal: `exo-worker`.

@@ -3,17 +3,11 @@
 use crate::app::{App, unix_seconds};
 use crate::generation::{self, Generation};
 use exo_http::{Event, Reply, Request, Route};
-use exo_types::{RequestId, StreamChunk};
+use exo_types::RequestId;
 use exo_wire::{Answer, ApiError, ChatHeader, ChatStream, Frame, parse_chat_request};
 use futures::StreamExt;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::timeout;
-
-/// How long the head of a stream waits for its first piece, so that a request that fails at once has a status that says
-/// so. Longer would delay the keep-alive comments of a long prompt.
-const FIRST_PIECE: Duration = Duration::from_millis(500);
 
 const ID_PREFIX: &str = "chatcmpl-";
 
@@ -36,7 +30,7 @@ async fn complete(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     let (stream, include_usage) = (chat.stream, chat.include_usage);
     let generation = generation::start(&app, &request, &request_id, chat).await?;
     match stream {
-        true => streamed(generation, ChatStream::new(header, include_usage)).await,
+        true => Ok(streamed(generation, ChatStream::new(header, include_usage))),
         false => at_once(generation, &header).await,
     }
 }
@@ -49,21 +43,14 @@ async fn at_once(mut generation: Generation, header: &ChatHeader) -> Result<Repl
     Ok(Reply::json(answer.finish(header)?))
 }
 
-async fn streamed(mut generation: Generation, mut chat: ChatStream) -> Result<Reply, ApiError> {
-    let mut frames = VecDeque::from([chat.open()]);
-    match timeout(FIRST_PIECE, generation.next()).await {
-        Ok(Some(Err(error))) => return Err(error),
-        Ok(Some(Ok(StreamChunk::Error(error)))) => return Err(ApiError::from(&error)),
-        Ok(Some(Ok(chunk))) => frames.extend(chat.push(&chunk)),
-        Ok(None) => frames.extend(chat.close()),
-        Err(_not_yet) => {}
-    }
+fn streamed(generation: Generation, chat: ChatStream) -> Reply {
+    let frames = VecDeque::from([chat.open()]);
     let writer = Writer { generation, chat, frames };
     let events = futures::stream::unfold(writer, |mut writer| async move {
         let frame = writer.next().await?;
         Some((frame, writer))
     });
-    Ok(Reply::events(events.map(event)))
+    Reply::events(events.map(event))
 }
 
 /// Turns pieces into frames, one at a time: the next piece is asked for when all frames of the last are taken.

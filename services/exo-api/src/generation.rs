@@ -14,8 +14,20 @@ use tokio_util::sync::CancellationToken;
 /// How long a worker may take to say that it takes a request.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a request waits for a placed model that is not ready: a runner that crashed is replaced sooner than this,
+/// and the next request must not need anyone's help. What takes longer is told to the client.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two tries, if the State does not change meanwhile.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long the first piece is waited for before the answer's head goes out, so that a request that fails at once has
+/// a status that says so. Longer would delay the keep-alive comments of a long prompt.
+const FIRST_PIECE: Duration = Duration::from_millis(500);
+
 /// The pieces of one answer. Dropping it stops the generation.
 pub(crate) struct Generation {
+    first: Option<Result<StreamChunk, ApiError>>,
     receiver: StreamReceiver<StreamChunk>,
     guard: StreamGuard,
     stall: Duration,
@@ -25,8 +37,53 @@ pub(crate) struct Generation {
     ended: bool,
 }
 
-/// Opens a generation on the instance with the fewest open ones; if its node is gone, on the next.
+/// Starts a generation and waits a moment for its first piece. While nothing was said yet, a model that is placed but
+/// not ready, or whose runner was lost, is tried again for [`PATIENCE`].
 pub(crate) async fn start(
+    app: &App,
+    request: &Request,
+    request_id: &RequestId,
+    chat: ChatRequest,
+) -> Result<Generation, ApiError> {
+    let until = request.deadline.min(Instant::now() + PATIENCE);
+    let mut view = app.node.view();
+    loop {
+        view.mark_unchanged();
+        match attempt(app, request, request_id, chat.clone()).await {
+            Err(error) if is_transient(&error) && Instant::now() < until => {
+                let _ = timeout_at(until.min(Instant::now() + PAUSE), view.changed()).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether the same request can succeed in a moment without anyone's help.
+fn is_transient(error: &ApiError) -> bool {
+    matches!(error.code, "not_ready" | "model_loading" | "runner_lost" | "peer_lost")
+}
+
+async fn attempt(
+    app: &App,
+    request: &Request,
+    request_id: &RequestId,
+    chat: ChatRequest,
+) -> Result<Generation, ApiError> {
+    let mut generation = open_any(app, request, request_id, chat).await?;
+    let first = timeout_at(Instant::now() + FIRST_PIECE, generation.next()).await;
+    match first {
+        Ok(Some(Err(error))) => Err(error),
+        Ok(Some(Ok(StreamChunk::Error(error)))) => Err(ApiError::from(&error)),
+        Ok(first) => {
+            generation.first = first;
+            Ok(generation)
+        }
+        Err(_not_yet) => Ok(generation),
+    }
+}
+
+/// Opens a generation on the instance with the fewest open ones; if its node is gone, on the next.
+async fn open_any(
     app: &App,
     request: &Request,
     request_id: &RequestId,
@@ -62,6 +119,7 @@ async fn open(
     let generate = chat.generate(request_id.clone(), instance.clone(), deadline_ms);
     let receiver = app.bus.open_stream(topics::GENERATE, node, &generate, OPEN_DEADLINE.min(left)).await?;
     Ok(Generation {
+        first: None,
         receiver,
         guard,
         stall: app.config.api.stream_timeout,
@@ -135,6 +193,9 @@ fn progress(view: &View, instance: &Instance) -> String {
 impl Generation {
     /// The next piece, or why there is none; `None` after the end. Cancelling the wait loses nothing.
     pub(crate) async fn next(&mut self) -> Option<Result<StreamChunk, ApiError>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         if self.ended {
             return None;
         }

@@ -1,0 +1,173 @@
+//! Parts of a cluster die, hang or leave.
+
+use crate::client::{Client, Line};
+use crate::node::{Net, Node, Process, is_alive, signal};
+use exo_testkit::{ModelSpec, TemporaryModel};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const MODEL: &str = "model";
+
+/// Long enough to be in the middle of it: a generated model never ends by itself.
+const LONG: u32 = 1800;
+
+/// A model that takes its time: tens of milliseconds for every hundred tokens.
+fn slow_model() -> TemporaryModel {
+    let spec = ModelSpec {
+        layers: 12,
+        hidden: 512,
+        heads: 8,
+        kv_heads: 4,
+        head_width: 64,
+        feed_forward: 1536,
+        context: 2048,
+        ..ModelSpec::default()
+    };
+    spec.write_temporary().expect("the model is written")
+}
+
+/// One machine with its three services as processes of their own.
+struct Machine {
+    node: Node,
+    master: Process,
+    worker: Process,
+    #[expect(dead_code, reason = "held so that it lives as long as the machine")]
+    api: Process,
+    client: Client,
+}
+
+impl Machine {
+    async fn start(models: &Path) -> Self {
+        Self::start_with(models, "").await
+    }
+
+    async fn start_with(models: &Path, engine: &str) -> Self {
+        let net = Net::new();
+        let node = net.node_with("one", true, models, "", engine);
+        let master = node.start("exo-master", &[]);
+        let worker = node.start("exo-worker", &[]);
+        let api = node.start("exo-api", &[]);
+        let client = Client::new(node.api_port);
+        client.wait_until_ready().await;
+        client.place(MODEL, 1).await;
+        Self { node, master, worker, api, client }
+    }
+
+    fn runner(&self) -> u32 {
+        *self.worker.children().first().expect("the worker has a runner")
+    }
+}
+
+fn folder(model: &TemporaryModel) -> std::path::PathBuf {
+    model.path().parent().expect("a file lies in a folder").to_path_buf()
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_when_the_master_is_killed() {
+    let model = slow_model();
+    let mut machine = Machine::start(&folder(&model)).await;
+    let mut answer = machine.client.stream(MODEL, 400).await;
+    assert!(matches!(answer.next().await, Line::Text(_)));
+    machine.master.kill();
+    let lines = answer.rest().await;
+    assert_eq!(lines.last(), Some(&Line::Finish("length".to_owned())));
+    let next = machine.client.ask(MODEL, "hello", 5).await;
+    assert!(next.is_ok(), "placed models keep serving without a master: {next:?}");
+}
+
+#[tokio::test]
+async fn what_was_placed_is_there_again_after_a_killed_master_starts_anew() {
+    let model = slow_model();
+    let mut machine = Machine::start(&folder(&model)).await;
+    let before = machine.client.get("/state").await.expect("the api answers").1;
+    machine.master.kill();
+    machine.master = machine.node.start("exo-master", &[]);
+    let index = before["lastEventAppliedIdx"].as_u64().expect("an index");
+    let after = machine
+        .client
+        .wait_for("/state", "the log to go on where it ended", |_, state| {
+            state["lastEventAppliedIdx"].as_u64().is_some_and(|now| now >= index)
+                && state["instances"].as_object().is_some_and(|instances| !instances.is_empty())
+        })
+        .await;
+    assert_eq!(before["instances"], after["instances"]);
+}
+
+#[tokio::test]
+async fn a_killed_runner_ends_its_stream_with_an_error_and_is_replaced() {
+    let model = slow_model();
+    let machine = Machine::start(&folder(&model)).await;
+    let mut answer = machine.client.stream(MODEL, LONG).await;
+    assert!(matches!(answer.next().await, Line::Text(_)));
+    let runner = machine.runner();
+    signal(runner, "KILL");
+    let killed = Instant::now();
+    let lines = answer.rest().await;
+    // The promise is 2 s; a busy test machine gets some more before this calls it broken.
+    assert!(killed.elapsed() < Duration::from_secs(8), "{:?}", killed.elapsed());
+    assert_eq!(lines.last(), Some(&Line::Error("runner_lost".to_owned())));
+    machine.client.wait_until_placed(MODEL).await;
+    assert!(machine.client.ask(MODEL, "hello", 5).await.is_ok());
+    assert_ne!(machine.runner(), runner);
+    assert!(is_alive(machine.worker.id()));
+}
+
+#[tokio::test]
+async fn a_hung_runner_is_noticed_and_replaced() {
+    let model = slow_model();
+    let machine = Machine::start(&folder(&model)).await;
+    let mut answer = machine.client.stream(MODEL, LONG).await;
+    assert!(matches!(answer.next().await, Line::Text(_)));
+    let runner = machine.runner();
+    signal(runner, "STOP");
+    let lines = answer.rest().await;
+    assert_eq!(lines.last(), Some(&Line::Error("runner_hung".to_owned())));
+    machine.client.wait_until_placed(MODEL).await;
+    assert!(machine.client.ask(MODEL, "hello", 5).await.is_ok());
+    assert!(!is_alive(runner));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_its_generation() {
+    let model = slow_model();
+    let machine = Machine::start_with(&folder(&model), "maxSequences = 1").await;
+    let mut answer = machine.client.stream(MODEL, LONG).await;
+    assert!(matches!(answer.next().await, Line::Text(_)));
+    drop(answer);
+    // The only place is taken until the abandoned answer, which has half a minute to go, is ended.
+    let next = tokio::time::timeout(Duration::from_secs(10), machine.client.ask(MODEL, "hello", 5)).await;
+    assert!(matches!(next, Ok(Ok(_))), "{next:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_left_after_a_stop() {
+    let model = slow_model();
+    let net = Net::new();
+    let node = net.node("one", true, &folder(&model), "");
+    let mut exo = node.start("exo", &["up"]);
+    let client = Client::new(node.api_port);
+    client.wait_until_ready().await;
+    client.place(MODEL, 1).await;
+    let children = exo.children();
+    assert!(!children.is_empty(), "a runner is there");
+    assert!(exo.stop().success(), "{}", exo.log());
+    for child in children {
+        assert!(!is_alive(child), "runner {child} outlived its worker");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_worker_takes_its_runners_with_it() {
+    let model = slow_model();
+    let mut machine = Machine::start(&folder(&model)).await;
+    let runner = machine.runner();
+    machine.worker.kill();
+    let begin = Instant::now();
+    while is_alive(runner) {
+        assert!(begin.elapsed() < Duration::from_secs(10), "runner {runner} outlived its worker");
+        tokio::task::yield_now().await;
+    }
+    machine.worker = machine.node.start("exo-worker", &[]);
+    machine.client.wait_until_placed(MODEL).await;
+    assert!(machine.client.ask(MODEL, "hello", 5).await.is_ok());
+}

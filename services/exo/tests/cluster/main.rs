@@ -1,0 +1,10 @@
+//! Real processes on this machine: what a user sees when parts of a cluster die, hang, leave or are started wrongly.
+//!
+//! Every test has its own namespace, ports and data directories. Nothing here sleeps: it waits for what it wants to see.
+
+mod bad_input;
+mod client;
+mod demo;
+mod faults;
+mod node;
+mod pipeline;
