@@ -14,24 +14,33 @@ const LONGEST_FILE: usize = 600;
 
 /// What a pure crate never depends on: everything that acts.
 const ACTS: [&str; 12] = [
-    "tokio", "tokio-util", "zenoh", "axum", "hyper", "reqwest", "redb", "nix", "libc", "socket2", "getrandom", "memmap2",
+    "tokio",
+    "tokio-util",
+    "zenoh",
+    "axum",
+    "hyper",
+    "reqwest",
+    "redb",
+    "nix",
+    "libc",
+    "socket2",
+    "getrandom",
+    "memmap2",
 ];
 
 /// Outside things, and the crates that may name them. Everything else goes through those crates.
-const WRAPPED: [(&str, &[&str]); 14] = [
+const WRAPPED: [(&str, &[&str]); 12] = [
     ("zenoh", &["exo-bus"]),
     ("redb", &["exo-log"]),
     ("axum", &["exo-http"]),
     ("hyper", &["exo-http"]),
-    ("tower", &["exo-http"]),
-    ("tower-http", &["exo-http"]),
     ("memmap2", &["exo-gguf"]),
     ("sd-notify", &["exo-telemetry"]),
     ("tracing-journald", &["exo-telemetry"]),
     ("tracing-subscriber", &["exo-telemetry"]),
     ("minijinja", &["exo-text"]),
     ("minijinja-contrib", &["exo-text"]),
-    ("socket2", &["exo-tensor-link"]),
+    ("socket2", &["exo-bus", "exo-tensor-link"]),
     ("toml", &["exo-config"]),
 ];
 

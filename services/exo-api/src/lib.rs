@@ -2,6 +2,7 @@
 //!
 //! Stateless but for open streams: it answers from its own copy of the State, opens streams to workers, and passes
 //! commands on to the leading master. It never writes State, and a chat on a placed model needs no master.
+//! Knows nothing of processes, model files or tensors.
 
 mod app;
 mod await_ready;

@@ -1,6 +1,7 @@
 //! Service. The command line, and all roles in one process.
 //!
-//! `exo up` runs the services; everything else asks an api over HTTP and knows only what HTTP tells.
+//! `exo up` runs the services; everything else asks an api over HTTP. Knows nothing of the
+//! cluster but what HTTP tells.
 
 mod chat;
 mod cli;
