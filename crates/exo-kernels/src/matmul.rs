@@ -76,7 +76,9 @@ impl Task<'_> {
 pub fn matmul(cpu: &Cpu, x: &Activations, products: &mut [Product<'_>]) {
     let tasks: Vec<Task<'_>> = products.iter_mut().map(|product| task(x, product)).collect();
     let n_tiles: usize = tasks.iter().map(|task| task.weights.n_tiles()).sum();
-    cpu.pool().chunks(n_tiles, 1, |_, range| {
+    // Kernels take several tiles at once; but every thread shall have some.
+    let grain = if x.m > 1 { 8 } else { 4 };
+    cpu.pool().chunks(n_tiles, (n_tiles / cpu.pool().threads()).clamp(1, grain), |_, range| {
         let mut first = 0;
         for task in &tasks {
             let end = first + task.weights.n_tiles();

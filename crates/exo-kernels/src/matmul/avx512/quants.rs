@@ -22,12 +22,18 @@ const AHEAD: usize = 4096;
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) unsafe fn tiles<const D: u8>(task: &Task<'_>, tiles: Range<usize>, from: usize) {
     let mut tile = tiles.start;
-    if task.x.m - from > 1 {
-        while tile + 2 <= tiles.end {
+    if task.x.m - from == 1 {
+        // Four streams: one alone does not keep the memory busy.
+        while tile + 4 <= tiles.end {
             // SAFETY: passed on.
-            row_groups!(task, from, 6, [1, 2, 3, 4, 5], |MR, row| unsafe { kernel::<D, MR, 2>(task, tile, row) });
-            tile += 2;
+            unsafe { kernel::<D, 1, 4>(task, tile, from) };
+            tile += 4;
         }
+    }
+    while tile + 2 <= tiles.end {
+        // SAFETY: passed on.
+        row_groups!(task, from, 6, [1, 2, 3, 4, 5], |MR, row| unsafe { kernel::<D, MR, 2>(task, tile, row) });
+        tile += 2;
     }
     while tile < tiles.end {
         // SAFETY: passed on.
