@@ -10,6 +10,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::Task;
+use crate::activations::Format;
 use crate::dtype::Dtype;
 use crate::weights::TILE;
 
@@ -26,28 +27,30 @@ pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>) {
         for first_lane in [0, LANES] {
             let mut row = 0;
             while row < task.x.m {
+                let rest = task.x.m - row;
                 // SAFETY: passed on; there are as many rows left.
-                unsafe {
-                    match task.x.m - row {
-                        1 => rows::<1>(task, tile, first_lane, row),
-                        2 => rows::<2>(task, tile, first_lane, row),
+                row += unsafe {
+                    match rest {
+                        // A float kernel needs no register but its sums, and eight of them hide how long one takes.
+                        8.. if task.weights.format() != Format::Q8 => rows::<8>(task, tile, first_lane, row),
+                        4.. => rows::<4>(task, tile, first_lane, row),
                         3 => rows::<3>(task, tile, first_lane, row),
-                        _ => rows::<4>(task, tile, first_lane, row),
+                        2 => rows::<2>(task, tile, first_lane, row),
+                        _ => rows::<1>(task, tile, first_lane, row),
                     }
-                }
-                row += 4;
+                };
             }
         }
     }
 }
 
-/// `MR` rows of half a tile.
+/// `MR` rows of half a tile; how many they are.
 ///
 /// # Safety
 /// They exist, and no other thread has them.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn rows<const MR: usize>(task: &Task<'_>, tile: usize, first_lane: usize, row: usize) {
+unsafe fn rows<const MR: usize>(task: &Task<'_>, tile: usize, first_lane: usize, row: usize) -> usize {
     // SAFETY: passed on.
     let sums = unsafe {
         match task.weights.dtype {
@@ -68,4 +71,5 @@ unsafe fn rows<const MR: usize>(task: &Task<'_>, tile: usize, first_lane: usize,
             task.finish(row + i, tile * TILE + first_lane, &lanes);
         }
     }
+    MR
 }
