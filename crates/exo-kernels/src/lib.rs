@@ -8,9 +8,9 @@
 //! # What does not change a result
 //! For one instruction set, a row's result has the same bits whatever the number of rows in the call, the other rows,
 //! the other sequences and the number of threads: every output is one fixed sequence of operations over its inputs, and
-//! only which outputs are computed together differs. `Avx512` and `Amx` agree with each other in every bit for
-//! quantised weights (sums of a block are exact integers) and for float weights; `Avx2` agrees with them but for the
-//! order of bf16 sums and the exponential function; `Portable` rounds differently, because it has no fused multiply-add.
+//! only which outputs are computed together differs. Products of quantised, `F32` and `F16` weights also have the same
+//! bits with `Amx`, `Avx512` and `Avx2` (sums of a block are exact integers); `Avx2` adds bf16 products in another order,
+//! and `Portable` rounds differently everywhere, because it has no fused multiply-add.
 
 mod activations;
 mod attention;
