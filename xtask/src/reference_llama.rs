@@ -9,6 +9,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// What llama.cpp needs to be built, and the Debian package that has it.
 const TOOLS: [(&str, &str); 3] = [("cmake", "cmake"), ("c++", "g++"), ("clang", "clang libclang-dev")];
 
+/// Clang before 16 spells these otherwise, and llama.cpp, which asks for them, would leave its AMX products out.
+const AMX_NAMES: &str = "-D__AMX_TILE__=1 -D__AMX_INT8__=1 -D__AMX_BF16__=1";
+
 /// One model in llama.cpp. It computes only while a call is under way; dropping it ends it.
 pub struct ReferenceLlama {
     child: Child,
@@ -24,16 +27,20 @@ pub fn build(root: &Path, target: &Path) -> Result<PathBuf> {
     }
     let target = target.join("reference-llama");
     eprintln!("building llama.cpp for this machine (some minutes the first time)");
+    let mut command = Command::new("cargo");
     // Run in its folder: .cargo/config.toml there asks for the machine's own instructions.
-    let status = Command::new("cargo")
-        .args(["build", "--release", "--locked", "--quiet"])
-        .current_dir(root.join("tools/reference-llama"))
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("RUSTFLAGS")
-        .status()
-        .context("cargo does not start")?;
+    command.args(["build", "--release", "--locked", "--quiet"]).current_dir(root.join("tools/reference-llama"));
+    command.env("CARGO_TARGET_DIR", &target).env_remove("RUSTFLAGS");
+    if has_amx() {
+        command.env("CFLAGS", AMX_NAMES).env("CXXFLAGS", AMX_NAMES);
+    }
+    let status = command.status().context("cargo does not start")?;
     ensure!(status.success(), "tools/reference-llama does not build");
     Ok(target.join("release/reference-llama"))
+}
+
+fn has_amx() -> bool {
+    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.split_whitespace().any(|flag| flag == "amx_int8"))
 }
 
 fn on_path(program: &str) -> bool {

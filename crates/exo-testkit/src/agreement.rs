@@ -88,7 +88,9 @@ fn difference(row: &[f32], reference: &[f32]) -> f32 {
 fn divergence(row: &[f32], reference: &[f32]) -> f32 {
     let (row, reference) = (log_softmax(row), log_softmax(reference));
     let terms = reference.iter().zip(&row).map(|(reference, row)| reference.exp() * (reference - row));
-    terms.sum::<f64>() as f32
+    let divergence = terms.sum::<f64>() as f32;
+    // Never negative but for rounding.
+    if divergence < 0.0 { 0.0 } else { divergence }
 }
 
 fn log_softmax(row: &[f32]) -> Vec<f64> {
