@@ -175,7 +175,9 @@ async fn a_child_dies_with_the_process_of_its_host() {
     if is_child() {
         let mut side = RunnerSide::from_stdin().expect("the host left a socket");
         let (_host, runner, _events) = start(sh("trap '' TERM HUP PIPE; sleep 600")).await;
-        side.writer.write(&RunnerMessage::Progress { steps: u64::from(runner.pid()), busy: false }).expect("the host listens");
+        side.writer
+            .write(&RunnerMessage::Progress { steps: u64::from(runner.pid()), busy: false })
+            .expect("the host listens");
         // Until it is killed.
         let _ = side.reader.read();
         return;

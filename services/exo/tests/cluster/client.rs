@@ -113,7 +113,10 @@ impl Client {
         });
         let url = format!("{}/v1/chat/completions", self.base);
         let response = self.http.post(url).json(&body).send().await.expect("the api answers");
-        assert_eq!(response.status().as_u16(), 200);
+        let status = response.status().as_u16();
+        if status != 200 {
+            panic!("{status} {}", response.text().await.unwrap_or_default());
+        }
         Answer { body: Box::pin(response.bytes_stream()), pending: String::new() }
     }
 }

@@ -28,12 +28,13 @@ fn slow_model() -> TemporaryModel {
 
 /// One machine with its three services as processes of their own.
 struct Machine {
-    node: Node,
     master: Process,
     worker: Process,
     #[expect(dead_code, reason = "held so that it lives as long as the machine")]
     api: Process,
     client: Client,
+    /// Last: its folder has the logs that the processes show when a test fails.
+    node: Node,
 }
 
 impl Machine {
