@@ -1,6 +1,7 @@
 //! Sends commands to the leading master.
 
 use crate::View;
+use crate::views::Views;
 use exo_bus::{Bus, RequestError, topics};
 use exo_types::{Command, CommandId, CommandReply, ForwarderCommand, NodeId, RefusalCode};
 use std::time::Duration;
@@ -40,12 +41,12 @@ pub enum CommandError {
 pub struct CommandClient {
     bus: Bus,
     node_id: NodeId,
-    view: watch::Receiver<View>,
+    views: Views,
 }
 
 impl CommandClient {
-    pub(crate) fn new(bus: Bus, node_id: NodeId, view: watch::Receiver<View>) -> Self {
-        Self { bus, node_id, view }
+    pub(crate) fn new(bus: Bus, node_id: NodeId, views: Views) -> Self {
+        Self { bus, node_id, views }
     }
 
     /// Sends a command and waits for the answer, `within` at most. `Accepted` means that it is on disk.
@@ -53,11 +54,20 @@ impl CommandClient {
     /// A lost answer is asked for again under the same id, and the first answer is given. Dropping the future gives
     /// the answer up, not the command.
     pub async fn send(&self, command: Command, within: Duration) -> Result<CommandReply, CommandError> {
+        let command_id = CommandId::new(exo_ambient::fresh_id()).expect("hexadecimal digits are an id");
+        self.send_as(command_id, command, within).await
+    }
+
+    /// The same under an id that the caller knows, which no other command may have.
+    pub async fn send_as(
+        &self,
+        command_id: CommandId,
+        command: Command,
+        within: Duration,
+    ) -> Result<CommandReply, CommandError> {
         let deadline = Instant::now() + within;
-        let command_id =
-            CommandId::new(uuid::Uuid::now_v7().simple().to_string()).expect("hexadecimal digits are an id");
         let request = ForwarderCommand { origin: self.node_id.clone(), command_id: command_id.clone(), command };
-        let mut view = self.view.clone();
+        let mut view = self.views.subscribe();
         let mut sent = false;
         let timeout = || CommandError::Timeout { command_id: command_id.clone(), within };
         loop {

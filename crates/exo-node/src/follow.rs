@@ -1,13 +1,13 @@
 //! Carries messages to and from the [`Follower`].
 
-use crate::{Fetch, Follower, View};
+use crate::views::ViewWriter;
+use crate::{Fetch, Follower};
 use exo_bus::{Bus, BusError, PresenceChange, PresenceWatch, RecvError, RequestError, Subscription, TokenId, topics};
 use exo_types::{ElectionMessage, EventLogPage, GlobalForwarderEvent, MasterPresence, NodeId};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,7 @@ enum Cause {
 type PageFuture = Pin<Box<dyn Future<Output = Result<EventLogPage, RequestError>> + Send>>;
 
 /// Keeps the view up to date until it is stopped or the bus is closed.
-pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: watch::Sender<View>, stop: CancellationToken) {
+pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: ViewWriter, stop: CancellationToken) {
     let mut driver = Driver { bus, inputs, follower: Follower::default(), tokens: BTreeMap::new(), page: None };
     loop {
         let cause = driver.next(&stop).await;
@@ -56,7 +56,7 @@ pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: watch::Sender<V
             tracing::warn!(name, "an event of a newer version was skipped; update exo on this node");
         }
         if let Some(change) = driver.follower.take_change() {
-            view.send_replace(change);
+            view.publish(change);
         }
         driver.ask();
     }

@@ -3,6 +3,7 @@
 //! Sans-IO: messages and the time go in; requests, a time to be woken, and views come out.
 
 use crate::View;
+use exo_ambient::{Bug, planted};
 use exo_state::{Applied, CodecError, Skip, State, apply, decode_state};
 use exo_types::{
     Candidate, ElectionMessage, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, NodeId, RequestEventLog,
@@ -168,6 +169,9 @@ impl Follower {
     /// What to ask now. The answer, or its absence, must be told before this gives anything again.
     pub fn poll_fetch(&mut self, now: Instant) -> Option<Fetch> {
         let FetchState::Due(at) = self.fetch else { return None };
+        if planted(Bug::DropGapRequest) && !self.stale {
+            return None;
+        }
         let from = self.leader()?.clone();
         if at > now {
             return None;
@@ -237,7 +241,7 @@ impl Follower {
         if self.stale {
             return;
         }
-        while let Some(event) = self.early.remove(&self.state.last_event_applied_idx.next()) {
+        while let Some(event) = self.next_kept() {
             self.changed = true;
             if let Applied::Skipped(Skip::NewerVersion { name }) = apply(Arc::make_mut(&mut self.state), &event) {
                 self.unreadable.insert(name);
@@ -245,6 +249,14 @@ impl Follower {
         }
         let applied = self.state.last_event_applied_idx;
         self.early.retain(|idx, _| *idx > applied);
+    }
+
+    fn next_kept(&mut self) -> Option<IndexedEvent> {
+        let next = self.state.last_event_applied_idx.next();
+        if planted(Bug::ApplyOutOfOrder) {
+            return self.early.pop_first().map(|(_, event)| IndexedEvent { idx: next, ..event });
+        }
+        self.early.remove(&next)
     }
 
     fn look_for_gaps(&mut self, now: Instant) {

@@ -18,6 +18,7 @@ mod follower;
 mod node;
 mod role;
 mod view;
+mod views;
 
 pub use commands::{CommandClient, CommandError};
 pub use data_dir::{DataDir, DataDirError};

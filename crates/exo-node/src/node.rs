@@ -2,6 +2,7 @@
 
 use crate::facts::{FactSender, send_facts};
 use crate::follow::{FollowInputs, follow};
+use crate::views::Views;
 use crate::{CommandClient, Role, View};
 use exo_bus::{AnnounceError, Bus, BusError, PresenceToken, topics};
 use exo_types::{NodeId, NodePresence};
@@ -35,15 +36,15 @@ impl Node {
     /// Starts following the log and telling facts. Returns at once, with an empty view; the first master found fills it.
     pub async fn join(bus: &Bus, identity: Identity) -> Result<NodeHandle, JoinError> {
         let inputs = FollowInputs::open(bus).await?;
-        let (view_sender, view) = watch::channel(View::default());
+        let views = Views::default();
         let facts = FactSender::new(identity.node_id.clone());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        tasks.spawn(follow(bus.clone(), inputs, view_sender, stop.clone()));
-        tasks.spawn(send_facts(bus.clone(), facts.clone(), view.clone(), stop.clone()));
-        let commands = CommandClient::new(bus.clone(), identity.node_id.clone(), view.clone());
+        tasks.spawn(follow(bus.clone(), inputs, views.writer(), stop.clone()));
+        tasks.spawn(send_facts(bus.clone(), facts.clone(), views.subscribe(), stop.clone()));
+        let commands = CommandClient::new(bus.clone(), identity.node_id.clone(), views.clone());
         let shared =
-            Shared { bus: bus.clone(), identity, view, facts, commands, tasks, _stop: stop.clone().drop_guard() };
+            Shared { bus: bus.clone(), identity, views, facts, commands, tasks, _stop: stop.clone().drop_guard() };
         Ok(NodeHandle { shared: Arc::new(shared), stop })
     }
 }
@@ -51,7 +52,7 @@ impl Node {
 struct Shared {
     bus: Bus,
     identity: Identity,
-    view: watch::Receiver<View>,
+    views: Views,
     facts: FactSender,
     commands: CommandClient,
     tasks: TaskTracker,
@@ -79,7 +80,7 @@ impl NodeHandle {
 
     /// The latest view, and a way to wait for the next.
     pub fn view(&self) -> watch::Receiver<View> {
-        self.shared.view.clone()
+        self.shared.views.subscribe()
     }
 
     /// Tells facts of this node.
@@ -110,7 +111,7 @@ impl NodeHandle {
     }
 
     fn presence(&self) -> NodePresence {
-        let session = self.shared.view.borrow().session.clone();
+        let session = self.shared.views.latest().session;
         NodePresence { node_id: self.node_id().clone(), roles: self.role().roles(), session }
     }
 }
@@ -124,6 +125,7 @@ async fn keep_presence(
 ) {
     loop {
         let changed = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = view.changed() => changed,
         };

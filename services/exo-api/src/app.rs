@@ -9,7 +9,7 @@ use exo_telemetry::ServiceStatus;
 use exo_types::{Command, CommandReply};
 use exo_wire::{ApiError, CommandAccepted};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How long a command may take: the master writes its log and answers at once.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
@@ -60,5 +60,5 @@ fn command_error(error: &CommandError) -> ApiError {
 
 /// Now, for fields that OpenAI's clients read as a date.
 pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    exo_ambient::wall_clock().as_secs()
 }

@@ -7,6 +7,7 @@
 mod app;
 mod await_ready;
 mod chat;
+mod direct;
 mod generation;
 mod instances;
 mod models;
@@ -17,4 +18,6 @@ mod service;
 mod state_view;
 mod streams;
 
+pub use direct::DirectApi;
+pub use generation::Generation;
 pub use service::{Api, ApiContext, StartError, run};

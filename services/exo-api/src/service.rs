@@ -133,6 +133,7 @@ async fn tell_status(app: &App, address: SocketAddr, shutdown: &CancellationToke
         };
         app.status.set_status(line);
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => break,
             changed = view.changed() => if changed.is_err() { break },
         }

@@ -15,7 +15,7 @@ use exo_types::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -357,7 +357,5 @@ fn describe(leader: &Leader) -> String {
 }
 
 fn wall_clock() -> Millis {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    // A clock before 1970 is told as 1970.
-    Millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    Millis(u64::try_from(exo_ambient::wall_clock().as_millis()).unwrap_or(u64::MAX))
 }

@@ -117,7 +117,7 @@ impl Cluster {
             view: self.view.clone(),
             report,
             status: Notifier::from_environment().service("worker"),
-            host: RunnerHost::new().expect("a thread can be started"),
+            host: Arc::new(RunnerHost::new().expect("a thread can be started")),
             causes,
         };
         self.tasks.spawn(Driver::new(surroundings).run(inbox, streams, self.shutdown.clone()));
