@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 const LEADER_GRACE: Duration = Duration::from_secs(2);
 /// One try; the command has the same id in the next, so it is carried out once.
 const TRY: Duration = Duration::from_secs(2);
-/// Between two tries.
+/// Between two tries, unless another leader shows up sooner.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a command has no answer.
@@ -77,18 +77,37 @@ impl CommandClient {
                 None => return Err(CommandError::NoLeader),
             };
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.bus.request(topics::COMMAND, &leader, &request, left.min(TRY)).await {
+            let answer = tokio::select! {
+                biased;
+                answer = self.bus.request(topics::COMMAND, &leader, &request, left.min(TRY)) => answer,
+                () = another_leads(view.clone(), &leader) => {
+                    sent = true;
+                    continue;
+                }
+            };
+            match answer {
                 Ok(CommandReply::Refused(refusal)) if refusal.code == RefusalCode::NotLeader => {}
+                Ok(CommandReply::Refused(refusal)) if refusal.code == RefusalCode::OutcomeUnknown => sent = true,
                 Ok(reply) => return Ok(reply),
-                Err(RequestError::Timeout { .. }) => sent = true,
-                Err(RequestError::Unreachable { .. } | RequestError::Refused(_)) => {}
+                // Whoever died may have passed it on before.
+                Err(RequestError::Timeout { .. } | RequestError::Unreachable { .. }) => sent = true,
+                Err(RequestError::Refused(_)) => {}
                 Err(error) => return Err(CommandError::Send(error)),
             }
-            if Instant::now() + PAUSE >= deadline {
+            let again = Instant::now() + PAUSE;
+            if again >= deadline {
                 return Err(timeout());
             }
-            tokio::time::sleep(PAUSE).await;
+            // At the end of the pause the same one is asked again.
+            let _ = timeout_at(again, another_leads(view.clone(), &leader)).await;
         }
+    }
+}
+
+/// Ends when another master than this one leads.
+async fn another_leads(mut view: watch::Receiver<View>, than: &NodeId) {
+    if view.wait_for(|view| view.leader.as_ref().is_some_and(|other| other != than)).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

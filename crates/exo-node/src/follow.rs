@@ -96,7 +96,7 @@ impl Driver {
             Cause::Page(page) => self.on_page(page),
             Cause::Event(Err(error)) => return self.on_recv_error(&error),
             Cause::Announcement(Err(error)) | Cause::Master(Err(error)) => return self.on_recv_error(&error),
-            Cause::Timeout => {}
+            Cause::Timeout => self.follower.handle_timeout(now),
         }
         true
     }
@@ -105,12 +105,12 @@ impl Driver {
         match change {
             PresenceChange::Joined { node, token, payload } => {
                 self.tokens.insert(node.clone(), token);
-                self.follower.on_leader(Instant::now().into_std(), node, payload.candidate);
+                self.follower.on_master(Instant::now().into_std(), node, payload);
             }
             PresenceChange::Left { node, token } => {
                 if self.tokens.get(&node) == Some(&token) {
                     self.tokens.remove(&node);
-                    self.follower.on_leader_left(&node);
+                    self.follower.on_master_left(Instant::now().into_std(), &node);
                 }
             }
         }

@@ -6,8 +6,8 @@ use crate::View;
 use exo_ambient::{Bug, planted};
 use exo_state::{Applied, CodecError, Skip, State, apply, decode_state};
 use exo_types::{
-    Candidate, ElectionMessage, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, NodeId, RequestEventLog,
-    SessionId,
+    Candidate, ElectionMessage, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId,
+    RequestEventLog, SessionId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,13 +19,16 @@ const GAP_DELAY: Duration = Duration::from_millis(50);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Never longer between two tries.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long a session is stayed with after a larger one appeared, while its own leader is there: that one hands over
+/// what runs here and then goes, and until it has done so the larger session would not know of it.
+const HAND_OVER: Duration = Duration::from_secs(5);
 /// Events kept behind a gap; what is beyond comes with the pages that close the gap.
 const BUFFER: usize = 4096;
 
 /// What to ask whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
-    /// The leading master.
+    /// The leading master, or another one of its session while nobody leads.
     pub from: NodeId,
     /// Which part of its log.
     pub request: RequestEventLog,
@@ -61,15 +64,19 @@ enum FetchState {
     Idle,
     /// Something is; ask then.
     Due(Instant),
-    /// Asked, when this was the last event.
-    InFlight { applied: EventIndex },
+    /// Asked, when this was the last event; a master that does not lead may know less.
+    InFlight { applied: EventIndex, of_leader: bool },
 }
 
 /// Follows the largest session that it hears of.
 #[derive(Debug)]
 pub struct Follower {
-    /// Who claims to lead, as long as they are there.
-    claims: BTreeMap<NodeId, Candidate>,
+    /// What masters say of themselves, as long as they are there.
+    masters: BTreeMap<NodeId, MasterPresence>,
+    /// When to look whether a larger session is still there.
+    switch_at: Option<Instant>,
+    /// Who did not answer a question lately; another one is asked then.
+    silent: Option<NodeId>,
     following: Option<Candidate>,
     state: Arc<State>,
     /// The State is of another session, or none: the next page replaces it.
@@ -87,7 +94,9 @@ pub struct Follower {
 impl Default for Follower {
     fn default() -> Self {
         Self {
-            claims: BTreeMap::new(),
+            masters: BTreeMap::new(),
+            switch_at: None,
+            silent: None,
             following: None,
             state: Arc::default(),
             stale: true,
@@ -102,22 +111,54 @@ impl Default for Follower {
 }
 
 impl Follower {
-    /// A master is there that leads, or says something new of itself. Only a larger session is switched to.
-    pub fn on_leader(&mut self, now: Instant, node: NodeId, candidate: Candidate) {
-        self.claims.insert(node, candidate.clone());
-        self.changed = true;
-        match &mut self.following {
-            Some(known) if known.session == candidate.session => *known = candidate,
-            Some(known) if *known > candidate => return,
-            _ => self.switch_to(candidate),
+    /// A master is there, or says something new of itself. Only a larger session that is led is switched to: at once
+    /// when nobody leads the one that is followed, else when its leader is gone or had [`HAND_OVER`] to go.
+    pub fn on_master(&mut self, now: Instant, node: NodeId, presence: MasterPresence) {
+        if presence.leading && self.follows(&presence.candidate.session) {
+            self.following = Some(presence.candidate.clone());
         }
+        self.masters.insert(node, presence);
+        self.changed = true;
+        self.choose(now);
         self.look_for_gaps(now);
     }
 
-    /// A master does not lead any more, or is gone. The State stays.
-    pub fn on_leader_left(&mut self, node: &NodeId) {
-        self.claims.remove(node);
+    /// A master is gone. The State stays.
+    pub fn on_master_left(&mut self, now: Instant, node: &NodeId) {
+        self.masters.remove(node);
         self.changed = true;
+        self.choose(now);
+        self.look_for_gaps(now);
+    }
+
+    /// Follows the largest session that is led, if it is larger than the present one.
+    fn choose(&mut self, now: Instant) {
+        let led = self.masters.values().filter(|master| master.leading).map(|master| &master.candidate);
+        let larger = led.max().filter(|largest| {
+            self.following.as_ref().is_none_or(|known| known.session != largest.session && *known < **largest)
+        });
+        let Some(larger) = larger.cloned() else {
+            self.switch_at = None;
+            return;
+        };
+        if self.leader().is_some() {
+            let due = *self.switch_at.get_or_insert(now + HAND_OVER);
+            if due > now {
+                return;
+            }
+        }
+        self.switch_at = None;
+        self.following = Some(larger);
+        self.start_anew();
+    }
+
+    /// Call it when [`Follower::poll_timeout`] says so.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.switch_at.is_some_and(|at| at <= now) {
+            self.changed = true;
+            self.choose(now);
+            self.look_for_gaps(now);
+        }
     }
 
     /// A leading master tells how far its log is. Whom to follow is decided by presence, which cannot get lost.
@@ -148,12 +189,13 @@ impl Follower {
 
     /// What was asked for.
     pub fn on_page(&mut self, now: Instant, page: EventLogPage) -> Result<(), PageError> {
-        let FetchState::InFlight { applied } = self.fetch else { return Ok(()) };
+        let FetchState::InFlight { applied, of_leader } = self.fetch else { return Ok(()) };
         self.fetch = FetchState::Idle;
-        let taken = self.take_page(applied, page);
+        let taken = self.take_page(applied, of_leader, page);
         match taken {
             Ok(()) => {
                 self.failures = 0;
+                self.silent = None;
                 self.look_for_gaps(now);
             }
             Err(_) => self.retry_later(now),
@@ -163,6 +205,7 @@ impl Follower {
 
     /// What was asked for does not come.
     pub fn on_fetch_failed(&mut self, now: Instant) {
+        self.silent = self.source().cloned();
         self.retry_later(now);
     }
 
@@ -172,22 +215,24 @@ impl Follower {
         if planted(Bug::DropGapRequest) && !self.stale {
             return None;
         }
-        let from = self.leader()?.clone();
+        let from = self.source()?.clone();
         if at > now {
             return None;
         }
         let applied = self.applied();
-        self.fetch = FetchState::InFlight { applied };
+        let of_leader = self.leader() == Some(&from);
+        self.fetch = FetchState::InFlight { applied, of_leader };
         let session = self.following.as_ref().map(|candidate| candidate.session.clone());
         Some(Fetch { from, request: RequestEventLog { session, since: applied.next() } })
     }
 
-    /// When to call [`Follower::poll_fetch`] again, if nothing happens before.
+    /// When to call [`Follower::handle_timeout`] and [`Follower::poll_fetch`] again, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.fetch {
-            FetchState::Due(at) if self.leader().is_some() => Some(at),
+        let fetch = match self.fetch {
+            FetchState::Due(at) if self.source().is_some() => Some(at),
             _ => None,
-        }
+        };
+        fetch.into_iter().chain(self.switch_at).min()
     }
 
     /// The new view, if there is one.
@@ -204,18 +249,25 @@ impl Follower {
         std::mem::take(&mut self.unreadable)
     }
 
+    /// Of two that say that they lead the one of the later term does.
     fn leader(&self) -> Option<&NodeId> {
-        let session = &self.following.as_ref()?.session;
-        self.claims.iter().find(|(_, candidate)| candidate.session == *session).map(|(node, _)| node)
+        let leading = self.of_session().filter(|(_, master)| master.leading);
+        leading.max_by_key(|(_, master)| master.term).map(|(node, _)| node)
+    }
+
+    /// Whom to ask: the leader, or another master of the session, which has what is on a majority of disks.
+    fn source(&self) -> Option<&NodeId> {
+        let asked = |node: &&NodeId| self.silent.as_ref() != Some(*node);
+        let leader = self.leader().filter(asked);
+        leader.or_else(|| self.of_session().map(|(node, _)| node).find(asked)).or_else(|| self.leader())
+    }
+
+    fn of_session(&self) -> impl Iterator<Item = (&NodeId, &MasterPresence)> {
+        self.masters.iter().filter(|(_, master)| self.follows(&master.candidate.session))
     }
 
     fn follows(&self, session: &SessionId) -> bool {
         self.following.as_ref().is_some_and(|candidate| candidate.session == *session)
-    }
-
-    fn switch_to(&mut self, candidate: Candidate) {
-        self.following = Some(candidate);
-        self.start_anew();
     }
 
     fn start_anew(&mut self) {
@@ -277,13 +329,13 @@ impl Follower {
         self.fetch = FetchState::Due(now + RETRY_FIRST.saturating_mul(factor).min(RETRY_MAX));
     }
 
-    fn take_page(&mut self, applied_then: EventIndex, page: EventLogPage) -> Result<(), PageError> {
+    fn take_page(&mut self, applied_then: EventIndex, of_leader: bool, page: EventLogPage) -> Result<(), PageError> {
         if let Some(wanted) = self.following.as_ref().map(|candidate| &candidate.session)
             && *wanted != page.session
         {
             return Err(PageError::Session { wanted: wanted.clone(), got: page.session });
         }
-        if page.last < applied_then {
+        if of_leader && page.last < applied_then {
             // The log went back (its disk was restored): what was seen beyond it never happened.
             self.start_anew();
             return Ok(());
@@ -291,7 +343,7 @@ impl Follower {
         let before = self.applied();
         let was_stale = self.stale;
         self.last = self.last.max(page.last);
-        self.take_base(page.snapshot.map(|bytes| decode_state(&bytes.0)).transpose()?, &page.events);
+        self.take_base(page.snapshot.map(|bytes| decode_state(&bytes.0.0)).transpose()?, &page.events);
         for event in page.events {
             // Past the limit of the buffer: a page is bounded by its sender and in order.
             if event.idx > self.applied() {
@@ -300,7 +352,7 @@ impl Follower {
             self.fold_kept();
         }
         let progress = self.applied() > before || (was_stale && !self.stale);
-        if progress || self.applied() >= page.last {
+        if progress || (self.applied() >= page.last && (of_leader || self.applied() >= self.last)) {
             Ok(())
         } else {
             Err(PageError::NoProgress { expected: self.applied().next(), last: page.last })

@@ -1,6 +1,8 @@
 //! Envelopes: commands, facts and events on their way.
 
-use crate::{Command, CommandId, Event, EventIndex, IndexedEvent, NodeId, OriginEpoch, OriginSequence, SessionId};
+use crate::{
+    Blob, Command, CommandId, Event, EventIndex, IndexedEvent, NodeId, OriginEpoch, OriginSequence, SessionId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A command on its way to the master.
@@ -73,7 +75,7 @@ pub struct RequestEventLog {
 /// State in its own versioned encoding, made by `exo-state`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SnapshotBytes(pub Vec<u8>);
+pub struct SnapshotBytes(pub Blob);
 
 /// Part of the log, or a State to start from when that is shorter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,17 +1,17 @@
 //! A master that leads: the log, its State, and the way out.
 
 use crate::answers::Answers;
-use crate::decide::{Decision, decide};
+use crate::decide::{Circumstances, Decision, decide};
 use crate::draft::Draft;
-use crate::master::MasterError;
+use crate::master::{MasterError, wall_clock};
 use crate::options::MasterOptions;
 use crate::upkeep::upkeep;
 use exo_bus::{Bus, Incoming, topics};
 use exo_log::{AppendError, Appended, EventLog, ReadError};
-use exo_state::{State, encode_state};
+use exo_state::{AcceptedCommand, State, encode_state};
 use exo_types::{
     CommandId, CommandReply, Event, EventIndex, EventLogPage, ForwarderCommand, GlobalForwarderEvent, IndexedEvent,
-    LocalForwarderEvent, NodeId, Refusal, RefusalCode, RequestEventLog, SessionId, SnapshotBytes, TaskId,
+    LocalForwarderEvent, NodeId, Refusal, RefusalCode, RequestEventLog, SessionId, SnapshotBytes,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -84,7 +84,8 @@ impl Leader {
             };
             waiting.push((incoming, reply));
         }
-        let complaints = upkeep(&mut draft, &work.lost, &options.wishes, options.defaults);
+        let circumstances = Circumstances { defaults: options.defaults, now: wall_clock() };
+        let complaints = upkeep(&mut draft, &work.lost, &options.wishes, circumstances);
         self.complain(complaints);
         let outcome = self.commit(bus, draft).await;
         self.answer(waiting, outcome.as_ref().err());
@@ -104,9 +105,15 @@ impl Leader {
         if let Some(first) = self.answers.get(id).cloned().or_else(|| answer_in_state(draft.state(), id)) {
             return first;
         }
-        match decide(draft.state(), id, &request.command, options.defaults) {
+        let circumstances = Circumstances { defaults: options.defaults, now: wall_clock() };
+        match decide(draft.state(), id, &request.command, circumstances) {
             Ok(Decision { events, task_id, instance_id }) => {
                 events.into_iter().for_each(|event| draft.push(event));
+                draft.push(Event::CommandAccepted {
+                    command_id: id.clone(),
+                    task_id: task_id.clone(),
+                    instance_id: instance_id.clone(),
+                });
                 CommandReply::Accepted { command_id: id.clone(), task_id, instance_id }
             }
             Err(refusal) => CommandReply::Refused(refusal),
@@ -117,10 +124,10 @@ impl Leader {
         for (incoming, reply) in waiting {
             let reply = match failure {
                 // Also refusals: they were decided on a draft that did not come true.
-                Some(error) => CommandReply::Refused(Refusal {
-                    code: RefusalCode::LogUnavailable,
-                    message: format!("nothing was changed: {error}"),
-                }),
+                Some(error) => {
+                    let message = format!("nothing was changed: {error}");
+                    CommandReply::Refused(Refusal::new(RefusalCode::LogUnavailable, message))
+                }
                 None => {
                     self.answers.remember(incoming.request.command_id.clone(), reply.clone());
                     reply
@@ -192,7 +199,7 @@ impl Leader {
         let bytes = encode_state(&self.state).map_err(|error| error.to_string())?;
         Ok(EventLogPage {
             session: self.session.clone(),
-            snapshot: Some(SnapshotBytes(bytes)),
+            snapshot: Some(SnapshotBytes(bytes.into())),
             events: Vec::new(),
             last: self.state.last_event_applied_idx,
         })
@@ -207,14 +214,10 @@ impl Leader {
     }
 }
 
-/// After a restart the State still tells of a placement that was accepted before: its task has the command's id.
+/// The State tells of what was accepted before, by whichever master.
 fn answer_in_state(state: &State, id: &CommandId) -> Option<CommandReply> {
-    let task = state.tasks.get(&TaskId::new(id.as_str()).ok()?)?;
-    Some(CommandReply::Accepted {
-        command_id: id.clone(),
-        task_id: Some(task.task_id.clone()),
-        instance_id: Some(task.instance_id.clone()),
-    })
+    let AcceptedCommand { command_id, task_id, instance_id } = state.accepted_commands.get(id)?.clone();
+    Some(CommandReply::Accepted { command_id, task_id, instance_id })
 }
 
 /// Why a round did not come true.

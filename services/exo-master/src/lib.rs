@@ -23,6 +23,6 @@ mod presence;
 mod testing;
 mod upkeep;
 
-pub use decide::{Decision, decide};
+pub use decide::{Circumstances, Decision, decide};
 pub use master::{LogSource, MasterContext, MasterError, run, run_over};
 pub use options::MasterOptions;

@@ -35,10 +35,19 @@ fn page(range: std::ops::RangeInclusive<u64>, last: u64) -> EventLogPage {
     }
 }
 
+fn lead(follower: &mut Follower, now: Instant, generation: u64, master: &str) {
+    follower.on_master(now, node(master), MasterPresence::leading(candidate(generation, master)));
+}
+
+/// A master "name" of the session of "m".
+fn of_session(name: &str, leading: bool, term: u64) -> (NodeId, MasterPresence) {
+    (node(name), MasterPresence { leading, term, ..MasterPresence::leading(candidate(1, "m")) })
+}
+
 /// Follows master "m" and has its first `last` events.
 fn following(now: Instant, last: u64) -> Follower {
     let mut follower = Follower::default();
-    follower.on_leader(now, node("m"), candidate(1, "m"));
+    lead(&mut follower, now, 1, "m");
     let fetch = follower.poll_fetch(now).expect("asks for the log at once");
     assert_eq!((fetch.from, fetch.request.since), (node("m"), EventIndex(1)));
     follower.on_page(now, page(1..=last, last)).expect("of use");
@@ -54,7 +63,7 @@ fn a_newcomer_reads_the_log_page_by_page() {
     let now = Instant::now();
     let mut follower = Follower::default();
     assert_eq!(follower.poll_timeout(), None, "without a master there is nobody to ask");
-    follower.on_leader(now, node("m"), candidate(1, "m"));
+    lead(&mut follower, now, 1, "m");
     assert!(follower.poll_fetch(now).is_some());
     assert!(follower.poll_fetch(now).is_none(), "one question at a time");
     follower.on_page(now, page(1..=2, 5)).expect("of use");
@@ -130,14 +139,14 @@ fn a_page_without_use_is_told_and_retried() {
 fn a_snapshot_stands_for_everything_before_it() {
     let now = Instant::now();
     let mut follower = Follower::default();
-    follower.on_leader(now, node("m"), candidate(1, "m"));
+    lead(&mut follower, now, 1, "m");
     follower.on_event(now, published(8));
     follower.poll_fetch(now).expect("asks");
     let mut state = State::default();
     for idx in 1..=7 {
         apply(&mut state, &event(1, "m", idx));
     }
-    let snapshot = Some(SnapshotBytes(encode_state(&state).expect("encodes")));
+    let snapshot = Some(SnapshotBytes(encode_state(&state).expect("encodes").into()));
     let answer = EventLogPage { snapshot, events: vec![], ..page(1..=1, 7) };
     follower.on_page(now, answer).expect("of use");
     assert_eq!(at(&follower), 8, "the event that came before the snapshot follows it");
@@ -147,9 +156,9 @@ fn a_snapshot_stands_for_everything_before_it() {
 fn a_damaged_snapshot_changes_nothing() {
     let now = Instant::now();
     let mut follower = Follower::default();
-    follower.on_leader(now, node("m"), candidate(1, "m"));
+    lead(&mut follower, now, 1, "m");
     follower.poll_fetch(now).expect("asks");
-    let answer = EventLogPage { snapshot: Some(SnapshotBytes(vec![1, 2, 3])), events: vec![], ..page(1..=1, 7) };
+    let answer = EventLogPage { snapshot: Some(SnapshotBytes(vec![1, 2, 3].into())), events: vec![], ..page(1..=1, 7) };
     assert!(matches!(follower.on_page(now, answer), Err(PageError::Snapshot(_))));
     assert_eq!(at(&follower), 0);
 }
@@ -158,11 +167,11 @@ fn a_damaged_snapshot_changes_nothing() {
 fn the_state_stays_when_the_master_goes_and_goes_on_when_it_is_back() {
     let now = Instant::now();
     let mut follower = following(now, 3);
-    follower.on_leader_left(&node("m"));
+    follower.on_master_left(now, &node("m"));
     let view = follower.take_change().expect("news");
     assert_eq!((view.leader, view.state.last_event_applied_idx), (None, EventIndex(3)));
     assert!(view.session.is_some());
-    follower.on_leader(now, node("m"), candidate(1, "m"));
+    lead(&mut follower, now, 1, "m");
     follower.on_event(now, published(4));
     assert_eq!(at(&follower), 4);
 }
@@ -171,9 +180,11 @@ fn the_state_stays_when_the_master_goes_and_goes_on_when_it_is_back() {
 fn only_a_larger_session_is_switched_to() {
     let now = Instant::now();
     let mut follower = following(now, 3);
-    follower.on_leader(now, node("a"), candidate(1, "a"));
+    lead(&mut follower, now, 1, "a");
     assert_eq!(follower.take_change().and_then(|view| view.leader), Some(node("m")));
-    follower.on_leader(now, node("a"), candidate(2, "a"));
+    lead(&mut follower, now, 2, "a");
+    assert_eq!(follower.take_change().and_then(|view| view.leader), Some(node("m")), "its leader hands over first");
+    follower.on_master_left(now, &node("m"));
     let view = follower.take_change().expect("news");
     assert_eq!(view.session, Some(candidate(2, "a").session));
     assert!(!view.is_joined(), "the old State is kept until the new one comes");
@@ -190,6 +201,49 @@ fn only_a_larger_session_is_switched_to() {
     let view = follower.take_change().expect("news");
     assert!(view.is_joined());
     assert_eq!(view.state.last_event_applied_idx, EventIndex(1));
+}
+
+#[test]
+fn a_leader_that_does_not_hand_over_is_left_in_the_end() {
+    let now = Instant::now();
+    let mut follower = following(now, 3);
+    lead(&mut follower, now, 2, "a");
+    assert_eq!(follower.poll_timeout(), Some(now + HAND_OVER));
+    follower.handle_timeout(now + HAND_OVER);
+    let view = follower.take_change().expect("news");
+    assert_eq!((view.session, view.leader), (Some(candidate(2, "a").session), Some(node("a"))));
+}
+
+#[test]
+fn the_leader_of_the_later_term_is_the_leader() {
+    let now = Instant::now();
+    let mut follower = Follower::default();
+    for (name, leading, term, expect) in
+        [("a", false, 1, None), ("b", true, 1, Some("b")), ("c", true, 2, Some("c")), ("c", false, 2, Some("b"))]
+    {
+        let (name, presence) = of_session(name, leading, term);
+        follower.on_master(now, name, presence);
+        assert_eq!(follower.take_change().and_then(|view| view.leader), expect.map(node));
+    }
+}
+
+#[test]
+fn while_nobody_leads_another_master_of_the_session_is_asked() {
+    let now = Instant::now();
+    let mut follower = following(now, 3);
+    let (name, presence) = of_session("b", false, 1);
+    follower.on_master(now, name, presence);
+    follower.on_event(now, published(5));
+    follower.on_master_left(now, &node("m"));
+    let due = follower.poll_timeout().expect("a gap");
+    assert_eq!(follower.poll_fetch(due).expect("asks").from, node("b"));
+    let behind = follower.on_page(due, EventLogPage { events: vec![], ..page(1..=1, 2) });
+    assert!(behind.is_err(), "it has less than was seen, which is no reason to forget it");
+    assert_eq!(at(&follower), 3);
+    let due = follower.poll_timeout().expect("still a gap");
+    follower.poll_fetch(due).expect("asks again");
+    follower.on_page(due, page(4..=5, 5)).expect("of use");
+    assert_eq!(at(&follower), 5);
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub fn instance(id: &str, model: &str) -> Instance {
         },
         context_length: 512,
         max_sequences: 4,
+        intent: None,
     }
 }
 
@@ -113,7 +114,7 @@ impl Cluster {
         serve_commands(&master, &mut tasks).await;
         serve_generations(worker, sender, &mut tasks).await;
         let candidate = Candidate { session: session.clone(), seniority: 0, commands_seen: 0 };
-        let presence = master.announce(topics::MASTER, &MasterPresence { candidate }).await.expect("small");
+        let presence = master.announce(topics::MASTER, &MasterPresence::leading(candidate)).await.expect("small");
         Self { network, master, log, session, cancelled, _presence: presence, _tasks: tasks }
     }
 
@@ -160,7 +161,7 @@ async fn serve_commands(bus: &Bus, tasks: &mut JoinSet<()>) {
             let reply = match &incoming.request.command {
                 Command::PlaceInstance(place) if place.model_id.as_str() == "huge" => {
                     let message = "model huge needs 9.0 TiB, the cluster has 1.0 GiB; add nodes".to_owned();
-                    CommandReply::Refused(Refusal { code: RefusalCode::DoesNotFit, message })
+                    CommandReply::Refused(Refusal::new(RefusalCode::DoesNotFit, message))
                 }
                 Command::DeleteInstance { instance_id } => accepted(instance_id.as_str()),
                 _ => accepted("i2"),

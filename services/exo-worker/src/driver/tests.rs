@@ -159,6 +159,7 @@ impl Cluster {
             },
             context_length: CONTEXT,
             max_sequences: 1,
+            intent: None,
         };
         self.tell(Event::InstanceCreated { instance }).await;
         self.ready().await;
