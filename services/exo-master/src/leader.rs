@@ -7,7 +7,7 @@ use crate::master::{MasterError, wall_clock};
 use crate::options::MasterOptions;
 use crate::upkeep::upkeep;
 use exo_bus::{Bus, Incoming, topics};
-use exo_log::{AppendError, Appended, EventLog, ReadError};
+use exo_log::single::{AppendError, Appended, EventLog, ReadError};
 use exo_state::{AcceptedCommand, State, encode_state};
 use exo_types::{
     CommandId, CommandReply, Event, EventIndex, EventLogPage, ForwarderCommand, GlobalForwarderEvent, IndexedEvent,

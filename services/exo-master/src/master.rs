@@ -7,7 +7,7 @@ use crate::presence::Presence;
 use exo_bus::{AnnounceError, Bus, BusError, PresenceChange, PresenceToken, topics};
 use exo_config::Config;
 use exo_election::{Election, Options, Output, OwnLog, Standing};
-use exo_log::{AppendError, EventLog, OpenError, Recovered, RedbStorage};
+use exo_log::single::{AppendError, EventLog, OpenError, Recovered, RedbStorage};
 use exo_node::{DataDir, NodeHandle};
 use exo_telemetry::ServiceStatus;
 use exo_types::{Candidate, CommandReply, ElectionMessage, MasterPresence, Millis, NodePresence, Refusal, SessionId};
