@@ -12,6 +12,7 @@
 //! | `raft` | service | master → master | [`Blob`] → [`Blob`]: the replicated log among its voters and learners |
 //! | `join_session` | service | master → leading master | [`JoinSession`] → [`SessionReply`]: take me in |
 //! | `leave_session` | service | master → leading master | [`LeaveSession`] → [`SessionReply`]: let me go |
+//! | `standing` | service | anybody → master | [`RequestStanding`] → [`MasterStanding`]: how its log stands |
 //! | `generate` | stream | api → worker of rank 0 | [`GenerateRequest`] → [`StreamChunk`]s: an answer |
 //! | `node` | presence | every process | [`NodePresence`]: which roles it plays |
 //! | `master` | presence | masters of a session | [`MasterPresence`]: which session, and whether it leads it |
@@ -21,8 +22,8 @@
 use crate::{PresenceKind, Service, StreamService, Topic};
 use exo_types::{
     Blob, CommandReply, ConnectionMessage, ElectionMessage, EventLogPage, ForwarderCommand, GenerateRequest,
-    GlobalForwarderEvent, JoinSession, LeaveSession, LocalForwarderEvent, MasterPresence, NodePresence,
-    RequestEventLog, SessionReply, StreamChunk,
+    GlobalForwarderEvent, JoinSession, LeaveSession, LocalForwarderEvent, MasterPresence, MasterStanding, NodePresence,
+    RequestEventLog, RequestStanding, SessionReply, StreamChunk,
 };
 
 /// Commands nobody waits for.
@@ -54,6 +55,9 @@ pub const JOIN_SESSION: Service<JoinSession, SessionReply> = Service::new("join_
 
 /// A master leaves its session.
 pub const LEAVE_SESSION: Service<LeaveSession, SessionReply> = Service::new("leave_session");
+
+/// How the log of a master stands.
+pub const STANDING: Service<RequestStanding, MasterStanding> = Service::new("standing");
 
 /// An answer of a placed model.
 pub const GENERATE: StreamService<GenerateRequest, StreamChunk> = StreamService::new("generate");

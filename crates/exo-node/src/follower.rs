@@ -1,15 +1,22 @@
 //! Follows one session's log: puts events in order, asks for what is missing, and folds.
 //!
-//! Sans-IO: messages and the time go in; requests, a time to be woken, and views come out.
+//! Sans-IO: messages and the time go in; requests, a time to be woken, and views come out. Any master of the session has
+//! the log, so any can be asked: the leading one first, after a failure the next.
+
+mod assembly;
+mod masters;
 
 use crate::View;
+use assembly::Assembly;
+pub use assembly::PartError;
 use exo_ambient::{Bug, planted};
 use exo_state::{Applied, CodecError, Skip, State, apply, decode_state};
 use exo_types::{
-    Candidate, ElectionMessage, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId,
+    ElectionMessage, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId,
     RequestEventLog, SessionId,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use masters::Masters;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,16 +26,17 @@ const GAP_DELAY: Duration = Duration::from_millis(50);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Never longer between two tries.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// How long a session is stayed with after a larger one appeared, while its own leader is there: that one hands over
-/// what runs here and then goes, and until it has done so the larger session would not know of it.
-const HAND_OVER: Duration = Duration::from_secs(5);
 /// Events kept behind a gap; what is beyond comes with the pages that close the gap.
 const BUFFER: usize = 4096;
+/// A leader that is new has applied everything long before; one whose log still ends before what was seen lost it.
+const WENT_BACK: Duration = Duration::from_secs(5);
+/// Folded events that are kept for whoever asks; older ones a master has.
+const FOLDED: usize = 1024;
 
 /// What to ask whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
-    /// The leading master, or another one of its session while nobody leads.
+    /// A master of the session.
     pub from: NodeId,
     /// Which part of its log.
     pub request: RequestEventLog,
@@ -48,6 +56,17 @@ pub enum PageError {
     /// The snapshot cannot be read.
     #[error("the snapshot that the master sent cannot be read: {0}")]
     Snapshot(#[from] CodecError),
+    /// The snapshot does not come together.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// It ends before what was seen.
+    #[error("the master's log ends at event {last}, event {applied} was seen already")]
+    Behind {
+        /// The last event that is in.
+        applied: EventIndex,
+        /// End of the master's log.
+        last: EventIndex,
+    },
     /// Nothing in it that is next.
     #[error("event {expected} was asked for; the page does not have it, though the log goes on to {last}")]
     NoProgress {
@@ -64,109 +83,93 @@ enum FetchState {
     Idle,
     /// Something is; ask then.
     Due(Instant),
-    /// Asked, when this was the last event; a master that does not lead may know less.
-    InFlight { applied: EventIndex, of_leader: bool },
+    /// Asked, when this was the last event.
+    InFlight { applied: EventIndex },
 }
 
 /// Follows the largest session that it hears of.
 #[derive(Debug)]
 pub struct Follower {
-    /// What masters say of themselves, as long as they are there.
-    masters: BTreeMap<NodeId, MasterPresence>,
-    /// When to look whether a larger session is still there.
-    switch_at: Option<Instant>,
-    /// Who did not answer a question lately; another one is asked then.
-    silent: Option<NodeId>,
-    following: Option<Candidate>,
+    masters: Masters,
     state: Arc<State>,
     /// The State is of another session, or none: the next page replaces it.
     stale: bool,
     /// What came too early.
     early: BTreeMap<EventIndex, IndexedEvent>,
+    /// A State whose parts are coming.
+    assembly: Option<Assembly>,
     /// The end of the log, as far as it was told.
     last: EventIndex,
     fetch: FetchState,
     failures: u32,
+    /// Since when the leader's log ends before what was seen, and what that was.
+    behind: Option<(Instant, EventIndex)>,
     changed: bool,
     unreadable: BTreeSet<String>,
+    folded: VecDeque<IndexedEvent>,
 }
 
 impl Default for Follower {
     fn default() -> Self {
         Self {
-            masters: BTreeMap::new(),
-            switch_at: None,
-            silent: None,
-            following: None,
+            masters: Masters::default(),
             state: Arc::default(),
             stale: true,
             early: BTreeMap::new(),
+            assembly: None,
             last: EventIndex(0),
             fetch: FetchState::Idle,
             failures: 0,
+            behind: None,
             changed: false,
             unreadable: BTreeSet::new(),
+            folded: VecDeque::new(),
         }
     }
 }
 
 impl Follower {
-    /// A master is there, or says something new of itself. Only a larger session that is led is switched to: at once
-    /// when nobody leads the one that is followed, else when its leader is gone or had [`HAND_OVER`] to go.
+    /// A master is there, or says something new of itself. Only a larger session that is led is switched to; while the
+    /// leader of the followed one is there, only after it had some time to hand over.
     pub fn on_master(&mut self, now: Instant, node: NodeId, presence: MasterPresence) {
-        if presence.leading && self.follows(&presence.candidate.session) {
-            self.following = Some(presence.candidate.clone());
+        let leader = self.masters.leader().cloned();
+        let is_other = self.masters.on_master(now, node, presence);
+        self.on_masters(now, is_other);
+        if self.masters.leader() != leader.as_ref() {
+            // What the old leader committed last may never have been published.
+            self.ask_soon(now);
         }
-        self.masters.insert(node, presence);
-        self.changed = true;
-        self.choose(now);
-        self.look_for_gaps(now);
     }
 
     /// A master is gone. The State stays.
     pub fn on_master_left(&mut self, now: Instant, node: &NodeId) {
-        self.masters.remove(node);
-        self.changed = true;
-        self.choose(now);
-        self.look_for_gaps(now);
-    }
-
-    /// Follows the largest session that is led, if it is larger than the present one.
-    fn choose(&mut self, now: Instant) {
-        let led = self.masters.values().filter(|master| master.leading).map(|master| &master.candidate);
-        let larger = led.max().filter(|largest| {
-            self.following.as_ref().is_none_or(|known| known.session != largest.session && *known < **largest)
-        });
-        let Some(larger) = larger.cloned() else {
-            self.switch_at = None;
-            return;
-        };
-        if self.leader().is_some() {
-            let due = *self.switch_at.get_or_insert(now + HAND_OVER);
-            if due > now {
-                return;
-            }
-        }
-        self.switch_at = None;
-        self.following = Some(larger);
-        self.start_anew();
+        let is_other = self.masters.on_left(now, node);
+        self.on_masters(now, is_other);
     }
 
     /// Call it when [`Follower::poll_timeout`] says so.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.switch_at.is_some_and(|at| at <= now) {
-            self.changed = true;
-            self.choose(now);
-            self.look_for_gaps(now);
+        if self.masters.handle_timeout(now) {
+            self.on_masters(now, true);
         }
+    }
+
+    fn on_masters(&mut self, now: Instant, is_other_session: bool) {
+        self.changed = true;
+        if is_other_session {
+            self.start_anew();
+        }
+        self.look_for_gaps(now);
     }
 
     /// A leading master tells how far its log is. Whom to follow is decided by presence, which cannot get lost.
     pub fn on_announcement(&mut self, now: Instant, message: &ElectionMessage) {
-        if self.follows(&message.candidate.session) {
-            self.last = self.last.max(message.last_index);
-            self.look_for_gaps(now);
+        if !self.follows(&message.candidate.session) {
+            return;
         }
+        self.last = self.last.max(message.last_index);
+        self.note_end(now, message.last_index);
+        self.look_for_gaps(now);
     }
 
     /// An event, in whatever order.
@@ -182,20 +185,19 @@ impl Follower {
 
     /// Messages were lost; which, only the log knows.
     pub fn on_lost(&mut self, now: Instant) {
-        if self.following.is_some() && self.fetch == FetchState::Idle {
+        if self.masters.session().is_some() && self.fetch == FetchState::Idle {
             self.fetch = FetchState::Due(now);
         }
     }
 
     /// What was asked for.
     pub fn on_page(&mut self, now: Instant, page: EventLogPage) -> Result<(), PageError> {
-        let FetchState::InFlight { applied, of_leader } = self.fetch else { return Ok(()) };
+        let FetchState::InFlight { applied } = self.fetch else { return Ok(()) };
         self.fetch = FetchState::Idle;
-        let taken = self.take_page(applied, of_leader, page);
+        let taken = self.take_page(now, applied, page);
         match taken {
             Ok(()) => {
                 self.failures = 0;
-                self.silent = None;
                 self.look_for_gaps(now);
             }
             Err(_) => self.retry_later(now),
@@ -205,7 +207,6 @@ impl Follower {
 
     /// What was asked for does not come.
     pub fn on_fetch_failed(&mut self, now: Instant) {
-        self.silent = self.source().cloned();
         self.retry_later(now);
     }
 
@@ -215,33 +216,40 @@ impl Follower {
         if planted(Bug::DropGapRequest) && !self.stale {
             return None;
         }
-        let from = self.source()?.clone();
+        let from = self.masters.source(self.failures)?.clone();
+        let session = self.masters.session()?.clone();
         if at > now {
             return None;
         }
         let applied = self.applied();
-        let of_leader = self.leader() == Some(&from);
-        self.fetch = FetchState::InFlight { applied, of_leader };
-        let session = self.following.as_ref().map(|candidate| candidate.session.clone());
-        Some(Fetch { from, request: RequestEventLog { session, since: applied.next() } })
+        self.fetch = FetchState::InFlight { applied };
+        let part = self.assembly.as_ref().map(Assembly::mark);
+        Some(Fetch { from, request: RequestEventLog { part, ..RequestEventLog::since(session, applied.next()) } })
     }
 
     /// When to call [`Follower::handle_timeout`] and [`Follower::poll_fetch`] again, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let fetch = match self.fetch {
-            FetchState::Due(at) if self.source().is_some() => Some(at),
+            FetchState::Due(at) if self.masters.source(0).is_some() => Some(at),
             _ => None,
         };
-        fetch.into_iter().chain(self.switch_at).min()
+        fetch.into_iter().chain(self.masters.poll_timeout()).min()
     }
 
     /// The new view, if there is one.
     pub fn take_change(&mut self) -> Option<View> {
         std::mem::take(&mut self.changed).then(|| View {
-            session: self.following.as_ref().map(|candidate| candidate.session.clone()),
-            leader: self.leader().cloned(),
+            session: self.masters.session().cloned(),
+            leader: self.masters.leader().cloned(),
+            masters: self.masters.of_session().cloned().collect(),
             state: self.state.clone(),
         })
+    }
+
+    /// Events that were folded since the last call, in order; the last of them if they were many. A State that came
+    /// whole leaves a gap before them.
+    pub fn take_folded(&mut self) -> Vec<IndexedEvent> {
+        std::mem::take(&mut self.folded).into()
     }
 
     /// Names of events of a newer version that were skipped since the last call.
@@ -249,33 +257,18 @@ impl Follower {
         std::mem::take(&mut self.unreadable)
     }
 
-    /// Of two that say that they lead the one of the later term does.
-    fn leader(&self) -> Option<&NodeId> {
-        let leading = self.of_session().filter(|(_, master)| master.leading);
-        leading.max_by_key(|(_, master)| master.term).map(|(node, _)| node)
-    }
-
-    /// Whom to ask: the leader, or another master of the session, which has what is on a majority of disks.
-    fn source(&self) -> Option<&NodeId> {
-        let asked = |node: &&NodeId| self.silent.as_ref() != Some(*node);
-        let leader = self.leader().filter(asked);
-        leader.or_else(|| self.of_session().map(|(node, _)| node).find(asked)).or_else(|| self.leader())
-    }
-
-    fn of_session(&self) -> impl Iterator<Item = (&NodeId, &MasterPresence)> {
-        self.masters.iter().filter(|(_, master)| self.follows(&master.candidate.session))
-    }
-
     fn follows(&self, session: &SessionId) -> bool {
-        self.following.as_ref().is_some_and(|candidate| candidate.session == *session)
+        self.masters.session() == Some(session)
     }
 
     fn start_anew(&mut self) {
         self.stale = true;
         self.early.clear();
+        self.assembly = None;
         self.last = EventIndex(0);
         self.fetch = FetchState::Idle;
         self.failures = 0;
+        self.behind = None;
     }
 
     /// The last event that is in; none of this session while the State is another's.
@@ -298,6 +291,10 @@ impl Follower {
             if let Applied::Skipped(Skip::NewerVersion { name }) = apply(Arc::make_mut(&mut self.state), &event) {
                 self.unreadable.insert(name);
             }
+            if self.folded.len() == FOLDED {
+                self.folded.pop_front();
+            }
+            self.folded.push_back(event);
         }
         let applied = self.state.last_event_applied_idx;
         self.early.retain(|idx, _| *idx > applied);
@@ -323,27 +320,57 @@ impl Follower {
         }
     }
 
+    /// The end of the log may be further than was told.
+    fn ask_soon(&mut self, now: Instant) {
+        if self.masters.source(0).is_some() && self.fetch == FetchState::Idle {
+            self.fetch = FetchState::Due(now + GAP_DELAY);
+        }
+    }
+
+    /// The log of a leader ends there. If that stays before what was seen, its disk was put back: what was seen beyond it
+    /// never happened.
+    fn note_end(&mut self, now: Instant, last: EventIndex) {
+        let applied = self.applied();
+        match self.behind {
+            _ if last >= applied => self.behind = None,
+            Some((since, seen)) if seen == applied => {
+                if now.saturating_duration_since(since) >= WENT_BACK {
+                    self.start_anew();
+                    self.last = last;
+                }
+            }
+            _ => self.behind = Some((now, applied)),
+        }
+    }
+
     fn retry_later(&mut self, now: Instant) {
         let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
         self.fetch = FetchState::Due(now + RETRY_FIRST.saturating_mul(factor).min(RETRY_MAX));
     }
 
-    fn take_page(&mut self, applied_then: EventIndex, of_leader: bool, page: EventLogPage) -> Result<(), PageError> {
-        if let Some(wanted) = self.following.as_ref().map(|candidate| &candidate.session)
+    fn take_page(&mut self, now: Instant, applied_then: EventIndex, page: EventLogPage) -> Result<(), PageError> {
+        if let Some(wanted) = self.masters.session()
             && *wanted != page.session
         {
             return Err(PageError::Session { wanted: wanted.clone(), got: page.session });
         }
-        if of_leader && page.last < applied_then {
-            // The log went back (its disk was restored): what was seen beyond it never happened.
-            self.start_anew();
-            return Ok(());
+        if page.last < applied_then {
+            // Of a master that is behind, or a leader that is new.
+            return Err(PageError::Behind { applied: applied_then, last: page.last });
         }
         let before = self.applied();
         let was_stale = self.stale;
         self.last = self.last.max(page.last);
-        self.take_base(page.snapshot.map(|bytes| decode_state(&bytes.0.0)).transpose()?, &page.events);
+        let snapshot = match Assembly::take(&mut self.assembly, page.snapshot)? {
+            Some(bytes) => Some(decode_state(&bytes)?),
+            None => None,
+        };
+        if self.assembly.is_some() {
+            self.fetch = FetchState::Due(now);
+            return Ok(());
+        }
+        self.take_base(snapshot, &page.events);
         for event in page.events {
             // Past the limit of the buffer: a page is bounded by its sender and in order.
             if event.idx > self.applied() {
@@ -352,7 +379,10 @@ impl Follower {
             self.fold_kept();
         }
         let progress = self.applied() > before || (was_stale && !self.stale);
-        if progress || (self.applied() >= page.last && (of_leader || self.applied() >= self.last)) {
+        if self.applied() < page.last && progress {
+            self.fetch = FetchState::Due(now);
+        }
+        if progress || self.applied() >= page.last {
             Ok(())
         } else {
             Err(PageError::NoProgress { expected: self.applied().next(), last: page.last })
@@ -370,6 +400,7 @@ impl Follower {
         self.state = Arc::new(base);
         self.stale = false;
         self.changed = true;
+        self.folded.clear();
         self.fold_kept();
     }
 }

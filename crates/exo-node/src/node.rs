@@ -2,8 +2,9 @@
 
 use crate::facts::{FactSender, send_facts};
 use crate::follow::{FollowInputs, follow};
+use crate::recent::Recent;
 use crate::views::Views;
-use crate::{CommandClient, Role, View};
+use crate::{CommandClient, LogReader, Role, View};
 use exo_bus::{AnnounceError, Bus, BusError, PresenceToken, topics};
 use exo_types::{NodeId, NodePresence};
 use std::sync::Arc;
@@ -40,11 +41,13 @@ impl Node {
         let facts = FactSender::new(identity.node_id.clone());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        tasks.spawn(follow(bus.clone(), inputs, views.writer(), stop.clone()));
+        let recent = Recent::default();
+        tasks.spawn(follow(bus.clone(), inputs, views.writer(), recent.clone(), stop.clone()));
         tasks.spawn(send_facts(bus.clone(), facts.clone(), views.subscribe(), stop.clone()));
         let commands = CommandClient::new(bus.clone(), identity.node_id.clone(), views.clone());
-        let shared =
-            Shared { bus: bus.clone(), identity, views, facts, commands, tasks, _stop: stop.clone().drop_guard() };
+        let log = LogReader::new(bus.clone(), views.clone(), recent);
+        let _stop = stop.clone().drop_guard();
+        let shared = Shared { bus: bus.clone(), identity, views, facts, commands, log, tasks, _stop };
         Ok(NodeHandle { shared: Arc::new(shared), stop })
     }
 }
@@ -55,6 +58,7 @@ struct Shared {
     views: Views,
     facts: FactSender,
     commands: CommandClient,
+    log: LogReader,
     tasks: TaskTracker,
     /// With the last handle the tasks end.
     _stop: DropGuard,
@@ -91,6 +95,11 @@ impl NodeHandle {
     /// Sends commands to the leading master.
     pub fn commands(&self) -> CommandClient {
         self.shared.commands.clone()
+    }
+
+    /// Reads the log's events.
+    pub fn log(&self) -> LogReader {
+        self.shared.log.clone()
     }
 
     /// Tells everybody that this process is there and serves, until the handle is left. Call it after serving began.

@@ -21,6 +21,7 @@ mod node;
 mod runner;
 mod session;
 mod shard;
+mod standing;
 mod task;
 mod topology;
 
@@ -31,6 +32,7 @@ pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence
 pub use event::{Event, IndexedEvent, UnknownEvent};
 pub use forward::{
     EventLogPage, FactId, ForwarderCommand, GlobalForwarderEvent, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
+    SnapshotMark, SnapshotPart,
 };
 pub use generate::{ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
 pub use ids::{
@@ -46,5 +48,6 @@ pub use node::{CpuInfo, NodeInfo, NodePresence, NodeResources, Roles};
 pub use runner::{RunnerFailure, RunnerStatus};
 pub use session::{JoinSession, LeaveSession, LogMember, SessionReply};
 pub use shard::{Shard, ShardError, Sharding};
+pub use standing::{MasterRole, MasterStanding, RequestStanding};
 pub use task::{Task, TaskStatus};
 pub use topology::{Connection, Topology};

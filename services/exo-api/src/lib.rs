@@ -7,10 +7,13 @@
 mod app;
 mod await_ready;
 mod chat;
+mod cluster;
 mod direct;
+mod events;
 mod generation;
 mod instances;
 mod models;
+mod nodes;
 mod page;
 mod previews;
 mod probes;

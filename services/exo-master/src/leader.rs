@@ -5,13 +5,14 @@ use crate::decide::{Circumstances, Decision, decide};
 use crate::draft::Draft;
 use crate::master::{MasterError, wall_clock};
 use crate::options::MasterOptions;
+use crate::pages::Pages;
 use crate::upkeep::upkeep;
 use exo_bus::{Bus, Incoming, topics};
-use exo_log::single::{AppendError, Appended, EventLog, ReadError};
-use exo_state::{AcceptedCommand, State, encode_state};
+use exo_log::single::{AppendError, Appended, EventLog};
+use exo_state::{AcceptedCommand, State};
 use exo_types::{
-    CommandId, CommandReply, Event, EventIndex, EventLogPage, ForwarderCommand, GlobalForwarderEvent, IndexedEvent,
-    LocalForwarderEvent, NodeId, Refusal, RefusalCode, RequestEventLog, SessionId, SnapshotBytes,
+    CommandId, CommandReply, Event, EventLogPage, ForwarderCommand, GlobalForwarderEvent, IndexedEvent,
+    LocalForwarderEvent, NodeId, Refusal, RefusalCode, RequestEventLog, SessionId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,10 +23,6 @@ use tokio::time::timeout;
 const DISK_DEADLINE: Duration = Duration::from_secs(10);
 /// A bus that takes longer for one event is stuck; followers ask for what they miss.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
-/// Events of one page.
-const PAGE: usize = 1000;
-/// Who misses more gets the State instead.
-const SNAPSHOT_BEYOND: u64 = 4000;
 
 /// A command that waits for its answer.
 pub(crate) type CommandRequest = Incoming<ForwarderCommand, CommandReply>;
@@ -44,13 +41,21 @@ pub(crate) struct Leader {
     log: EventLog,
     state: Arc<State>,
     answers: Answers,
+    pages: Pages,
     /// What could not be done in the last round, so that it is said once.
     complaints: BTreeSet<String>,
 }
 
 impl Leader {
     pub(crate) fn new(session: SessionId, log: EventLog, state: State) -> Self {
-        Self { session, log, state: Arc::new(state), answers: Answers::default(), complaints: BTreeSet::new() }
+        Self {
+            session,
+            log,
+            state: Arc::new(state),
+            answers: Answers::default(),
+            pages: Pages::default(),
+            complaints: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn session(&self) -> &SessionId {
@@ -175,34 +180,8 @@ impl Leader {
     }
 
     /// A part of the log, or the State where that is shorter.
-    pub(crate) async fn page(&self, request: &RequestEventLog) -> Result<EventLogPage, String> {
-        if request.session.as_ref().is_some_and(|session| *session != self.session) {
-            return Err(format!("this master leads session {}", self.session));
-        }
-        let last = self.state.last_event_applied_idx;
-        if last.0.saturating_sub(request.since.0) > SNAPSHOT_BEYOND {
-            return self.snapshot_page();
-        }
-        let since = EventIndex(request.since.0.max(1));
-        match timeout(DISK_DEADLINE, self.log.read(since, PAGE)).await {
-            Ok(Ok(page)) => {
-                let session = self.session.clone();
-                Ok(EventLogPage { session, snapshot: None, events: page.events, last: page.last })
-            }
-            Ok(Err(ReadError::Purged { .. })) => self.snapshot_page(),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the disk takes too long".to_owned()),
-        }
-    }
-
-    fn snapshot_page(&self) -> Result<EventLogPage, String> {
-        let bytes = encode_state(&self.state).map_err(|error| error.to_string())?;
-        Ok(EventLogPage {
-            session: self.session.clone(),
-            snapshot: Some(SnapshotBytes(bytes.into())),
-            events: Vec::new(),
-            last: self.state.last_event_applied_idx,
-        })
+    pub(crate) async fn page(&mut self, request: &RequestEventLog) -> Result<EventLogPage, String> {
+        self.pages.answer(&self.log, &self.session, &self.state, request).await
     }
 
     fn complain(&mut self, complaints: Vec<String>) {

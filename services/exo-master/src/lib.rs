@@ -15,9 +15,11 @@ mod answers;
 mod cause;
 mod decide;
 mod draft;
+pub mod layout;
 mod leader;
 mod master;
 mod options;
+mod pages;
 mod presence;
 #[cfg(test)]
 mod testing;

@@ -309,7 +309,7 @@ impl Master {
     }
 
     async fn serve_log(&mut self, incoming: exo_bus::Incoming<exo_types::RequestEventLog, exo_types::EventLogPage>) {
-        let page = match &self.own {
+        let page = match &mut self.own {
             Own::Leading(leader, _) => leader.page(&incoming.request).await,
             Own::Waiting(_) | Own::StandingBy => Err("this master does not lead".to_owned()),
         };

@@ -253,7 +253,7 @@ async fn fold(mut inbox: mpsc::Receiver<Event>, publish: watch::Sender<View>) {
         let idx = EventIndex(state.last_event_applied_idx.0 + 1);
         apply(&mut state, &IndexedEvent { idx, origin: None, event });
         let session = state.session.clone();
-        publish.send_replace(View { session, leader: None, state: Arc::new(state.clone()) });
+        publish.send_replace(View { session, state: Arc::new(state.clone()), ..View::default() });
     }
 }
 
