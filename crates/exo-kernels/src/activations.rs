@@ -66,6 +66,8 @@ pub(crate) struct Panels {
     n_blocks: usize,
     bytes: Vec<[i8; PANEL * BLOCK]>,
     scales: Vec<[f32; PANEL]>,
+    sums: Vec<[i32; PANEL]>,
+    half_sums: Vec<[[i32; PANEL]; 2]>,
     scaled_sums: Vec<[f32; PANEL]>,
 }
 
@@ -74,6 +76,8 @@ pub(crate) struct PanelBlocks<'a> {
     /// Row after row.
     pub(crate) bytes: &'a [[i8; PANEL * BLOCK]],
     pub(crate) scales: &'a [[f32; PANEL]],
+    pub(crate) sums: &'a [[i32; PANEL]],
+    pub(crate) half_sums: &'a [[[i32; PANEL]; 2]],
     pub(crate) scaled_sums: &'a [[f32; PANEL]],
 }
 
@@ -187,37 +191,40 @@ impl Quants {
 impl Quants {
     fn fill_panels(&mut self, cpu: &Cpu, m: usize, k: usize) {
         let n_blocks = k / BLOCK;
-        let whole = m / PANEL * PANEL;
-        let rows = if cpu.isa() != Isa::Amx {
-            0
-        } else if m - whole < LEAST_PANEL {
-            whole
-        } else {
-            m
-        };
+        let rows = panel_rows(cpu.isa(), m);
         let panels = &mut self.panels;
         (panels.rows, panels.n_blocks) = (rows, n_blocks);
         let n = panels.n_panels() * n_blocks;
         panels.bytes.resize(n, [0; PANEL * BLOCK]);
         panels.scales.resize(n, [0.0; PANEL]);
+        panels.sums.resize(n, [0; PANEL]);
+        panels.half_sums.resize(n, [[0; PANEL]; 2]);
         panels.scaled_sums.resize(n, [0.0; PANEL]);
         let n_panels = panels.n_panels();
         let (bytes, scales) = (Shared::new(&mut panels.bytes), Shared::new(&mut panels.scales));
+        let (sums, half_sums) = (Shared::new(&mut panels.sums), Shared::new(&mut panels.half_sums));
         let scaled_sums = Shared::new(&mut panels.scaled_sums);
         cpu.pool().chunks(n_panels, 1, |_, range| {
             for panel in range {
                 let part = panel * n_blocks..(panel + 1) * n_blocks;
                 // SAFETY: every panel has its own parts and is handed out once.
-                let (bytes, scales, scaled_sums) =
-                    unsafe { (bytes.part(part.clone()), scales.part(part.clone()), scaled_sums.part(part)) };
+                let (bytes, scales) = unsafe { (bytes.part(part.clone()), scales.part(part.clone())) };
+                // SAFETY: as above.
+                let (sums, half_sums) = unsafe { (sums.part(part.clone()), half_sums.part(part.clone())) };
+                // SAFETY: as above.
+                let scaled_sums = unsafe { scaled_sums.part(part) };
                 // A last panel with fewer rows computes with what was there, and nobody reads those sums.
                 for row in panel * PANEL..rows.min((panel + 1) * PANEL) {
                     let lane = row % PANEL;
                     let stored = self.bytes[row * k..][..k].as_chunks::<BLOCK>().0;
                     for (block, stored) in stored.iter().enumerate() {
                         bytes[block][lane * BLOCK..][..BLOCK].copy_from_slice(stored);
-                        scales[block][lane] = self.scales[row * n_blocks + block];
-                        scaled_sums[block][lane] = self.scaled_sums[row * n_blocks + block];
+                        let index = row * n_blocks + block;
+                        scales[block][lane] = self.scales[index];
+                        sums[block][lane] = self.sums[index];
+                        half_sums[block][0][lane] = self.half_sums[index * 2];
+                        half_sums[block][1][lane] = self.half_sums[index * 2 + 1];
+                        scaled_sums[block][lane] = self.scaled_sums[index];
                     }
                 }
             }
@@ -235,8 +242,22 @@ impl Panels {
         PanelBlocks {
             bytes: &self.bytes[part.clone()],
             scales: &self.scales[part.clone()],
+            sums: &self.sums[part.clone()],
+            half_sums: &self.half_sums[part.clone()],
             scaled_sums: &self.scaled_sums[part],
         }
+    }
+}
+
+/// How many of the first rows go into panels. Tile registers are left to whole panels; what multiplies rows four by four
+/// needs no more than two of them to be faster than one by one.
+fn panel_rows(isa: Isa, m: usize) -> usize {
+    let whole = m / PANEL * PANEL;
+    match isa {
+        Isa::Amx if m - whole < LEAST_PANEL => whole,
+        Isa::Amx => m,
+        Isa::Avx2 if m > 1 => m,
+        Isa::Avx2 | Isa::Avx512 | Isa::Portable => 0,
     }
 }
 

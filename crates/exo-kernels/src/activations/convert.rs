@@ -44,6 +44,9 @@ pub(super) fn quantize_row(isa: Isa, x: &[f32], out: QuantRow<'_>) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an `Isa` in use comes from a `Cpu`, which is only made for one that this machine has.
         Isa::Amx | Isa::Avx512 => unsafe { quantize_avx512(x, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { quantize_avx2(x, out) },
         _ => quantize_any(isa, x, out),
     }
 }
@@ -68,6 +71,44 @@ fn quantize_avx512(x: &[f32], out: QuantRow<'_>) {
             out.set(index, scale, halves);
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn quantize_avx2(x: &[f32], out: QuantRow<'_>) {
+    let QuantRow { bytes, blocks: mut out } = out;
+    let (blocks, bytes) = (x.as_chunks::<BLOCK>().0, bytes.as_chunks_mut::<BLOCK>().0);
+    let without_sign = _mm256_set1_ps(-0.0);
+    for (index, (x, bytes)) in blocks.iter().zip(bytes).enumerate() {
+        // SAFETY: a block has four vectors of 8 floats.
+        let x = [0, 8, 16, 24].map(|at| unsafe { _mm256_loadu_ps(x.as_ptr().add(at)) });
+        let sizes = x.map(|x| _mm256_andnot_ps(without_sign, x));
+        let largest = _mm256_max_ps(_mm256_max_ps(sizes[0], sizes[1]), _mm256_max_ps(sizes[2], sizes[3]));
+        let largest = _mm_max_ps(_mm256_castps256_ps128(largest), _mm256_extractf128_ps::<1>(largest));
+        let largest = _mm_max_ps(largest, _mm_movehl_ps(largest, largest));
+        let largest = _mm_cvtss_f32(_mm_max_ss(largest, _mm_shuffle_ps::<1>(largest, largest)));
+        let (scale, by) = (largest / 127.0, if largest > 0.0 { 127.0 / largest } else { 0.0 });
+        let by = _mm256_set1_ps(by);
+        let quants = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, by)));
+        // Packing works on each half of a register, so that the 32-bit groups have to be put in order afterwards.
+        let (low, high) = (_mm256_packs_epi32(quants[0], quants[1]), _mm256_packs_epi32(quants[2], quants[3]));
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let packed = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+        // SAFETY: a block has 32 bytes.
+        unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), packed) };
+        // Pairs are at most 2 * 127 and do not overflow.
+        let sums = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), packed), _mm256_set1_epi16(1));
+        out.set(index, scale, [sum(_mm256_castsi256_si128(sums)), sum(_mm256_extracti128_si256::<1>(sums))]);
+    }
+}
+
+/// The sum of four integers.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum(four: __m128i) -> i32 {
+    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two)))
 }
 
 #[inline(always)]

@@ -86,8 +86,11 @@ unsafe fn all_heads<V: Vector>(item: &Item<'_>, out: &mut [f32], scratch: &mut [
             if rest >= 8 && V::HEADS >= 8 {
                 heads::<V, 8, 2>(item, q, out, scratch);
                 head += 8;
-            } else if rest >= 4 && V::HEADS >= 4 {
+            } else if rest >= 4 && V::HEADS > 4 {
                 heads::<V, 4, 4>(item, q, out, scratch);
+                head += 4;
+            } else if rest >= 4 && V::HEADS == 4 {
+                heads::<V, 4, 1>(item, q, out, scratch);
                 head += 4;
             } else if rest >= 2 && V::HEADS >= 2 {
                 heads::<V, 2, 2>(item, q, out, scratch);
@@ -189,7 +192,7 @@ unsafe fn page<V: Vector, const R: usize, const N: usize>(
             if N == 4 && column + 64 <= width {
                 weigh::<V, R, 4>(item, start, len, &scores, column, values);
                 column += 64;
-            } else if column + 32 <= width {
+            } else if N >= 2 && column + 32 <= width {
                 weigh::<V, R, 2>(item, start, len, &scores, column, values);
                 column += 32;
             } else {

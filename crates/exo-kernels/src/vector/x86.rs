@@ -84,7 +84,7 @@ impl Vector for Avx512 {
 
 // Safety: as above.
 impl Vector for Avx2 {
-    const HEADS: usize = 2;
+    const HEADS: usize = 4;
     const FMA: bool = true;
 
     #[inline(always)]

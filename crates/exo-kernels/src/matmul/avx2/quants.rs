@@ -1,8 +1,13 @@
-//! Quantised weights: exact integer sums of each block, scaled and added in floats.
+//! What all kernels of quantised weights share: unpacking, and exact integer sums of a block.
+//!
+//! An instruction multiplies unsigned by signed bytes and adds pairs of products in 16 bits. For up to six bits of
+//! weights these sums stay exact over several inputs, so that they are widened once per block (four bits: 16 products of
+//! at most 15 * 127) or once per eight inputs (six bits: four of at most 63 * 127). Eight bits fit only as 2 * 128 * 127:
+//! there the weights' signs move to the activations, and every pair is widened at once.
 
 use std::arch::x86_64::*;
 
-use crate::matmul::Task;
+use super::LANES;
 use crate::weights::{BLOCK, TILE};
 
 pub(super) const Q8_0: u8 = 0;
@@ -10,163 +15,211 @@ pub(super) const Q4_0: u8 = 1;
 pub(super) const Q4_K: u8 = 2;
 pub(super) const Q6_K: u8 = 3;
 
-/// The sums of `MR` rows from `row` and eight outputs.
-///
-/// # Safety
-/// Rows and tile exist.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn kernel<const D: u8, const MR: usize>(
-    task: &Task<'_>,
-    tile: usize,
-    first_lane: usize,
-    row: usize,
-) -> [__m256; MR] {
-    let (x, k) = (&task.x.quants, task.x.k);
-    let n_blocks = k / BLOCK;
-    let (quants, meta) = (task.weights.quants_of(tile).as_ptr(), task.weights.meta_of(tile).as_ptr());
-    let mut sums = [_mm256_setzero_ps(); MR];
-    for block in 0..n_blocks {
-        let scale_of = |i: usize| (row + i) * n_blocks + block;
-        // SAFETY: the tile and the rows have the block.
-        unsafe {
-            let bytes = x.bytes.as_ptr().add(row * k + block * BLOCK);
-            if D == Q6_K {
-                for half in 0..2 {
-                    let index = block * 2 + half;
-                    let mut dots = [_mm256_setzero_si256(); MR];
-                    for (i, dots) in dots.iter_mut().enumerate() {
-                        *dots = _mm256_set1_epi32(-32 * x.half_sums[(row + i) * n_blocks * 2 + index]);
-                    }
-                    for g in 0..4 {
-                        let weights = six_bits(quants, first_lane, index, g);
-                        multiply::<D, MR>(weights, bytes.add(half * 16 + g * 4), k, &mut dots);
-                    }
-                    let meta = meta.add(index / 16 * 320);
-                    let scale = signed_bytes(meta.add(index % 16 * TILE + first_lane));
-                    let scale = _mm256_mul_ps(halfs(meta.add(256 + first_lane * 2)), scale);
-                    for i in 0..MR {
-                        let by = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[scale_of(i)]));
-                        sums[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[i]), by, sums[i]);
-                    }
-                }
-                continue;
-            }
-            let mut dots = [_mm256_setzero_si256(); MR];
-            if D == Q4_0 {
-                for (i, dots) in dots.iter_mut().enumerate() {
-                    *dots = _mm256_set1_epi32(-8 * x.sums[scale_of(i)]);
-                }
-            }
-            for g in 0..4 {
-                let (low, high) = groups::<D>(quants, first_lane, block, g);
-                multiply::<D, MR>(low, bytes.add(g * 4), k, &mut dots);
-                multiply::<D, MR>(high, bytes.add(16 + g * 4), k, &mut dots);
-            }
-            let (scale, minimum) = scales::<D>(meta, first_lane, block);
-            for i in 0..MR {
-                let by = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[scale_of(i)]));
-                sums[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[i]), by, sums[i]);
-                if D == Q4_K {
-                    let scaled_sum = _mm256_set1_ps(x.scaled_sums[scale_of(i)]);
-                    sums[i] = _mm256_fnmadd_ps(minimum, scaled_sum, sums[i]);
-                }
-            }
-        }
-    }
-    sums
+/// Vectors of four inputs per block.
+pub(super) const VECTORS: usize = BLOCK / 4;
+
+/// Four inputs of both halves of a tile.
+pub(super) type Tile = [__m256i; 2];
+
+/// Where the vectors of a block are.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// In a tile, packed.
+    Packed { quants: *const u8, block: usize },
+    /// Unpacked before.
+    Unpacked(&'a [Tile; VECTORS]),
 }
 
-/// Adds the products of four inputs of `MR` rows.
-///
-/// # Safety
-/// `bytes` points to four activations of the first row, and rows are `k` bytes apart.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn multiply<const D: u8, const MR: usize>(
-    weights: __m256i,
-    bytes: *const i8,
-    k: usize,
-    dots: &mut [__m256i; MR],
-) {
-    let ones = _mm256_set1_epi16(1);
-    for (i, dots) in dots.iter_mut().enumerate() {
-        // SAFETY: the caller's pointer has four bytes in each row.
-        let x = _mm256_set1_epi32(unsafe { bytes.add(i * k).cast::<i32>().read_unaligned() });
-        // Pairs are summed in 16 bits: 2 * 63 * 127 fits, and so does 2 * 128 * 127, but not 2 * 255 * 127. So 8-bit
-        // weights are signed here, and their signs move to the activations.
-        let pairs = if D == Q8_0 {
-            _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights))
-        } else {
-            _mm256_maddubs_epi16(weights, x)
-        };
-        *dots = _mm256_add_epi32(*dots, _mm256_madd_epi16(pairs, ones));
+/// Bytes of a tile's quants per block, on average.
+pub(super) const fn block_bytes(dtype: u8) -> usize {
+    match dtype {
+        Q8_0 => 512,
+        Q6_K => 384,
+        _ => 256,
     }
 }
 
-/// Weights of inputs `4g..` and `16 + 4g..` of a block, eight lanes from `lane`.
+/// Weights of inputs `4v..` of a block, without sign but for `Q8_0`.
 ///
 /// # Safety
 /// `quants` points to a tile that has the block.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn groups<const D: u8>(quants: *const u8, lane: usize, block: usize, g: usize) -> (__m256i, __m256i) {
-    // SAFETY: a block has 8 vectors of 64 bytes in Q8_0 and 4 otherwise.
+pub(super) unsafe fn unpack<const D: u8>(quants: *const u8, block: usize, v: usize) -> Tile {
+    // SAFETY: passed on.
     unsafe {
-        if D == Q8_0 {
-            let at = quants.add(block * 512 + lane * 4);
-            let sign = _mm256_set1_epi8(-128);
-            let (low, high) = (vector(at.add(g * 64)), vector(at.add((g + 4) * 64)));
-            (_mm256_xor_si256(low, sign), _mm256_xor_si256(high, sign))
-        } else {
-            let both = vector(quants.add(block * 256 + g * 64 + lane * 4));
-            let nibble = _mm256_set1_epi8(15);
-            (_mm256_and_si256(both, nibble), _mm256_and_si256(_mm256_srli_epi16::<4>(both), nibble))
+        match D {
+            Q8_0 => {
+                let at = quants.add(block * 512 + v * 64);
+                let sign = _mm256_set1_epi8(-128);
+                [_mm256_xor_si256(vector(at), sign), _mm256_xor_si256(vector(at.add(32)), sign)]
+            }
+            Q6_K => [six_bits(quants, block, v), six_bits(quants.add(32), block, v)],
+            _ => {
+                let at = quants.add(block * 256 + v % 4 * 64);
+                [nibbles(at, v / 4), nibbles(at.add(32), v / 4)]
+            }
         }
     }
 }
 
-/// Weights of inputs `4g..` of a half-block of `Q6_K`, eight lanes from `lane`.
+/// The lower or the upper nibbles.
 ///
 /// # Safety
-/// `quants` points to a tile that has the half-block.
+/// `at` points to 32 bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn six_bits(quants: *const u8, lane: usize, half: usize, g: usize) -> __m256i {
-    // SAFETY: four half-blocks are a chunk of 8 vectors of nibbles and 4 of bit pairs.
+unsafe fn nibbles(at: *const u8, upper: usize) -> __m256i {
+    // SAFETY: the caller's pointer.
+    let both = unsafe { vector(at) };
+    let mine = if upper == 0 { both } else { _mm256_srli_epi16::<4>(both) };
+    _mm256_and_si256(mine, _mm256_set1_epi8(15))
+}
+
+/// Eight lanes of `Q6_K`.
+///
+/// # Safety
+/// `quants` points to a tile (or its second half) that has the block.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn six_bits(quants: *const u8, block: usize, v: usize) -> __m256i {
+    // SAFETY: two blocks are a chunk of 8 vectors of nibbles and 4 of bit pairs.
     let (low, high) = unsafe {
-        let chunk = quants.add(half / 4 * 768 + lane * 4);
-        (vector(chunk.add((g + half % 2 * 4) * 64)), vector(chunk.add(512 + g * 64)))
+        let chunk = quants.add(block / 2 * 768);
+        (vector(chunk.add(v * 64)), vector(chunk.add(512 + v % 4 * 64)))
     };
-    let low = if half % 4 < 2 { low } else { _mm256_srli_epi16::<4>(low) };
-    let high = match half % 4 {
-        0 => _mm256_slli_epi16::<4>(high),
-        1 => _mm256_slli_epi16::<2>(high),
-        2 => high,
+    let low = if block.is_multiple_of(2) { low } else { _mm256_srli_epi16::<4>(low) };
+    let high = match (block % 2, v / 4) {
+        (0, 0) => _mm256_slli_epi16::<4>(high),
+        (0, _) => _mm256_slli_epi16::<2>(high),
+        (_, 0) => high,
         _ => _mm256_srli_epi16::<2>(high),
     };
     let (low_bits, high_bits) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x30));
     _mm256_or_si256(_mm256_and_si256(low, low_bits), _mm256_and_si256(high, high_bits))
 }
 
-/// Scales and minima (of `Q4_K`) of a block, eight lanes from `lane`.
+/// The sums over `R` rows of `BLOCK` activations, one after the other at `bytes`, of a block, or of `Q6_K` of its first or
+/// `SECOND` half.
+///
+/// # Safety
+/// The source and the rows have the block.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn dots<const D: u8, const SECOND: bool, const R: usize>(
+    source: Source<'_>,
+    bytes: *const i8,
+) -> [[__m256i; 2]; R] {
+    let ones = _mm256_set1_epi16(1);
+    let mut pairs = [[_mm256_setzero_si256(); 2]; R];
+    let mut dots = pairs;
+    for i in 0..if D == Q6_K { VECTORS / 2 } else { VECTORS } {
+        let v = i + if SECOND { VECTORS / 2 } else { 0 };
+        // SAFETY: passed on.
+        let weights = unsafe {
+            match source {
+                Source::Packed { quants, block } => unpack::<D>(quants, block, v),
+                Source::Unpacked(vectors) => vectors[v],
+            }
+        };
+        let sizes = weights.map(|weights| _mm256_abs_epi8(weights));
+        for r in 0..R {
+            // SAFETY: the rows have `BLOCK` bytes.
+            let x = _mm256_set1_epi32(unsafe { bytes.add(r * BLOCK + v * 4).cast::<i32>().read_unaligned() });
+            for half in 0..2 {
+                if D == Q8_0 {
+                    let products = _mm256_maddubs_epi16(sizes[half], _mm256_sign_epi8(x, weights[half]));
+                    dots[r][half] = _mm256_add_epi32(dots[r][half], _mm256_madd_epi16(products, ones));
+                } else {
+                    let products = _mm256_maddubs_epi16(weights[half], x);
+                    pairs[r][half] = _mm256_add_epi16(pairs[r][half], products);
+                }
+            }
+        }
+        let full = D == Q6_K && v % 2 == 1 || D != Q8_0 && v == VECTORS - 1;
+        if full {
+            for r in 0..R {
+                for half in 0..2 {
+                    dots[r][half] = _mm256_add_epi32(dots[r][half], _mm256_madd_epi16(pairs[r][half], ones));
+                    pairs[r][half] = _mm256_setzero_si256();
+                }
+            }
+        }
+    }
+    dots
+}
+
+/// Takes the offset of the quants, times the sum of the activations, off their sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn without_offset<const D: u8>(dots: [__m256i; 2], sum: i32) -> [__m256i; 2] {
+    let offset = match D {
+        Q4_0 => _mm256_slli_epi32::<3>(_mm256_set1_epi32(sum)),
+        Q6_K => _mm256_slli_epi32::<5>(_mm256_set1_epi32(sum)),
+        _ => return dots,
+    };
+    [_mm256_sub_epi32(dots[0], offset), _mm256_sub_epi32(dots[1], offset)]
+}
+
+/// Scales of a block, or of `Q6_K` of its first or `SECOND` half.
 ///
 /// # Safety
 /// `meta` points to the meta of a tile that has the block.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-unsafe fn scales<const D: u8>(meta: *const u8, lane: usize, block: usize) -> (__m256, __m256) {
-    // SAFETY: 32 bytes per block, or 320 per eight blocks.
-    unsafe {
-        if D == Q4_K {
-            let (meta, sub) = (meta.add(block / 8 * 320), block % 8 * TILE + lane);
-            let scale = _mm256_mul_ps(halfs(meta.add(256 + lane * 2)), bytes(meta.add(sub)));
-            let minimum = _mm256_mul_ps(halfs(meta.add(288 + lane * 2)), bytes(meta.add(128 + sub)));
-            (scale, minimum)
-        } else {
-            (halfs(meta.add(block * 32 + lane * 2)), _mm256_setzero_ps())
-        }
+pub(super) unsafe fn scales<const D: u8, const SECOND: bool>(meta: *const u8, block: usize) -> [__m256; 2] {
+    let mut scales = [_mm256_setzero_ps(); 2];
+    for (half, scale) in scales.iter_mut().enumerate() {
+        let lane = half * LANES;
+        // SAFETY: 32 bytes per block, or 320 per eight blocks.
+        *scale = unsafe {
+            if D == Q4_K {
+                let meta = meta.add(block / 8 * 320);
+                _mm256_mul_ps(halfs(meta.add(256 + lane * 2)), bytes(meta.add(block % 8 * TILE + lane)))
+            } else if D == Q6_K {
+                let (meta, sub) = (meta.add(block / 8 * 320), block % 8 * 2 + usize::from(SECOND));
+                _mm256_mul_ps(halfs(meta.add(256 + lane * 2)), signed_bytes(meta.add(sub * TILE + lane)))
+            } else {
+                halfs(meta.add(block * 32 + lane * 2))
+            }
+        };
     }
+    scales
+}
+
+/// Minima of a block of `Q4_K`.
+///
+/// # Safety
+/// `meta` points to the meta of a tile that has the block.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) unsafe fn minima(meta: *const u8, block: usize) -> [__m256; 2] {
+    let mut minima = [_mm256_setzero_ps(); 2];
+    for (half, minimum) in minima.iter_mut().enumerate() {
+        let lane = half * LANES;
+        // SAFETY: 320 bytes per eight blocks.
+        *minimum = unsafe {
+            let meta = meta.add(block / 8 * 320);
+            _mm256_mul_ps(halfs(meta.add(288 + lane * 2)), bytes(meta.add(128 + block % 8 * TILE + lane)))
+        };
+    }
+    minima
+}
+
+/// Adds scaled sums of a block, in the order of operations that all instruction sets have.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn add_scaled(sums: [__m256; 2], dots: [__m256i; 2], scales: [__m256; 2], scale: __m256) -> [__m256; 2] {
+    let one =
+        |half: usize| _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[half]), _mm256_mul_ps(scales[half], scale), sums[half]);
+    [one(0), one(1)]
+}
+
+/// Takes off the minima of a block of `Q4_K`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn take_off(sums: [__m256; 2], minima: [__m256; 2], scaled_sum: __m256) -> [__m256; 2] {
+    [_mm256_fnmadd_ps(minima[0], scaled_sum, sums[0]), _mm256_fnmadd_ps(minima[1], scaled_sum, sums[1])]
 }
 
 #[inline]
