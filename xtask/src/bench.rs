@@ -45,9 +45,12 @@ pub struct Bench {
     /// Threads of each engine.
     #[arg(long, default_value_t = machine::cores())]
     threads: usize,
-    /// Also models of Q4_K and BF16.
-    #[arg(long)]
-    all: bool,
+    /// Models of the engine bench.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "q4_0,q8_0")]
+    models: Vec<models::Weights>,
+    /// Workloads of the engine bench; all of them by default.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    work: Vec<engine::Work>,
 }
 
 /// Runs the chore.
@@ -57,9 +60,14 @@ pub fn run(bench: &Bench) -> Result<()> {
     if bench.wants(Subject::Engine) {
         let report = EngineBench {
             reference: &reference_llama::build(&places.root, &places.target)?,
-            models: models::for_engine(&places, bench.all)?,
+            models: bench
+                .models
+                .iter()
+                .map(|model| models::generated(&places, model.matrices()))
+                .collect::<Result<_>>()?,
+            work: if bench.work.is_empty() { engine::Work::ALL.to_vec() } else { bench.work.clone() },
             threads: bench.threads,
-            rounds: if bench.quick { 3 } else { 7 },
+            rounds: if bench.quick { 3..=3 } else { 3..=7 },
         }
         .run()?;
         reports.add("engine", &report, report.render())?;

@@ -2,9 +2,7 @@
 
 use crate::facts::{FactSender, send_facts};
 use crate::follow::{FollowInputs, follow};
-use crate::recent::Recent;
-use crate::views::Views;
-use crate::{CommandClient, LogReader, Role, View};
+use crate::{CommandClient, Role, View};
 use exo_bus::{AnnounceError, Bus, BusError, PresenceToken, topics};
 use exo_types::{NodeId, NodePresence};
 use std::sync::Arc;
@@ -37,17 +35,15 @@ impl Node {
     /// Starts following the log and telling facts. Returns at once, with an empty view; the first master found fills it.
     pub async fn join(bus: &Bus, identity: Identity) -> Result<NodeHandle, JoinError> {
         let inputs = FollowInputs::open(bus).await?;
-        let views = Views::default();
+        let (view_sender, view) = watch::channel(View::default());
         let facts = FactSender::new(identity.node_id.clone());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let recent = Recent::default();
-        tasks.spawn(follow(bus.clone(), inputs, views.writer(), recent.clone(), stop.clone()));
-        tasks.spawn(send_facts(bus.clone(), facts.clone(), views.subscribe(), stop.clone()));
-        let commands = CommandClient::new(bus.clone(), identity.node_id.clone(), views.clone());
-        let log = LogReader::new(bus.clone(), views.clone(), recent);
-        let _stop = stop.clone().drop_guard();
-        let shared = Shared { bus: bus.clone(), identity, views, facts, commands, log, tasks, _stop };
+        tasks.spawn(follow(bus.clone(), inputs, view_sender, stop.clone()));
+        tasks.spawn(send_facts(bus.clone(), facts.clone(), view.clone(), stop.clone()));
+        let commands = CommandClient::new(bus.clone(), identity.node_id.clone(), view.clone());
+        let shared =
+            Shared { bus: bus.clone(), identity, view, facts, commands, tasks, _stop: stop.clone().drop_guard() };
         Ok(NodeHandle { shared: Arc::new(shared), stop })
     }
 }
@@ -55,10 +51,9 @@ impl Node {
 struct Shared {
     bus: Bus,
     identity: Identity,
-    views: Views,
+    view: watch::Receiver<View>,
     facts: FactSender,
     commands: CommandClient,
-    log: LogReader,
     tasks: TaskTracker,
     /// With the last handle the tasks end.
     _stop: DropGuard,
@@ -84,7 +79,7 @@ impl NodeHandle {
 
     /// The latest view, and a way to wait for the next.
     pub fn view(&self) -> watch::Receiver<View> {
-        self.shared.views.subscribe()
+        self.shared.view.clone()
     }
 
     /// Tells facts of this node.
@@ -95,11 +90,6 @@ impl NodeHandle {
     /// Sends commands to the leading master.
     pub fn commands(&self) -> CommandClient {
         self.shared.commands.clone()
-    }
-
-    /// Reads the log's events.
-    pub fn log(&self) -> LogReader {
-        self.shared.log.clone()
     }
 
     /// Tells everybody that this process is there and serves, until the handle is left. Call it after serving began.
@@ -120,7 +110,7 @@ impl NodeHandle {
     }
 
     fn presence(&self) -> NodePresence {
-        let session = self.shared.views.latest().session;
+        let session = self.shared.view.borrow().session.clone();
         NodePresence { node_id: self.node_id().clone(), roles: self.role().roles(), session }
     }
 }
@@ -134,7 +124,6 @@ async fn keep_presence(
 ) {
     loop {
         let changed = tokio::select! {
-            biased;
             () = stop.cancelled() => return,
             changed = view.changed() => changed,
         };

@@ -55,7 +55,6 @@ pub(crate) fn instance(name: &str, nodes: &[&str]) -> Instance {
         shard_assignments: assignments,
         context_length: 512,
         max_sequences: 1,
-        intent: None,
     }
 }
 

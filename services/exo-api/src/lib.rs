@@ -7,13 +7,9 @@
 mod app;
 mod await_ready;
 mod chat;
-mod cluster;
-mod direct;
-mod events;
 mod generation;
 mod instances;
 mod models;
-mod nodes;
 mod page;
 mod previews;
 mod probes;
@@ -21,6 +17,4 @@ mod service;
 mod state_view;
 mod streams;
 
-pub use direct::DirectApi;
-pub use generation::Generation;
 pub use service::{Api, ApiContext, StartError, run};

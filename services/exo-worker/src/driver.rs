@@ -11,7 +11,7 @@ use exo_bus::{IncomingStreams, RecvError};
 use exo_models::FoundModel;
 use exo_node::View;
 use exo_plan::{LocalNode, plan};
-use exo_runner_host::{HostMessage, StartRunners};
+use exo_runner_host::{HostMessage, RunnerHost};
 use exo_telemetry::ServiceStatus;
 use exo_types::{
     DownloadProgress, ErrorChunk, ErrorCode, Event, GenerateRequest, ModelId, NodeDownload, RunnerId, RunnerStatus,
@@ -19,7 +19,6 @@ use exo_types::{
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout};
@@ -45,7 +44,7 @@ pub(crate) struct Surroundings {
     pub(crate) view: watch::Receiver<View>,
     pub(crate) report: Reporter,
     pub(crate) status: ServiceStatus,
-    pub(crate) host: Arc<dyn StartRunners>,
+    pub(crate) host: RunnerHost,
     /// Probes and the driver's own tasks speak here.
     pub(crate) causes: mpsc::Sender<Cause>,
 }

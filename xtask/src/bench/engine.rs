@@ -5,19 +5,34 @@ use crate::own_engine::OwnEngine;
 use crate::reference_llama::ReferenceLlama;
 use crate::report::{Table, bar, median};
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use serde::Serialize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Longest sequence of the workloads.
 const CONTEXT: u32 = 2304;
 
+/// A workload gets more rounds than it must have until it took this long.
+const ENOUGH: Duration = Duration::from_secs(24);
+
+/// Tokens of a prompt, or of what is decoded after one.
+const PROMPT: usize = 512;
+const DECODED: usize = 32;
+
 /// What is timed.
-#[derive(Debug, Clone, Copy)]
-enum Work {
-    /// A prompt of so many tokens.
-    Prefill(usize),
-    /// So many tokens one by one, after a context of so many.
-    Decode { context: usize, tokens: usize },
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Work {
+    /// A prompt of 512 tokens.
+    #[value(name = "prefill")]
+    Prefill,
+    /// 32 tokens one by one, after 128.
+    #[value(name = "decode128")]
+    DecodeAt128,
+    /// 32 tokens one by one, after 2048.
+    #[value(name = "decode2048")]
+    DecodeAt2048,
 }
 
 /// One engine against the other on one workload.
@@ -56,8 +71,10 @@ pub struct EngineBench<'a> {
     pub models: Vec<PathBuf>,
     /// Threads of each engine.
     pub threads: usize,
-    /// Turns of each engine on each workload.
-    pub rounds: usize,
+    /// What to time.
+    pub work: Vec<Work>,
+    /// Turns of each engine on each workload: at least, and at most.
+    pub rounds: RangeInclusive<usize>,
 }
 
 impl EngineBench<'_> {
@@ -73,8 +90,8 @@ impl EngineBench<'_> {
             let mut llama = ReferenceLlama::start(self.reference, model, self.threads, CONTEXT)?;
             instructions = exo.instructions();
             eprintln!("  exo uses {instructions}");
-            for work in WORK {
-                eprintln!("  {}: {} rounds", work.name(), self.rounds);
+            for &work in &self.work {
+                eprintln!("  {}", work.name());
                 let comparison = self.compare(&name, work, &mut exo, &mut llama, &memory);
                 let comparison = comparison.with_context(|| format!("{name}, {}", work.name()))?;
                 eprintln!("    {:.1} against {:.1} tokens a second", comparison.exo, comparison.llama_cpp);
@@ -93,8 +110,14 @@ impl EngineBench<'_> {
         memory: &Memory,
     ) -> Result<Comparison> {
         let (mut exo_rounds, mut llama_rounds, mut memory_rounds) = (Vec::new(), Vec::new(), Vec::new());
-        // The first round warms caches and the pools of both up, and does not count.
-        for round in 0..=self.rounds {
+        // Caches and the pools of both are warmed up by what does not count.
+        exo.time(work, &work.warm_up())?;
+        llama.time(work, &work.warm_up())?;
+        let begin = Instant::now();
+        for round in 0..*self.rounds.end() {
+            if round >= *self.rounds.start() && begin.elapsed() > ENOUGH {
+                break;
+            }
             let prompt = work.prompt(round);
             memory_rounds.push(memory.gigabytes_per_second());
             let (own, reference) = if round.is_multiple_of(2) {
@@ -104,10 +127,8 @@ impl EngineBench<'_> {
                 let reference = llama.time(work, &prompt)?;
                 (exo.time(work, &prompt)?, reference)
             };
-            if round > 0 {
-                exo_rounds.push(work.tokens() as f64 / own);
-                llama_rounds.push(work.tokens() as f64 / reference);
-            }
+            exo_rounds.push(work.tokens() as f64 / own);
+            llama_rounds.push(work.tokens() as f64 / reference);
         }
         let (exo, llama_cpp) = (median(&exo_rounds), median(&llama_rounds));
         Ok(Comparison {
@@ -123,30 +144,36 @@ impl EngineBench<'_> {
     }
 }
 
-const WORK: [Work; 3] =
-    [Work::Prefill(512), Work::Decode { context: 128, tokens: 32 }, Work::Decode { context: 2048, tokens: 32 }];
-
 impl Work {
+    /// Everything.
+    pub const ALL: [Self; 3] = [Self::Prefill, Self::DecodeAt128, Self::DecodeAt2048];
+
     fn name(self) -> String {
+        self.context().map_or_else(|| format!("prefill {PROMPT}"), |context| format!("decode at {context}"))
+    }
+
+    /// Tokens before those that are decoded.
+    fn context(self) -> Option<usize> {
         match self {
-            Self::Prefill(tokens) => format!("prefill {tokens}"),
-            Self::Decode { context, .. } => format!("decode at {context}"),
+            Self::Prefill => None,
+            Self::DecodeAt128 => Some(128),
+            Self::DecodeAt2048 => Some(2048),
         }
     }
 
     fn tokens(self) -> usize {
-        match self {
-            Self::Prefill(tokens) | Self::Decode { tokens, .. } => tokens,
-        }
+        if self == Self::Prefill { PROMPT } else { DECODED }
     }
 
     /// Prompts to prefill differ from the first token on, so that no cache helps; those to go on from are the same in
     /// all rounds, so that both engines have them in their cache.
     fn prompt(self, round: usize) -> Vec<u32> {
-        match self {
-            Self::Prefill(tokens) => prompt(tokens, round),
-            Self::Decode { context, .. } => prompt(context, 1000 + context),
-        }
+        self.context().map_or_else(|| prompt(PROMPT, round), |context| prompt(context, 1000 + context))
+    }
+
+    /// A short prompt of its own, or the one to go on from, which both engines then keep.
+    fn warm_up(self) -> Vec<u32> {
+        self.context().map_or_else(|| prompt(PROMPT / 4, 999), |_| self.prompt(0))
     }
 }
 
@@ -164,8 +191,8 @@ trait Timed {
 impl Timed for OwnEngine {
     fn time(&mut self, work: Work, prompt: &[u32]) -> Result<f64> {
         match work {
-            Work::Prefill(_) => self.time_prefill(prompt),
-            Work::Decode { tokens, .. } => self.time_decode(prompt, tokens),
+            Work::Prefill => self.time_prefill(prompt),
+            Work::DecodeAt128 | Work::DecodeAt2048 => self.time_decode(prompt, DECODED),
         }
     }
 }
@@ -173,8 +200,8 @@ impl Timed for OwnEngine {
 impl Timed for ReferenceLlama {
     fn time(&mut self, work: Work, prompt: &[u32]) -> Result<f64> {
         match work {
-            Work::Prefill(_) => self.time_prefill(prompt),
-            Work::Decode { tokens, .. } => self.time_decode(prompt, tokens),
+            Work::Prefill => self.time_prefill(prompt),
+            Work::DecodeAt128 | Work::DecodeAt2048 => self.time_decode(prompt, DECODED),
         }
     }
 }

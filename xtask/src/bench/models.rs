@@ -2,6 +2,7 @@
 
 use crate::places::Places;
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use exo_gguf::GgmlType;
 use exo_testkit::ModelSpec;
 use std::path::PathBuf;
@@ -9,10 +10,33 @@ use std::path::PathBuf;
 /// Layers of the whole model.
 const LAYERS: usize = 16;
 
-/// Files for the engine bench; `all` adds the types that the project's goals do not name.
-pub fn for_engine(places: &Places, all: bool) -> Result<Vec<PathBuf>> {
-    let types = [GgmlType::Q4_0, GgmlType::Q8_0, GgmlType::Q4_K, GgmlType::BF16];
-    types[..if all { 4 } else { 2 }].iter().map(|matrices| generated(places, *matrices)).collect()
+/// How the weights of a generated model are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+#[expect(non_camel_case_types, reason = "the names are the format's own")]
+pub enum Weights {
+    Q4_0,
+    Q8_0,
+    Q4_K,
+    Q6_K,
+    BF16,
+    F16,
+    F32,
+}
+
+impl Weights {
+    /// The type in the file.
+    pub fn matrices(self) -> GgmlType {
+        match self {
+            Self::Q4_0 => GgmlType::Q4_0,
+            Self::Q8_0 => GgmlType::Q8_0,
+            Self::Q4_K => GgmlType::Q4_K,
+            Self::Q6_K => GgmlType::Q6_K,
+            Self::BF16 => GgmlType::BF16,
+            Self::F16 => GgmlType::F16,
+            Self::F32 => GgmlType::F32,
+        }
+    }
 }
 
 /// The file of one type, made on first use: a gigabyte takes some seconds.

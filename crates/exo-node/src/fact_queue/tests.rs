@@ -1,4 +1,5 @@
 use super::*;
+use exo_state::State;
 use exo_types::{EventIndex, FactId, IndexedEvent, Memory, NodeResources};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +27,7 @@ struct Master {
 impl Master {
     fn new(generation: u64) -> Self {
         let session = Some(SessionId { generation, master_node_id: node("m") });
-        Self { view: View { session, leader: Some(node("m")), ..View::default() } }
+        Self { view: View { session, leader: Some(node("m")), state: Arc::new(State::default()) } }
     }
 
     fn hear(&mut self, told: &Outgoing) {
