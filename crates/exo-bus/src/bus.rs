@@ -178,6 +178,7 @@ impl Shared {
     pub async fn call(&self, call: &Call<'_>, bytes: Bytes) -> Result<Envelope, RequestError> {
         let asked = self.transport.call(&call.key, bytes, call.deadline);
         let answer = tokio::select! {
+            biased;
             answer = tokio::time::timeout(call.deadline, asked) => answer.unwrap_or(Err(CallError::Timeout)),
             () = self.closed.cancelled() => Err(CallError::Closed),
         };

@@ -52,7 +52,7 @@ pub use envelope::MESSAGE_LIMIT;
 pub use error::{
     AnnounceError, BusError, OpenError, PublishError, RecvError, ReplyError, RequestError, SendError, StreamError,
 };
-pub use memory::{Faults, MemoryNetwork};
+pub use memory::{Faults, MemoryNetwork, Sent};
 pub use names::{Message, PresenceKind, ProcessId, Service, StreamService, Topic};
 pub use presence::{PresenceChange, PresenceToken, PresenceWatch, TokenId};
 pub use request::{Incoming, Requests, Responder};

@@ -5,10 +5,13 @@ mod queue;
 mod transport;
 
 use crate::bus::Bus;
+use crate::envelope::Envelope;
 use crate::error::BusError;
 use crate::names::ProcessId;
+use bytes::Bytes;
 use exo_types::NodeId;
-use network::Network;
+use network::{Network, Watcher};
+use serde::de::DeserializeOwned;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,28 @@ pub struct Faults {
 impl Default for Faults {
     fn default() -> Self {
         Self { delay: Duration::ZERO..=Duration::ZERO, loss: 0.0, duplication: 0.0, reorder: false }
+    }
+}
+
+/// A message that sets out.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    /// Who sends.
+    pub from: ProcessId,
+    /// Who is to get it.
+    pub to: ProcessId,
+    /// The key that it goes to; for answers and presences what they are.
+    pub key: &'a str,
+    /// What it is; a presence is all in its key.
+    pub bytes: &'a [u8],
+    /// How many arrive: 0 when it is lost.
+    pub copies: usize,
+}
+
+impl Sent<'_> {
+    /// The body, if that is what it is.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        Envelope::parse(Bytes::copy_from_slice(self.bytes)).ok()?.decode().ok()
     }
 }
 
@@ -68,8 +93,29 @@ impl MemoryNetwork {
         self.network.heal(a, b);
     }
 
+    /// Cuts one direction: what `from` sends does not reach `to`, which sees it leave once the lease has passed.
+    pub fn cut(&self, from: &NodeId, to: &NodeId) {
+        self.network.cut(from, to);
+    }
+
+    /// Joins all that was cut or partitioned.
+    pub fn heal_all(&self) {
+        self.network.heal_all();
+    }
+
     /// Ends a process as `kill -9` would: it is not asked, the others see it leave at once.
     pub fn kill(&self, process: ProcessId) {
         self.network.remove_process(process);
+    }
+
+    /// Ends a process as the loss of its machine would: the others miss it only when the lease has passed.
+    pub fn vanish(&self, process: ProcessId) {
+        self.network.vanish(process);
+    }
+
+    /// Shows everything that sets out from now on. `watcher` is called within the network and must not use it.
+    pub fn on_sent(&self, watcher: impl Fn(&Sent<'_>) + Send + 'static) {
+        let watcher: Watcher = Box::new(watcher);
+        self.network.set_watcher(watcher);
     }
 }

@@ -202,6 +202,7 @@ impl<P: Message> PresenceWatch<P> {
                 return self.read(token, change);
             }
             tokio::select! {
+                biased;
                 () = self.shared.closed.cancelled() => {}
                 () = self.watched.changed.notified() => {}
             }

@@ -9,16 +9,21 @@
 //! | `connection_messages` | topic | bus → this node | [`ConnectionMessage`]: who came and went |
 //! | `command` | service | anybody → master | [`ForwarderCommand`] → [`CommandReply`], on disk when it comes |
 //! | `event_log` | service | follower → master | [`RequestEventLog`] → [`EventLogPage`]: what was missed |
+//! | `raft` | service | master → master | [`Blob`] → [`Blob`]: the replicated log among its voters and learners |
+//! | `join_session` | service | master → leading master | [`JoinSession`] → [`SessionReply`]: take me in |
+//! | `leave_session` | service | master → leading master | [`LeaveSession`] → [`SessionReply`]: let me go |
+//! | `standing` | service | anybody → master | [`RequestStanding`] → [`MasterStanding`]: how its log stands |
 //! | `generate` | stream | api → worker of rank 0 | [`GenerateRequest`] → [`StreamChunk`]s: an answer |
 //! | `node` | presence | every process | [`NodePresence`]: which roles it plays |
-//! | `master` | presence | the leading master | [`MasterPresence`]: its session |
+//! | `master` | presence | masters of a session | [`MasterPresence`]: which session, and whether it leads it |
 //!
 //! Topics carry what may be lost and asked for again. What must be known to have arrived is a service.
 
 use crate::{PresenceKind, Service, StreamService, Topic};
 use exo_types::{
-    CommandReply, ConnectionMessage, ElectionMessage, EventLogPage, ForwarderCommand, GenerateRequest,
-    GlobalForwarderEvent, LocalForwarderEvent, MasterPresence, NodePresence, RequestEventLog, StreamChunk,
+    Blob, CommandReply, ConnectionMessage, ElectionMessage, EventLogPage, ForwarderCommand, GenerateRequest,
+    GlobalForwarderEvent, JoinSession, LeaveSession, LocalForwarderEvent, MasterPresence, MasterStanding, NodePresence,
+    RequestEventLog, RequestStanding, SessionReply, StreamChunk,
 };
 
 /// Commands nobody waits for.
@@ -42,11 +47,23 @@ pub const COMMAND: Service<ForwarderCommand, CommandReply> = Service::new("comma
 /// Catching up with the log.
 pub const EVENT_LOG: Service<RequestEventLog, EventLogPage> = Service::new("event_log");
 
+/// The replicated log among masters; what the bytes say is the log's business.
+pub const RAFT: Service<Blob, Blob> = Service::new("raft");
+
+/// A master comes into a session.
+pub const JOIN_SESSION: Service<JoinSession, SessionReply> = Service::new("join_session");
+
+/// A master leaves its session.
+pub const LEAVE_SESSION: Service<LeaveSession, SessionReply> = Service::new("leave_session");
+
+/// How the log of a master stands.
+pub const STANDING: Service<RequestStanding, MasterStanding> = Service::new("standing");
+
 /// An answer of a placed model.
 pub const GENERATE: StreamService<GenerateRequest, StreamChunk> = StreamService::new("generate");
 
 /// Every process, for as long as it lives.
 pub const NODE: PresenceKind<NodePresence> = PresenceKind::new("node");
 
-/// The leading master, for as long as it leads.
+/// Every master that belongs to a session, for as long as it does.
 pub const MASTER: PresenceKind<MasterPresence> = PresenceKind::new("master");

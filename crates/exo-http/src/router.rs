@@ -25,6 +25,8 @@ pub struct Request {
     pub params: BTreeMap<String, String>,
     /// In their order.
     pub query: Vec<(String, String)>,
+    /// The last event that a client had which lost its stream and comes back: the header `Last-Event-ID`.
+    pub last_event_id: Option<String>,
     /// At most as long as configured.
     pub body: Bytes,
     /// When the answer must be complete.
@@ -224,6 +226,7 @@ impl Gate {
         let request = Request {
             params: params(&mut parts).await?,
             query: query(&mut parts).await?,
+            last_event_id: last_event_id(&parts.headers),
             body: self.body(body).await?,
             deadline,
             closing: self.closing,
@@ -250,6 +253,11 @@ async fn params(parts: &mut http::request::Parts) -> Result<BTreeMap<String, Str
     let raw = RawPathParams::from_request_parts(parts, &()).await;
     let raw = raw.map_err(|_| ApiError::new(400, "invalid_path", "the path is not UTF-8"))?;
     Ok(raw.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+fn last_event_id(headers: &http::HeaderMap) -> Option<String> {
+    let value = headers.get("last-event-id")?.to_str().ok()?;
+    Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
 async fn query(parts: &mut http::request::Parts) -> Result<Vec<(String, String)>, ApiError> {

@@ -14,6 +14,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub enum Event {
     /// `data: …`
     Data(String),
+    /// `id: …`, then `data: …`: a client that comes back sends the last id in `Last-Event-ID`. The id is one line.
+    Numbered {
+        /// Names this event.
+        id: String,
+        /// What it says.
+        data: String,
+    },
     /// `: …`; clients skip it.
     Comment(String),
 }
@@ -22,10 +29,16 @@ impl Event {
     /// As it goes over the line. A line break inside begins a further line, so that text can never forge an event.
     fn encode(&self) -> Bytes {
         let (prefix, text) = match self {
-            Self::Data(text) => ("data: ", text),
+            Self::Data(text) | Self::Numbered { data: text, .. } => ("data: ", text),
             Self::Comment(text) => (": ", text),
         };
-        let mut encoded = String::with_capacity(text.len() + 8);
+        let mut encoded = String::with_capacity(text.len() + 64);
+        if let Self::Numbered { id, .. } = self {
+            let id = id.split(['\n', '\r']).next().unwrap_or_default();
+            encoded.push_str("id: ");
+            encoded.push_str(id);
+            encoded.push('\n');
+        }
         for line in text.split(['\n', '\r']) {
             encoded.push_str(prefix);
             encoded.push_str(line);
@@ -65,6 +78,8 @@ mod tests {
             (Event::Data("{}".to_owned()), "data: {}\n\n"),
             (Event::Data("a\nb".to_owned()), "data: a\ndata: b\n\n"),
             (Event::Comment("a\r\ndata: x".to_owned()), ": a\n: \n: data: x\n\n"),
+            (Event::Numbered { id: "7".to_owned(), data: "{}".to_owned() }, "id: 7\ndata: {}\n\n"),
+            (Event::Numbered { id: "7\ndata: x".to_owned(), data: "y".to_owned() }, "id: 7\ndata: y\n\n"),
         ] {
             assert_eq!(event.encode(), expect);
         }

@@ -26,8 +26,8 @@ pub struct FactQueue {
     epoch: OriginEpoch,
     new_epoch: fn() -> OriginEpoch,
     session: Option<SessionId>,
-    /// Whether there is a master to hear them.
-    led: bool,
+    /// The master that hears them, while there is one.
+    leader: Option<NodeId>,
     /// Numbered; the first one is the oldest that was not seen.
     under_way: VecDeque<Event>,
     first: OriginSequence,
@@ -46,7 +46,7 @@ impl FactQueue {
             epoch: new_epoch(),
             new_epoch,
             session: None,
-            led: false,
+            leader: None,
             under_way: VecDeque::new(),
             first: OriginSequence(1),
             sent: 0,
@@ -68,13 +68,13 @@ impl FactQueue {
         }
     }
 
-    /// What the log shows now. A new session is told everything that the old one was not seen to have.
+    /// What the log shows now. A new session is told everything that the old one was not seen to have; a new leader of
+    /// the same session is told at once what is not in the log yet, under the same numbers.
     pub fn on_view(&mut self, now: Instant, view: &View) {
-        let led = view.leader.is_some();
-        if led && !self.led {
+        if view.leader.is_some() && view.leader != self.leader {
             self.send_again();
         }
-        self.led = led;
+        self.leader.clone_from(&view.leader);
         if view.session != self.session {
             self.session.clone_from(&view.session);
             self.epoch = (self.new_epoch)();
@@ -86,7 +86,7 @@ impl FactQueue {
 
     /// The next fact to publish.
     pub fn poll_outgoing(&mut self, now: Instant) -> Option<Outgoing> {
-        let session = self.session.clone().filter(|_| self.led)?;
+        let session = self.session.clone().filter(|_| self.leader.is_some())?;
         if self.resend_at.is_some_and(|at| at <= now) && self.sent > 0 {
             self.sent = 0;
             self.resends = self.resends.saturating_add(1);
@@ -106,7 +106,7 @@ impl FactQueue {
 
     /// When to call [`FactQueue::poll_outgoing`] again, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.resend_at.filter(|_| self.led && !self.under_way.is_empty())
+        self.resend_at.filter(|_| self.leader.is_some() && !self.under_way.is_empty())
     }
 
     /// Facts that were not seen in the log yet.

@@ -48,9 +48,9 @@ impl FactSender {
     }
 }
 
-/// A number that no other life of a process of this node has: the random half of a fresh UUID.
+/// A number that no other life of a process of this node has.
 fn new_epoch() -> OriginEpoch {
-    OriginEpoch(uuid::Uuid::now_v7().as_u64_pair().1 & EPOCH_MASK)
+    OriginEpoch(exo_ambient::fresh_number() & EPOCH_MASK)
 }
 
 /// Publishes until it is stopped or the bus is closed.
@@ -59,6 +59,7 @@ pub(crate) async fn send_facts(bus: Bus, facts: FactSender, mut view: watch::Rec
     loop {
         let timeout = facts.queue().poll_timeout().map(Instant::from_std);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = view.changed() => {
                 if changed.is_err() {

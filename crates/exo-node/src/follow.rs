@@ -1,18 +1,19 @@
 //! Carries messages to and from the [`Follower`].
 
-use crate::{Fetch, Follower, View};
+use crate::recent::Recent;
+use crate::views::ViewWriter;
+use crate::{Fetch, Follower, PageError};
 use exo_bus::{Bus, BusError, PresenceChange, PresenceWatch, RecvError, RequestError, Subscription, TokenId, topics};
 use exo_types::{ElectionMessage, EventLogPage, GlobalForwarderEvent, MasterPresence, NodeId};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long the master may take for a page of its log.
-const PAGE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a master may take for a page of its log; then another is asked.
+const PAGE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What the follower listens to.
 pub(crate) struct FollowInputs {
@@ -45,7 +46,7 @@ enum Cause {
 type PageFuture = Pin<Box<dyn Future<Output = Result<EventLogPage, RequestError>> + Send>>;
 
 /// Keeps the view up to date until it is stopped or the bus is closed.
-pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: watch::Sender<View>, stop: CancellationToken) {
+pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: ViewWriter, recent: Recent, stop: CancellationToken) {
     let mut driver = Driver { bus, inputs, follower: Follower::default(), tokens: BTreeMap::new(), page: None };
     loop {
         let cause = driver.next(&stop).await;
@@ -55,8 +56,11 @@ pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: watch::Sender<V
         for name in driver.follower.take_unreadable() {
             tracing::warn!(name, "an event of a newer version was skipped; update exo on this node");
         }
+        let folded = driver.follower.take_folded();
         if let Some(change) = driver.follower.take_change() {
-            view.send_replace(change);
+            // Whoever the view wakes finds the events that made it.
+            recent.extend(change.state.session.as_ref(), folded);
+            view.publish(change);
         }
         driver.ask();
     }
@@ -96,7 +100,7 @@ impl Driver {
             Cause::Page(page) => self.on_page(page),
             Cause::Event(Err(error)) => return self.on_recv_error(&error),
             Cause::Announcement(Err(error)) | Cause::Master(Err(error)) => return self.on_recv_error(&error),
-            Cause::Timeout => {}
+            Cause::Timeout => self.follower.handle_timeout(now),
         }
         true
     }
@@ -105,12 +109,12 @@ impl Driver {
         match change {
             PresenceChange::Joined { node, token, payload } => {
                 self.tokens.insert(node.clone(), token);
-                self.follower.on_leader(Instant::now().into_std(), node, payload.candidate);
+                self.follower.on_master(Instant::now().into_std(), node, payload);
             }
             PresenceChange::Left { node, token } => {
                 if self.tokens.get(&node) == Some(&token) {
                     self.tokens.remove(&node);
-                    self.follower.on_leader_left(&node);
+                    self.follower.on_master_left(Instant::now().into_std(), &node);
                 }
             }
         }
@@ -120,11 +124,11 @@ impl Driver {
         self.page = None;
         let now = Instant::now().into_std();
         match page {
-            Ok(page) => {
-                if let Err(error) = self.follower.on_page(now, page) {
-                    tracing::warn!(%error, "a page of the log was of no use; trying again");
-                }
-            }
+            Ok(page) => match self.follower.on_page(now, page) {
+                Ok(()) => {}
+                Err(error @ PageError::Behind { .. }) => tracing::debug!(%error, "trying again"),
+                Err(error) => tracing::warn!(%error, "a page of the log was of no use; trying again"),
+            },
             Err(error) => {
                 tracing::debug!(%error, "the log could not be read; trying again");
                 self.follower.on_fetch_failed(now);

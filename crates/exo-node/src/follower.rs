@@ -1,14 +1,22 @@
 //! Follows one session's log: puts events in order, asks for what is missing, and folds.
 //!
-//! Sans-IO: messages and the time go in; requests, a time to be woken, and views come out.
+//! Sans-IO: messages and the time go in; requests, a time to be woken, and views come out. Any master of the session has
+//! the log, so any can be asked: the leading one first, after a failure the next.
+
+mod assembly;
+mod masters;
 
 use crate::View;
+use assembly::Assembly;
+pub use assembly::PartError;
+use exo_ambient::{Bug, planted};
 use exo_state::{Applied, CodecError, Skip, State, apply, decode_state};
 use exo_types::{
-    Candidate, ElectionMessage, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, NodeId, RequestEventLog,
-    SessionId,
+    ElectionMessage, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId,
+    RequestEventLog, SessionId,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use masters::Masters;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,11 +28,15 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Events kept behind a gap; what is beyond comes with the pages that close the gap.
 const BUFFER: usize = 4096;
+/// A leader that is new has applied everything long before; one whose log still ends before what was seen lost it.
+const WENT_BACK: Duration = Duration::from_secs(5);
+/// Folded events that are kept for whoever asks; older ones a master has.
+const FOLDED: usize = 1024;
 
 /// What to ask whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
-    /// The leading master.
+    /// A master of the session.
     pub from: NodeId,
     /// Which part of its log.
     pub request: RequestEventLog,
@@ -44,6 +56,17 @@ pub enum PageError {
     /// The snapshot cannot be read.
     #[error("the snapshot that the master sent cannot be read: {0}")]
     Snapshot(#[from] CodecError),
+    /// The snapshot does not come together.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// It ends before what was seen.
+    #[error("the master's log ends at event {last}, event {applied} was seen already")]
+    Behind {
+        /// The last event that is in.
+        applied: EventIndex,
+        /// End of the master's log.
+        last: EventIndex,
+    },
     /// Nothing in it that is next.
     #[error("event {expected} was asked for; the page does not have it, though the log goes on to {last}")]
     NoProgress {
@@ -67,64 +90,86 @@ enum FetchState {
 /// Follows the largest session that it hears of.
 #[derive(Debug)]
 pub struct Follower {
-    /// Who claims to lead, as long as they are there.
-    claims: BTreeMap<NodeId, Candidate>,
-    following: Option<Candidate>,
+    masters: Masters,
     state: Arc<State>,
     /// The State is of another session, or none: the next page replaces it.
     stale: bool,
     /// What came too early.
     early: BTreeMap<EventIndex, IndexedEvent>,
+    /// A State whose parts are coming.
+    assembly: Option<Assembly>,
     /// The end of the log, as far as it was told.
     last: EventIndex,
     fetch: FetchState,
     failures: u32,
+    /// Since when the leader's log ends before what was seen, and what that was.
+    behind: Option<(Instant, EventIndex)>,
     changed: bool,
     unreadable: BTreeSet<String>,
+    folded: VecDeque<IndexedEvent>,
 }
 
 impl Default for Follower {
     fn default() -> Self {
         Self {
-            claims: BTreeMap::new(),
-            following: None,
+            masters: Masters::default(),
             state: Arc::default(),
             stale: true,
             early: BTreeMap::new(),
+            assembly: None,
             last: EventIndex(0),
             fetch: FetchState::Idle,
             failures: 0,
+            behind: None,
             changed: false,
             unreadable: BTreeSet::new(),
+            folded: VecDeque::new(),
         }
     }
 }
 
 impl Follower {
-    /// A master is there that leads, or says something new of itself. Only a larger session is switched to.
-    pub fn on_leader(&mut self, now: Instant, node: NodeId, candidate: Candidate) {
-        self.claims.insert(node, candidate.clone());
+    /// A master is there, or says something new of itself. Only a larger session that is led is switched to; while the
+    /// leader of the followed one is there, only after it had some time to hand over.
+    pub fn on_master(&mut self, now: Instant, node: NodeId, presence: MasterPresence) {
+        let leader = self.masters.leader().cloned();
+        let is_other = self.masters.on_master(now, node, presence);
+        self.on_masters(now, is_other);
+        if self.masters.leader() != leader.as_ref() {
+            // What the old leader committed last may never have been published.
+            self.ask_soon(now);
+        }
+    }
+
+    /// A master is gone. The State stays.
+    pub fn on_master_left(&mut self, now: Instant, node: &NodeId) {
+        let is_other = self.masters.on_left(now, node);
+        self.on_masters(now, is_other);
+    }
+
+    /// Call it when [`Follower::poll_timeout`] says so.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.masters.handle_timeout(now) {
+            self.on_masters(now, true);
+        }
+    }
+
+    fn on_masters(&mut self, now: Instant, is_other_session: bool) {
         self.changed = true;
-        match &mut self.following {
-            Some(known) if known.session == candidate.session => *known = candidate,
-            Some(known) if *known > candidate => return,
-            _ => self.switch_to(candidate),
+        if is_other_session {
+            self.start_anew();
         }
         self.look_for_gaps(now);
     }
 
-    /// A master does not lead any more, or is gone. The State stays.
-    pub fn on_leader_left(&mut self, node: &NodeId) {
-        self.claims.remove(node);
-        self.changed = true;
-    }
-
     /// A leading master tells how far its log is. Whom to follow is decided by presence, which cannot get lost.
     pub fn on_announcement(&mut self, now: Instant, message: &ElectionMessage) {
-        if self.follows(&message.candidate.session) {
-            self.last = self.last.max(message.last_index);
-            self.look_for_gaps(now);
+        if !self.follows(&message.candidate.session) {
+            return;
         }
+        self.last = self.last.max(message.last_index);
+        self.note_end(now, message.last_index);
+        self.look_for_gaps(now);
     }
 
     /// An event, in whatever order.
@@ -140,7 +185,7 @@ impl Follower {
 
     /// Messages were lost; which, only the log knows.
     pub fn on_lost(&mut self, now: Instant) {
-        if self.following.is_some() && self.fetch == FetchState::Idle {
+        if self.masters.session().is_some() && self.fetch == FetchState::Idle {
             self.fetch = FetchState::Due(now);
         }
     }
@@ -149,7 +194,7 @@ impl Follower {
     pub fn on_page(&mut self, now: Instant, page: EventLogPage) -> Result<(), PageError> {
         let FetchState::InFlight { applied } = self.fetch else { return Ok(()) };
         self.fetch = FetchState::Idle;
-        let taken = self.take_page(applied, page);
+        let taken = self.take_page(now, applied, page);
         match taken {
             Ok(()) => {
                 self.failures = 0;
@@ -168,31 +213,43 @@ impl Follower {
     /// What to ask now. The answer, or its absence, must be told before this gives anything again.
     pub fn poll_fetch(&mut self, now: Instant) -> Option<Fetch> {
         let FetchState::Due(at) = self.fetch else { return None };
-        let from = self.leader()?.clone();
+        if planted(Bug::DropGapRequest) && !self.stale {
+            return None;
+        }
+        let from = self.masters.source(self.failures)?.clone();
+        let session = self.masters.session()?.clone();
         if at > now {
             return None;
         }
         let applied = self.applied();
         self.fetch = FetchState::InFlight { applied };
-        let session = self.following.as_ref().map(|candidate| candidate.session.clone());
-        Some(Fetch { from, request: RequestEventLog { session, since: applied.next() } })
+        let part = self.assembly.as_ref().map(Assembly::mark);
+        Some(Fetch { from, request: RequestEventLog { part, ..RequestEventLog::since(session, applied.next()) } })
     }
 
-    /// When to call [`Follower::poll_fetch`] again, if nothing happens before.
+    /// When to call [`Follower::handle_timeout`] and [`Follower::poll_fetch`] again, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.fetch {
-            FetchState::Due(at) if self.leader().is_some() => Some(at),
+        let fetch = match self.fetch {
+            FetchState::Due(at) if self.masters.source(0).is_some() => Some(at),
             _ => None,
-        }
+        };
+        fetch.into_iter().chain(self.masters.poll_timeout()).min()
     }
 
     /// The new view, if there is one.
     pub fn take_change(&mut self) -> Option<View> {
         std::mem::take(&mut self.changed).then(|| View {
-            session: self.following.as_ref().map(|candidate| candidate.session.clone()),
-            leader: self.leader().cloned(),
+            session: self.masters.session().cloned(),
+            leader: self.masters.leader().cloned(),
+            masters: self.masters.of_session().cloned().collect(),
             state: self.state.clone(),
         })
+    }
+
+    /// Events that were folded since the last call, in order; the last of them if they were many. A State that came
+    /// whole leaves a gap before them.
+    pub fn take_folded(&mut self) -> Vec<IndexedEvent> {
+        std::mem::take(&mut self.folded).into()
     }
 
     /// Names of events of a newer version that were skipped since the last call.
@@ -200,26 +257,18 @@ impl Follower {
         std::mem::take(&mut self.unreadable)
     }
 
-    fn leader(&self) -> Option<&NodeId> {
-        let session = &self.following.as_ref()?.session;
-        self.claims.iter().find(|(_, candidate)| candidate.session == *session).map(|(node, _)| node)
-    }
-
     fn follows(&self, session: &SessionId) -> bool {
-        self.following.as_ref().is_some_and(|candidate| candidate.session == *session)
-    }
-
-    fn switch_to(&mut self, candidate: Candidate) {
-        self.following = Some(candidate);
-        self.start_anew();
+        self.masters.session() == Some(session)
     }
 
     fn start_anew(&mut self) {
         self.stale = true;
         self.early.clear();
+        self.assembly = None;
         self.last = EventIndex(0);
         self.fetch = FetchState::Idle;
         self.failures = 0;
+        self.behind = None;
     }
 
     /// The last event that is in; none of this session while the State is another's.
@@ -237,14 +286,26 @@ impl Follower {
         if self.stale {
             return;
         }
-        while let Some(event) = self.early.remove(&self.state.last_event_applied_idx.next()) {
+        while let Some(event) = self.next_kept() {
             self.changed = true;
             if let Applied::Skipped(Skip::NewerVersion { name }) = apply(Arc::make_mut(&mut self.state), &event) {
                 self.unreadable.insert(name);
             }
+            if self.folded.len() == FOLDED {
+                self.folded.pop_front();
+            }
+            self.folded.push_back(event);
         }
         let applied = self.state.last_event_applied_idx;
         self.early.retain(|idx, _| *idx > applied);
+    }
+
+    fn next_kept(&mut self) -> Option<IndexedEvent> {
+        let next = self.state.last_event_applied_idx.next();
+        if planted(Bug::ApplyOutOfOrder) {
+            return self.early.pop_first().map(|(_, event)| IndexedEvent { idx: next, ..event });
+        }
+        self.early.remove(&next)
     }
 
     fn look_for_gaps(&mut self, now: Instant) {
@@ -259,27 +320,57 @@ impl Follower {
         }
     }
 
+    /// The end of the log may be further than was told.
+    fn ask_soon(&mut self, now: Instant) {
+        if self.masters.source(0).is_some() && self.fetch == FetchState::Idle {
+            self.fetch = FetchState::Due(now + GAP_DELAY);
+        }
+    }
+
+    /// The log of a leader ends there. If that stays before what was seen, its disk was put back: what was seen beyond it
+    /// never happened.
+    fn note_end(&mut self, now: Instant, last: EventIndex) {
+        let applied = self.applied();
+        match self.behind {
+            _ if last >= applied => self.behind = None,
+            Some((since, seen)) if seen == applied => {
+                if now.saturating_duration_since(since) >= WENT_BACK {
+                    self.start_anew();
+                    self.last = last;
+                }
+            }
+            _ => self.behind = Some((now, applied)),
+        }
+    }
+
     fn retry_later(&mut self, now: Instant) {
         let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
         self.fetch = FetchState::Due(now + RETRY_FIRST.saturating_mul(factor).min(RETRY_MAX));
     }
 
-    fn take_page(&mut self, applied_then: EventIndex, page: EventLogPage) -> Result<(), PageError> {
-        if let Some(wanted) = self.following.as_ref().map(|candidate| &candidate.session)
+    fn take_page(&mut self, now: Instant, applied_then: EventIndex, page: EventLogPage) -> Result<(), PageError> {
+        if let Some(wanted) = self.masters.session()
             && *wanted != page.session
         {
             return Err(PageError::Session { wanted: wanted.clone(), got: page.session });
         }
         if page.last < applied_then {
-            // The log went back (its disk was restored): what was seen beyond it never happened.
-            self.start_anew();
-            return Ok(());
+            // Of a master that is behind, or a leader that is new.
+            return Err(PageError::Behind { applied: applied_then, last: page.last });
         }
         let before = self.applied();
         let was_stale = self.stale;
         self.last = self.last.max(page.last);
-        self.take_base(page.snapshot.map(|bytes| decode_state(&bytes.0)).transpose()?, &page.events);
+        let snapshot = match Assembly::take(&mut self.assembly, page.snapshot)? {
+            Some(bytes) => Some(decode_state(&bytes)?),
+            None => None,
+        };
+        if self.assembly.is_some() {
+            self.fetch = FetchState::Due(now);
+            return Ok(());
+        }
+        self.take_base(snapshot, &page.events);
         for event in page.events {
             // Past the limit of the buffer: a page is bounded by its sender and in order.
             if event.idx > self.applied() {
@@ -288,6 +379,9 @@ impl Follower {
             self.fold_kept();
         }
         let progress = self.applied() > before || (was_stale && !self.stale);
+        if self.applied() < page.last && progress {
+            self.fetch = FetchState::Due(now);
+        }
         if progress || self.applied() >= page.last {
             Ok(())
         } else {
@@ -306,6 +400,7 @@ impl Follower {
         self.state = Arc::new(base);
         self.stale = false;
         self.changed = true;
+        self.folded.clear();
         self.fold_kept();
     }
 }

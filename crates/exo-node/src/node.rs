@@ -2,7 +2,9 @@
 
 use crate::facts::{FactSender, send_facts};
 use crate::follow::{FollowInputs, follow};
-use crate::{CommandClient, Role, View};
+use crate::recent::Recent;
+use crate::views::Views;
+use crate::{CommandClient, LogReader, Role, View};
 use exo_bus::{AnnounceError, Bus, BusError, PresenceToken, topics};
 use exo_types::{NodeId, NodePresence};
 use std::sync::Arc;
@@ -35,15 +37,17 @@ impl Node {
     /// Starts following the log and telling facts. Returns at once, with an empty view; the first master found fills it.
     pub async fn join(bus: &Bus, identity: Identity) -> Result<NodeHandle, JoinError> {
         let inputs = FollowInputs::open(bus).await?;
-        let (view_sender, view) = watch::channel(View::default());
+        let views = Views::default();
         let facts = FactSender::new(identity.node_id.clone());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        tasks.spawn(follow(bus.clone(), inputs, view_sender, stop.clone()));
-        tasks.spawn(send_facts(bus.clone(), facts.clone(), view.clone(), stop.clone()));
-        let commands = CommandClient::new(bus.clone(), identity.node_id.clone(), view.clone());
-        let shared =
-            Shared { bus: bus.clone(), identity, view, facts, commands, tasks, _stop: stop.clone().drop_guard() };
+        let recent = Recent::default();
+        tasks.spawn(follow(bus.clone(), inputs, views.writer(), recent.clone(), stop.clone()));
+        tasks.spawn(send_facts(bus.clone(), facts.clone(), views.subscribe(), stop.clone()));
+        let commands = CommandClient::new(bus.clone(), identity.node_id.clone(), views.clone());
+        let log = LogReader::new(bus.clone(), views.clone(), recent);
+        let _stop = stop.clone().drop_guard();
+        let shared = Shared { bus: bus.clone(), identity, views, facts, commands, log, tasks, _stop };
         Ok(NodeHandle { shared: Arc::new(shared), stop })
     }
 }
@@ -51,9 +55,10 @@ impl Node {
 struct Shared {
     bus: Bus,
     identity: Identity,
-    view: watch::Receiver<View>,
+    views: Views,
     facts: FactSender,
     commands: CommandClient,
+    log: LogReader,
     tasks: TaskTracker,
     /// With the last handle the tasks end.
     _stop: DropGuard,
@@ -79,7 +84,7 @@ impl NodeHandle {
 
     /// The latest view, and a way to wait for the next.
     pub fn view(&self) -> watch::Receiver<View> {
-        self.shared.view.clone()
+        self.shared.views.subscribe()
     }
 
     /// Tells facts of this node.
@@ -90,6 +95,11 @@ impl NodeHandle {
     /// Sends commands to the leading master.
     pub fn commands(&self) -> CommandClient {
         self.shared.commands.clone()
+    }
+
+    /// Reads the log's events.
+    pub fn log(&self) -> LogReader {
+        self.shared.log.clone()
     }
 
     /// Tells everybody that this process is there and serves, until the handle is left. Call it after serving began.
@@ -110,7 +120,7 @@ impl NodeHandle {
     }
 
     fn presence(&self) -> NodePresence {
-        let session = self.shared.view.borrow().session.clone();
+        let session = self.shared.views.latest().session;
         NodePresence { node_id: self.node_id().clone(), roles: self.role().roles(), session }
     }
 }
@@ -124,6 +134,7 @@ async fn keep_presence(
 ) {
     loop {
         let changed = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = view.changed() => changed,
         };

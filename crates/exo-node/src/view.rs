@@ -2,6 +2,7 @@
 
 use exo_state::State;
 use exo_types::{NodeId, SessionId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The cluster as this process sees it now.
@@ -11,6 +12,8 @@ pub struct View {
     pub session: Option<SessionId>,
     /// The master that leads it, while it is there.
     pub leader: Option<NodeId>,
+    /// All masters of it that are there; each has its log.
+    pub masters: BTreeSet<NodeId>,
     /// The State, as far as events have come; kept while there is no master.
     pub state: Arc<State>,
 }

@@ -53,10 +53,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The problem that a request poses in a State. Nodes that the request does not allow are left out.
+    /// The problem that a request poses in a State. Nodes that are drained, or that the request does not allow, are
+    /// left out.
     pub fn from_state(state: &State, request: &PlaceInstance, card: &ModelCard, defaults: Defaults) -> Self {
         let allowed = |node: &&NodeId| request.node_ids.is_empty() || request.node_ids.contains(node);
-        let nodes = state.topology.nodes.iter().filter(allowed).map(|node| facts_of(state, node, card)).collect();
+        let usable = state.topology.nodes.iter().filter(|node| state.is_usable(node));
+        let nodes = usable.filter(allowed).map(|node| facts_of(state, node, card)).collect();
         Self {
             card: card.clone(),
             nodes,

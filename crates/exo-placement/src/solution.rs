@@ -48,6 +48,7 @@ impl Solution {
             shard_assignments: ShardAssignments { model_card, runner_to_shard, node_to_runner },
             context_length: self.context_length,
             max_sequences: self.max_sequences,
+            intent: None,
         }
     }
 }

@@ -103,7 +103,7 @@ impl RunnerHost {
         let (heard, events) = mpsc::channel(CHANNEL);
         let ends = Ends { reader, writer, stdout, stderr };
         self.tasks.spawn(supervise(process.clone(), name, ends, to_send, heard));
-        Ok((Runner::new(process, outbox), RunnerEvents(events)))
+        Ok((Runner::new(process, outbox), RunnerEvents::new(events)))
     }
 
     /// Waits until every child whose handle was dropped is gone.

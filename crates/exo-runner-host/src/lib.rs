@@ -17,6 +17,7 @@ mod process;
 mod protocol;
 mod runner;
 mod side;
+mod start;
 
 pub use confine::Limits;
 pub use frame::{FRAME_LIMIT, FrameError, PROTOCOL_VERSION};
@@ -24,3 +25,4 @@ pub use host::{RunnerHost, RunnerProgram, SpawnError};
 pub use protocol::{Connect, HostMessage, LinkSettings, Load, RunnerMessage};
 pub use runner::{ExitReport, Runner, RunnerEvent, RunnerEvents, SendError};
 pub use side::{HostReader, HostWriter, RunnerSide, SideError};
+pub use start::{Boxed, Child, StartRunners};

@@ -1,6 +1,7 @@
 //! One child process: watched, killed and reaped without ever touching a process that got its number later.
 
 use crate::keeper::Keeper;
+use crate::start::Child as RunnerChild;
 use nix::libc;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -35,17 +36,6 @@ impl Process {
         Ok(Self { child: Mutex::new(Some(child)), pid, pidfd, keeper })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// Kills the whole group, unless it has ended.
-    pub(crate) fn kill(&self) {
-        if let Some(child) = self.lock().as_mut() {
-            kill_group(child);
-        }
-    }
-
     /// Waits for the end and reaps.
     pub(crate) async fn ended(&self) -> Option<ExitStatus> {
         loop {
@@ -60,6 +50,19 @@ impl Process {
 
     fn lock(&self) -> MutexGuard<'_, Option<Child>> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RunnerChild for Process {
+    fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Kills the whole group, unless it has ended.
+    fn kill(&self) {
+        if let Some(child) = self.lock().as_mut() {
+            kill_group(child);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::frame::{self, FrameError};
 use crate::lines::{LastWords, read_lines};
 use crate::process::{Process, code_and_signal};
 use crate::protocol::{HostMessage, RunnerMessage};
+use crate::start::Child;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,12 +64,13 @@ pub enum SendError {
 
 /// The one handle of a child: dropping it kills the child.
 pub struct Runner {
-    process: Arc<Process>,
+    process: Arc<dyn Child>,
     outbox: mpsc::Sender<HostMessage>,
 }
 
 impl Runner {
-    pub(crate) fn new(process: Arc<Process>, outbox: mpsc::Sender<HostMessage>) -> Self {
+    /// The handle of a child that takes its messages from the other end of `outbox`.
+    pub fn new(process: Arc<dyn Child>, outbox: mpsc::Sender<HostMessage>) -> Self {
         Self { process, outbox }
     }
 
@@ -106,9 +108,14 @@ impl fmt::Debug for Runner {
 
 /// What a child tells, in order. The child waits when this is not read.
 #[derive(Debug)]
-pub struct RunnerEvents(pub(crate) mpsc::Receiver<RunnerEvent>);
+pub struct RunnerEvents(mpsc::Receiver<RunnerEvent>);
 
 impl RunnerEvents {
+    /// What comes through that channel.
+    pub fn new(events: mpsc::Receiver<RunnerEvent>) -> Self {
+        Self(events)
+    }
+
     /// The next event; none after `Exited`.
     pub async fn next(&mut self) -> Option<RunnerEvent> {
         self.0.recv().await

@@ -1,10 +1,12 @@
 //! The fold.
 
 mod instances;
+mod intents;
+mod membership;
 mod nodes;
 mod tasks;
 
-use crate::{FactAge, State};
+use crate::{AcceptedCommand, FactAge, State};
 use exo_types::{Event, EventIndex, IndexedEvent};
 
 /// Why an event changed nothing but the index.
@@ -66,10 +68,7 @@ pub fn apply(state: &mut State, event: &IndexedEvent) -> Applied {
         state.origins.record(fact, event.idx);
     }
     match apply_event(state, &event.event) {
-        Ok(()) => {
-            state.commands_seen += u64::from(is_of_a_command(&event.event));
-            Applied::Changed
-        }
+        Ok(()) => Applied::Changed,
         Err(skip) => Applied::Skipped(skip),
     }
 }
@@ -93,13 +92,32 @@ fn apply_event(state: &mut State, event: &Event) -> Effect {
         Event::TaskStatusUpdated { task_id, task_status } => tasks::status_updated(state, task_id, *task_status),
         Event::TaskFailed { task_id, error_message } => tasks::failed(state, task_id, error_message),
         Event::TaskDeleted { task_id } => tasks::deleted(state, task_id),
+        Event::CommandAccepted { command_id, task_id, instance_id } => {
+            let (command_id, task_id, instance_id) = (command_id.clone(), task_id.clone(), instance_id.clone());
+            accepted(state, AcceptedCommand { command_id, task_id, instance_id })
+        }
+        Event::IntentRecorded { intent } => intents::recorded(state, intent),
+        Event::IntentWithdrawn { intent_id } => intents::withdrawn(state, intent_id),
+        Event::NodeDrained { node_id, drained: true } => changed(state.drained_nodes.insert(node_id.clone())),
+        Event::NodeDrained { node_id, drained: false } => changed(state.drained_nodes.remove(node_id)),
+        Event::NodeRemoved { node_id } => nodes::removed(state, node_id),
+        Event::JoinTokenCreated { token } => membership::token_created(state, token),
+        Event::JoinTokenUsed { id, node_id } => membership::token_used(state, id, node_id),
+        Event::JoinTokenDeleted { id } => membership::token_deleted(state, id),
+        Event::NodeAdmitted { node_id, key_fingerprint } => membership::admitted(state, node_id, key_fingerprint),
+        Event::NodeRevoked { node_id } => membership::revoked(state, node_id),
         Event::Unknown(unknown) => Err(Skip::NewerVersion { name: unknown.name.clone() }),
     }
 }
 
-/// A placement makes one task; a deletion deletes one instance.
-fn is_of_a_command(event: &Event) -> bool {
-    matches!(event, Event::TaskCreated { .. } | Event::InstanceDeleted { .. })
+/// Told in one event, so that what a command came to counts once, however many events it took.
+fn accepted(state: &mut State, command: AcceptedCommand) -> Effect {
+    if state.accepted_commands.get(&command.command_id).is_some() {
+        return Err(Skip::NoChange);
+    }
+    state.commands_seen += 1;
+    state.accepted_commands.remember(state.last_event_applied_idx, command);
+    Ok(())
 }
 
 fn changed(yes: bool) -> Effect {
@@ -112,6 +130,10 @@ fn set<T: PartialEq>(place: &mut T, value: T) -> Effect {
     }
     *place = value;
     Ok(())
+}
+
+fn invalid(why: String) -> Skip {
+    Skip::Invalid { why }
 }
 
 fn unknown(kind: &str, name: impl std::fmt::Display) -> Skip {

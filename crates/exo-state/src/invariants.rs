@@ -1,7 +1,7 @@
 //! What holds in every State that `apply` made. One function for each; the tests fold at random and ask them all.
 
-use crate::{Origins, State};
-use exo_types::{NodeId, RunnerId};
+use crate::{AcceptedCommands, Origins, State};
+use exo_types::{IntentId, NodeId, RunnerId};
 use std::collections::BTreeSet;
 
 /// A broken promise.
@@ -23,6 +23,10 @@ pub fn check_invariants(state: &State) -> Result<(), Violation> {
     open_tasks_have_an_instance(state)?;
     a_node_tells_a_model_once(state)?;
     keys_match_their_values(state)?;
+    an_intent_has_one_instance_at_most(state)?;
+    a_token_that_admits_one_node_admitted_one(state)?;
+    a_revoked_key_is_nobodys(state)?;
+    remembered_commands_are_bounded(state)?;
     remembered_lives_are_bounded(state)
 }
 
@@ -92,13 +96,46 @@ pub fn a_node_tells_a_model_once(state: &State) -> Result<(), Violation> {
 pub fn keys_match_their_values(state: &State) -> Result<(), Violation> {
     let instances = state.instances.iter().all(|(id, instance)| *id == instance.instance_id);
     let tasks = state.tasks.iter().all(|(id, task)| *id == task.task_id);
-    verify(instances && tasks, "a thing stands under its own name", String::new)
+    let intents = state.intents.iter().all(|(id, intent)| *id == intent.id);
+    let tokens = state.identity.join_tokens.iter().all(|(id, state)| *id == state.token.id);
+    verify(instances && tasks && intents && tokens, "a thing stands under its own name", String::new)
 }
 
 /// Restarts of a node do not make the State grow.
 pub fn remembered_lives_are_bounded(state: &State) -> Result<(), Violation> {
     let longest = state.origins.longest();
     verify(longest <= Origins::limit(), "remembered lives of a node are bounded", || longest.to_string())
+}
+
+/// An instance grants a wish that exists, and no two grant the same one.
+pub fn an_intent_has_one_instance_at_most(state: &State) -> Result<(), Violation> {
+    let mut seen: BTreeSet<&IntentId> = BTreeSet::new();
+    state.instances.values().filter_map(|instance| instance.intent.as_ref()).try_for_each(|intent| {
+        verify(state.intents.contains_key(intent), "an instance's intent exists", || intent.to_string())?;
+        verify(seen.insert(intent), "an intent has one instance at most", || intent.to_string())
+    })
+}
+
+/// Nobody comes in with a token that was used up.
+pub fn a_token_that_admits_one_node_admitted_one(state: &State) -> Result<(), Violation> {
+    let mut once = state.identity.join_tokens.values().filter(|known| !known.token.reusable);
+    once.try_for_each(|known| {
+        verify(known.used_by.len() <= 1, "a one-time token admits one node", || known.token.id.to_string())
+    })
+}
+
+/// Nobody is in under a key that was thrown out.
+pub fn a_revoked_key_is_nobodys(state: &State) -> Result<(), Violation> {
+    state.identity.admitted.iter().try_for_each(|(node, key)| {
+        let is_out = state.identity.revoked.contains_key(key);
+        verify(!is_out, "a revoked key is nobody's", || node.to_string())
+    })
+}
+
+/// Commands do not make the State grow.
+pub fn remembered_commands_are_bounded(state: &State) -> Result<(), Violation> {
+    let length = state.accepted_commands.len();
+    verify(length <= AcceptedCommands::limit(), "remembered commands are bounded", || length.to_string())
 }
 
 fn in_topology(state: &State, node: &NodeId) -> Result<(), Violation> {

@@ -12,18 +12,22 @@
 //! assert_eq!(state.last_event_applied_idx, EventIndex(1));
 //! ```
 
+mod accepted;
 mod apply;
 mod codec;
 mod facts;
+mod identity;
 mod invariants;
 mod queries;
 mod state;
 #[cfg(test)]
 mod testing;
 
+pub use accepted::{AcceptedCommand, AcceptedCommands};
 pub use apply::{Applied, Skip, apply};
 pub use codec::{CodecError, FORMAT_VERSION, decode_event, decode_state, encode_event, encode_state};
 pub use facts::{FactAge, FactMark, Origins};
+pub use identity::{IdentityState, JoinTokenState};
 pub use invariants::{Violation, check_invariants};
 pub use queries::NodeAddress;
 pub use state::State;

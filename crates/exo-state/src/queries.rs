@@ -1,7 +1,10 @@
 //! Questions that several readers of the State ask.
 
 use crate::State;
-use exo_types::{Instance, InstanceId, Memory, ModelCard, ModelId, NodeId, RunnerId, RunnerStatus, Task, TaskStatus};
+use exo_types::{
+    Instance, InstanceId, Intent, IntentId, Memory, ModelCard, ModelId, NodeId, RunnerId, RunnerStatus, Task,
+    TaskStatus,
+};
 
 /// Where a node is reached, and by which authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,21 @@ impl State {
     /// The instance that a runner belongs to.
     pub fn instance_of_runner(&self, runner: &RunnerId) -> Option<&Instance> {
         self.instances.values().find(|instance| instance.shard_assignments.runner_to_shard.contains_key(runner))
+    }
+
+    /// The instance that grants an intent.
+    pub fn instance_of_intent(&self, intent: &IntentId) -> Option<&Instance> {
+        self.instances.values().find(|instance| instance.intent.as_ref() == Some(intent))
+    }
+
+    /// What is asked for and has no instance.
+    pub fn open_intents(&self) -> impl Iterator<Item = &Intent> {
+        self.intents.values().filter(|intent| self.instance_of_intent(&intent.id).is_none())
+    }
+
+    /// Whether models may be placed on the node.
+    pub fn is_usable(&self, node: &NodeId) -> bool {
+        self.topology.nodes.contains(node) && !self.drained_nodes.contains(node)
     }
 
     /// Nodes that an instance needs and that are gone.

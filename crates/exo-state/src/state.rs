@@ -1,12 +1,12 @@
 //! What everybody computes by folding the events.
 
-use crate::Origins;
+use crate::{AcceptedCommands, IdentityState, Origins};
 use exo_types::{
-    EventIndex, Instance, InstanceId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerId, RunnerStatus, SessionId,
-    Task, TaskId, Topology,
+    EventIndex, Instance, InstanceId, Intent, IntentId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerId,
+    RunnerStatus, SessionId, Task, TaskId, Topology,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The cluster as far as its log tells.
 ///
@@ -36,6 +36,15 @@ pub struct State {
     pub runners: BTreeMap<RunnerId, RunnerStatus>,
     /// What commands set going.
     pub tasks: BTreeMap<TaskId, Task>,
+    /// What users want to be placed. Each has one instance, or none while it fits nowhere.
+    pub intents: BTreeMap<IntentId, Intent>,
+    /// Nodes that are not to be used. A node stands here also while it is away.
+    pub drained_nodes: BTreeSet<NodeId>,
+    /// Who belongs to the cluster.
+    #[serde(skip_serializing_if = "IdentityState::is_empty")]
+    pub identity: IdentityState,
+    /// What was accepted last, so that a repeated command gets the first answer from any master.
+    pub accepted_commands: AcceptedCommands,
     /// How far the facts of each node are applied.
     pub origins: Origins,
 }

@@ -55,6 +55,7 @@ pub(crate) fn instance(name: &str, nodes: &[&str]) -> Instance {
         shard_assignments: assignments,
         context_length: 512,
         max_sequences: 1,
+        intent: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What somebody asks the master to do.
 
-use crate::{CommandId, Instance, InstanceId, ModelId, NodeId, Sharding, TaskId};
+use crate::{
+    CommandId, Instance, InstanceId, JoinTokenId, JoinTokenRecord, KeyFingerprint, ModelId, NodeId, Sharding, TaskId,
+};
 use serde::{Deserialize, Serialize};
 
 /// Place a model: the master decides where.
@@ -43,6 +45,44 @@ pub enum Command {
         /// Which.
         instance_id: InstanceId,
     },
+    /// Take everything from a node and place nothing there, or end that.
+    DrainNode {
+        /// Which.
+        node_id: NodeId,
+        /// Begin or end.
+        drained: bool,
+    },
+    /// Forget a node that does not come back.
+    RemoveNode {
+        /// Which.
+        node_id: NodeId,
+    },
+    /// Let nodes in that know a secret.
+    CreateJoinToken {
+        /// What is kept of it.
+        token: JoinTokenRecord,
+    },
+    /// Take a token back.
+    DeleteJoinToken {
+        /// Which.
+        id: JoinTokenId,
+    },
+    /// Let a node in. Whoever sends it has checked the token, its time, and that the node has the key.
+    AdmitNode {
+        /// Which.
+        node_id: NodeId,
+        /// Fingerprint of its key.
+        key_fingerprint: KeyFingerprint,
+        /// The token that it came with; none for the node that begins a cluster, and for one that has only lost its
+        /// certificate.
+        #[serde(default)]
+        token: Option<JoinTokenId>,
+    },
+    /// Throw a node out.
+    RevokeNode {
+        /// Which.
+        node_id: NodeId,
+    },
 }
 
 /// Why a command was not accepted.
@@ -59,6 +99,10 @@ pub enum RefusalCode {
     NotLeader,
     /// The log could not be written.
     LogUnavailable,
+    /// The leader changed while it was written. Asked again under the same id, the answer is the true one.
+    OutcomeUnknown,
+    /// Not with this token, this key or this name.
+    Forbidden,
 }
 
 /// An answer of "no".
@@ -70,6 +114,25 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// For people: what is wrong, and what to do.
     pub message: String,
+    /// Who leads, where that is the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<NodeId>,
+}
+
+impl Refusal {
+    /// A "no" for a reason.
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), leader: None }
+    }
+
+    /// This process does not lead.
+    pub fn not_leader(leader: Option<NodeId>) -> Self {
+        let message = match &leader {
+            Some(leader) => format!("node {leader} leads; ask there"),
+            None => "nobody leads yet; try again".to_owned(),
+        };
+        Self { code: RefusalCode::NotLeader, message, leader }
+    }
 }
 
 /// The master's answer. `Accepted` means: on disk.

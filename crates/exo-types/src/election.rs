@@ -3,6 +3,7 @@
 use crate::{EventIndex, NodeId, Roles, SessionId};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// What decides which of two sessions stays: the larger one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,12 +40,35 @@ pub struct ElectionMessage {
     pub last_index: EventIndex,
 }
 
-/// A leading master's claim, for as long as its process lives.
+/// What a master that belongs to a session says of itself, for as long as its process lives.
+///
+/// Several masters say that they belong to the same session; at most one of a term says that it leads. Of two that say
+/// so the one with the larger term does: the other has not heard of it yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MasterPresence {
-    /// Who leads what.
+    /// The session, and what it weighs.
     pub candidate: Candidate,
+    /// Whether it leads the session. Before there were terms only leaders spoke.
+    #[serde(default = "yes")]
+    pub leading: bool,
+    /// The term of the replicated log in which it leads, or follows.
+    #[serde(default)]
+    pub term: u64,
+    /// The masters whose majority decides, as far as this one knows.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub voters: BTreeSet<NodeId>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl MasterPresence {
+    /// A leader's, where nobody votes.
+    pub fn leading(candidate: Candidate) -> Self {
+        Self { candidate, leading: true, term: 0, voters: BTreeSet::new() }
+    }
 }
 
 /// A process came or went; told on this node only.

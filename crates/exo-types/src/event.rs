@@ -1,8 +1,9 @@
 //! What happened, in the past tense.
 
 use crate::{
-    Connection, EventIndex, FactId, Instance, InstanceId, Millis, ModelId, NodeDownload, NodeId, NodeInfo,
-    NodeResources, RunnerId, RunnerStatus, SessionId, Task, TaskId, TaskStatus,
+    CommandId, Connection, EventIndex, FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord,
+    KeyFingerprint, Millis, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerId, RunnerStatus, SessionId,
+    Task, TaskId, TaskStatus,
 };
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
@@ -113,6 +114,68 @@ pub enum Event {
     TaskDeleted {
         /// Which.
         task_id: TaskId,
+    },
+    /// Everything that a command leads to stands before this; its sender may be told so, by any master, also later.
+    CommandAccepted {
+        /// Which.
+        command_id: CommandId,
+        /// What it set going.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task_id: Option<TaskId>,
+        /// The instance that it made or took away.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance_id: Option<InstanceId>,
+    },
+    /// A user wants a model to be placed, from now on.
+    IntentRecorded {
+        /// What.
+        intent: Intent,
+    },
+    /// And no longer.
+    IntentWithdrawn {
+        /// Which.
+        intent_id: IntentId,
+    },
+    /// A node is not to be used, or to be used again.
+    NodeDrained {
+        /// Which.
+        node_id: NodeId,
+        /// Not to be used.
+        drained: bool,
+    },
+    /// A node does not come back: nothing is kept of it.
+    NodeRemoved {
+        /// Which.
+        node_id: NodeId,
+    },
+    /// Nodes that know a secret may come in.
+    JoinTokenCreated {
+        /// How it is known.
+        token: JoinTokenRecord,
+    },
+    /// A node came in with it.
+    JoinTokenUsed {
+        /// Which.
+        id: JoinTokenId,
+        /// Who.
+        node_id: NodeId,
+    },
+    /// It admits nobody any more.
+    JoinTokenDeleted {
+        /// Which.
+        id: JoinTokenId,
+    },
+    /// A node belongs to the cluster, under that key.
+    NodeAdmitted {
+        /// Which.
+        node_id: NodeId,
+        /// Fingerprint of its key.
+        key_fingerprint: KeyFingerprint,
+    },
+    /// A node does not belong to the cluster any more.
+    NodeRevoked {
+        /// Which.
+        node_id: NodeId,
     },
     /// From a newer version.
     #[serde(skip)]

@@ -22,6 +22,16 @@ pub enum IdError {
         /// Bytes allowed.
         limit: usize,
     },
+    /// Not as long as it has to be.
+    #[error("{what} has {length} characters, {expected} are needed")]
+    Length {
+        /// The kind of id.
+        what: &'static str,
+        /// Characters given.
+        length: usize,
+        /// Characters needed.
+        expected: usize,
+    },
     /// A character that would be ambiguous in a topic, a path or a log line.
     #[error("{what} contains {character:?}; letters, digits and . _ - / : are allowed")]
     Character {
@@ -129,6 +139,16 @@ id!(
     /// Something that a command set going and that ends.
     TaskId,
     "task id"
+);
+id!(
+    /// Something that a user asked to be placed, and that stays asked for until it is taken back.
+    IntentId,
+    "intent id"
+);
+id!(
+    /// A token that admits nodes; names it without giving its secret away.
+    JoinTokenId,
+    "join token id"
 );
 id!(
     /// One generation request on a stream.

@@ -1,6 +1,6 @@
 //! Placed models.
 
-use crate::{InstanceId, ModelCard, NodeId, RunnerId, Shard, ShardError, Sharding};
+use crate::{InstanceId, IntentId, ModelCard, NodeId, RunnerId, Shard, ShardError, Sharding};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -30,6 +30,9 @@ pub struct Instance {
     pub context_length: u32,
     /// Sequences that are generated at the same time.
     pub max_sequences: u32,
+    /// The wish that it grants; none for one whose wish is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<IntentId>,
 }
 
 /// Why an instance cannot be.

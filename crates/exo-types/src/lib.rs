@@ -4,6 +4,7 @@
 //! Every type here is sent or stored. Fields are camelCase and variants are externally tagged, in JSON and in
 //! MessagePack alike; a reader tolerates fields that it does not know.
 
+mod blob;
 mod chunk;
 mod command;
 mod election;
@@ -12,31 +13,41 @@ mod forward;
 mod generate;
 mod ids;
 mod instance;
+mod intent;
+mod membership;
 mod memory;
 mod model;
 mod node;
 mod runner;
+mod session;
 mod shard;
+mod standing;
 mod task;
 mod topology;
 
+pub use blob::Blob;
 pub use chunk::{ErrorChunk, ErrorCode, FinishReason, PrefillProgressChunk, StreamChunk, TokenChunk, Usage};
 pub use command::{Command, CommandReply, PlaceInstance, Refusal, RefusalCode};
 pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence};
 pub use event::{Event, IndexedEvent, UnknownEvent};
 pub use forward::{
     EventLogPage, FactId, ForwarderCommand, GlobalForwarderEvent, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
+    SnapshotMark, SnapshotPart,
 };
 pub use generate::{ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
 pub use ids::{
-    CommandId, EventIndex, IdError, InstanceId, Millis, ModelId, NodeId, OriginEpoch, OriginSequence, RequestId,
-    RunnerId, SessionId, TaskId,
+    CommandId, EventIndex, IdError, InstanceId, IntentId, JoinTokenId, Millis, ModelId, NodeId, OriginEpoch,
+    OriginSequence, RequestId, RunnerId, SessionId, TaskId,
 };
 pub use instance::{Instance, InstanceError, ShardAssignments};
+pub use intent::Intent;
+pub use membership::{JoinTokenRecord, KeyFingerprint};
 pub use memory::Memory;
 pub use model::{DownloadProgress, ModelCard, NodeDownload};
 pub use node::{CpuInfo, NodeInfo, NodePresence, NodeResources, Roles};
 pub use runner::{RunnerFailure, RunnerStatus};
+pub use session::{JoinSession, LeaveSession, LogMember, SessionReply};
 pub use shard::{Shard, ShardError, Sharding};
+pub use standing::{MasterRole, MasterStanding, RequestStanding};
 pub use task::{Task, TaskStatus};
 pub use topology::{Connection, Topology};

@@ -107,6 +107,8 @@ impl From<&Refusal> for ApiError {
             RefusalCode::Invalid => (400, "invalid_request"),
             RefusalCode::NotLeader => (503, "not_leader"),
             RefusalCode::LogUnavailable => (503, "log_unavailable"),
+            RefusalCode::OutcomeUnknown => (504, "outcome_unknown"),
+            RefusalCode::Forbidden => (403, "forbidden"),
         };
         let error = Self::new(status, code, refusal.message.as_str());
         if status == 503 { error.retry_after(1) } else { error }

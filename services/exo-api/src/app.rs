@@ -9,10 +9,14 @@ use exo_telemetry::ServiceStatus;
 use exo_types::{Command, CommandReply};
 use exo_wire::{ApiError, CommandAccepted};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
-/// How long a command may take: the master writes its log and answers at once.
+/// How long a command may take: the master writes its log and answers at once. Long enough for an election in between.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Streams of events at the same time: dashboards and tails, not users.
+pub(crate) const FOLLOWERS: usize = 32;
 
 /// Everything that an answer is made of.
 pub(crate) struct App {
@@ -21,6 +25,8 @@ pub(crate) struct App {
     pub(crate) node: NodeHandle,
     pub(crate) status: ServiceStatus,
     pub(crate) streams: Arc<Streams>,
+    /// Places for those who follow the log over HTTP.
+    pub(crate) followers: Arc<Semaphore>,
     /// When this api started: stands for the age of models.
     pub(crate) created: u64,
 }
@@ -28,7 +34,8 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(context: ApiContext) -> Self {
         let ApiContext { config, bus, node, status } = context;
-        Self { config, bus, node, status, streams: Arc::default(), created: unix_seconds() }
+        let followers = Arc::new(Semaphore::new(FOLLOWERS));
+        Self { config, bus, node, status, streams: Arc::default(), followers, created: unix_seconds() }
     }
 
     /// The cluster as it is now.
@@ -53,12 +60,12 @@ fn command_error(error: &CommandError) -> ApiError {
     let message = error.to_string();
     match error {
         CommandError::NoLeader => ApiError::new(503, "no_master", message).retry_after(2),
-        CommandError::Timeout { .. } => ApiError::new(504, "command_timeout", message),
+        CommandError::Unknown { .. } => ApiError::new(504, "outcome_unknown", message),
         CommandError::Send(_) => ApiError::new(503, "bus_unavailable", message).retry_after(2),
     }
 }
 
 /// Now, for fields that OpenAI's clients read as a date.
 pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    exo_ambient::wall_clock().as_secs()
 }

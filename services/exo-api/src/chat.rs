@@ -1,7 +1,7 @@
 //! `POST /v1/chat/completions` and `POST /v1/cancel/{id}`.
 
 use crate::app::{App, unix_seconds};
-use crate::generation::{self, Generation};
+use crate::generation::{self, Bounds, Generation};
 use exo_http::{Event, Reply, Request, Route};
 use exo_types::RequestId;
 use exo_wire::{Answer, ApiError, ChatHeader, ChatStream, Frame, parse_chat_request};
@@ -24,11 +24,11 @@ pub(crate) fn routes(app: &Arc<App>) -> Vec<Route> {
 
 async fn complete(app: Arc<App>, request: Request) -> Result<Reply, ApiError> {
     let chat = parse_chat_request(&request.body)?;
-    let id = uuid::Uuid::now_v7().simple().to_string();
+    let id = exo_ambient::fresh_id();
     let header = ChatHeader { id: format!("{ID_PREFIX}{id}"), created: unix_seconds(), model: chat.model.clone() };
     let request_id = RequestId::new(id).expect("hexadecimal digits are an id");
     let (stream, include_usage) = (chat.stream, chat.include_usage);
-    let generation = generation::start(&app, &request, &request_id, chat).await?;
+    let generation = generation::start(&app, &Bounds::from(&request), &request_id, chat).await?;
     match stream {
         true => Ok(streamed(generation, ChatStream::new(header, include_usage))),
         false => at_once(generation, &header).await,

@@ -25,15 +25,31 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// a status that says so. Longer would delay the keep-alive comments of a long prompt.
 const FIRST_PIECE: Duration = Duration::from_millis(500);
 
+/// What bounds one generation.
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    /// When the answer must be complete.
+    pub(crate) deadline: Instant,
+    /// Cancelled when the api is being stopped.
+    pub(crate) closing: CancellationToken,
+    /// A place among the requests that are served; none for one that came without HTTP.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) permit: Option<Permit>,
+}
+
+impl From<&Request> for Bounds {
+    fn from(request: &Request) -> Self {
+        Self { deadline: request.deadline, closing: request.closing.clone(), permit: Some(request.permit()) }
+    }
+}
+
 /// The pieces of one answer. Dropping it stops the generation.
-pub(crate) struct Generation {
+pub struct Generation {
     first: Option<Result<StreamChunk, ApiError>>,
     receiver: StreamReceiver<StreamChunk>,
     guard: StreamGuard,
     stall: Duration,
-    deadline: Instant,
-    closing: CancellationToken,
-    _permit: Permit,
+    bounds: Bounds,
     ended: bool,
 }
 
@@ -41,15 +57,15 @@ pub(crate) struct Generation {
 /// not ready, or whose runner was lost, is tried again for [`PATIENCE`].
 pub(crate) async fn start(
     app: &App,
-    request: &Request,
+    bounds: &Bounds,
     request_id: &RequestId,
     chat: ChatRequest,
 ) -> Result<Generation, ApiError> {
-    let until = request.deadline.min(Instant::now() + PATIENCE);
+    let until = bounds.deadline.min(Instant::now() + PATIENCE);
     let mut view = app.node.view();
     loop {
         view.mark_unchanged();
-        match attempt(app, request, request_id, chat.clone()).await {
+        match attempt(app, bounds, request_id, chat.clone()).await {
             Err(error) if is_transient(&error) && Instant::now() < until => {
                 let _ = timeout_at(until.min(Instant::now() + PAUSE), view.changed()).await;
             }
@@ -65,11 +81,11 @@ fn is_transient(error: &ApiError) -> bool {
 
 async fn attempt(
     app: &App,
-    request: &Request,
+    bounds: &Bounds,
     request_id: &RequestId,
     chat: ChatRequest,
 ) -> Result<Generation, ApiError> {
-    let mut generation = open_any(app, request, request_id, chat).await?;
+    let mut generation = open_any(app, bounds, request_id, chat).await?;
     let first = timeout_at(Instant::now() + FIRST_PIECE, generation.next()).await;
     match first {
         Ok(Some(Err(error))) => Err(error),
@@ -85,14 +101,14 @@ async fn attempt(
 /// Opens a generation on the instance with the fewest open ones; if its node is gone, on the next.
 async fn open_any(
     app: &App,
-    request: &Request,
+    bounds: &Bounds,
     request_id: &RequestId,
     chat: ChatRequest,
 ) -> Result<Generation, ApiError> {
     let candidates = candidates(app, &chat.model)?;
     let mut last_error = None;
     for (instance, node) in candidates {
-        match open(app, request, request_id, chat.clone(), &instance, &node).await {
+        match open(app, bounds, request_id, chat.clone(), &instance, &node).await {
             Ok(generation) => return Ok(generation),
             Err(error) => {
                 tracing::warn!(%instance, %node, %error, "a worker does not take a request");
@@ -107,13 +123,13 @@ async fn open_any(
 
 async fn open(
     app: &App,
-    request: &Request,
+    bounds: &Bounds,
     request_id: &RequestId,
     chat: ChatRequest,
     instance: &InstanceId,
     node: &NodeId,
 ) -> Result<Generation, OpenError> {
-    let left = request.deadline.saturating_duration_since(Instant::now());
+    let left = bounds.deadline.saturating_duration_since(Instant::now());
     let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let guard = app.streams.enter(request_id.clone(), instance.clone());
     let generate = chat.generate(request_id.clone(), instance.clone(), deadline_ms);
@@ -123,9 +139,7 @@ async fn open(
         receiver,
         guard,
         stall: app.config.api.stream_timeout,
-        deadline: request.deadline,
-        closing: request.closing.clone(),
-        _permit: request.permit(),
+        bounds: bounds.clone(),
         ended: false,
     })
 }
@@ -133,7 +147,10 @@ async fn open(
 /// Ready instances and their first nodes, those with the fewest open generations first.
 fn candidates(app: &App, model: &ModelId) -> Result<Vec<(InstanceId, NodeId)>, ApiError> {
     let view = app.view();
-    let ready = view.state.ready_instances(model);
+    let ready = view
+        .state
+        .instances_of(model)
+        .filter(|instance| view.state.is_ready(instance) || exo_ambient::planted(exo_ambient::Bug::RouteToDeadRunner));
     let mut found: Vec<(usize, InstanceId, NodeId)> = ready
         .filter_map(|instance| {
             let (node, _) = instance.head()?;
@@ -192,7 +209,7 @@ fn progress(view: &View, instance: &Instance) -> String {
 
 impl Generation {
     /// The next piece, or why there is none; `None` after the end. Cancelling the wait loses nothing.
-    pub(crate) async fn next(&mut self) -> Option<Result<StreamChunk, ApiError>> {
+    pub async fn next(&mut self) -> Option<Result<StreamChunk, ApiError>> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
@@ -202,8 +219,8 @@ impl Generation {
         let next = tokio::select! {
             biased;
             () = self.guard.cancelled.cancelled() => Err(cancelled()),
-            () = self.closing.cancelled() => Err(ApiError::from(&shutting_down())),
-            received = timeout_at(self.deadline, self.receiver.recv(self.stall)) => match received {
+            () = self.bounds.closing.cancelled() => Err(ApiError::from(&shutting_down())),
+            received = timeout_at(self.bounds.deadline, self.receiver.recv(self.stall)) => match received {
                 Ok(Ok(Some(chunk))) => Ok(chunk),
                 Ok(Ok(None)) => {
                     self.ended = true;

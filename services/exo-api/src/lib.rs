@@ -7,9 +7,13 @@
 mod app;
 mod await_ready;
 mod chat;
+mod cluster;
+mod direct;
+mod events;
 mod generation;
 mod instances;
 mod models;
+mod nodes;
 mod page;
 mod previews;
 mod probes;
@@ -17,4 +21,6 @@ mod service;
 mod state_view;
 mod streams;
 
+pub use direct::DirectApi;
+pub use generation::Generation;
 pub use service::{Api, ApiContext, StartError, run};

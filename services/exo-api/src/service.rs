@@ -1,7 +1,7 @@
 //! The life of the service.
 
 use crate::app::App;
-use crate::{chat, instances, models, page, probes, state_view};
+use crate::{chat, cluster, events, instances, models, nodes, page, probes, state_view};
 use exo_bus::{AnnounceError, Bus};
 use exo_config::Config;
 use exo_http::{ApiKey, BindError, Heartbeat, Router, Server, ServerOptions};
@@ -106,8 +106,17 @@ impl Api {
 
 /// All that can be asked. The page of all paths is docs/api.md.
 fn router(app: &Arc<App>) -> Router {
-    let router = [chat::routes, models::routes, state_view::routes, instances::routes, probes::routes];
-    let routes = router.iter().flat_map(|routes| routes(app)).chain(page::routes());
+    let parts = [
+        chat::routes,
+        models::routes,
+        state_view::routes,
+        events::routes,
+        cluster::routes,
+        nodes::routes,
+        instances::routes,
+        probes::routes,
+    ];
+    let routes = parts.iter().flat_map(|routes| routes(app)).chain(page::routes());
     routes.fold(Router::new(), Router::route)
 }
 
@@ -133,6 +142,7 @@ async fn tell_status(app: &App, address: SocketAddr, shutdown: &CancellationToke
         };
         app.status.set_status(line);
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => break,
             changed = view.changed() => if changed.is_err() { break },
         }

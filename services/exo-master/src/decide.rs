@@ -1,10 +1,13 @@
 //! From a command to events, or to a refusal with the reason. Pure.
 
+mod membership;
+mod nodes;
+
 use exo_placement::{Defaults, Infeasible, Problem, RUNNER_RESERVE, shard_memory, solve};
 use exo_state::State;
 use exo_types::{
-    Command, CommandId, Event, Instance, InstanceId, PlaceInstance, Refusal, RefusalCode, Sharding, Task, TaskId,
-    TaskStatus,
+    Command, CommandId, Event, Instance, InstanceId, Intent, IntentId, Millis, PlaceInstance, Refusal, RefusalCode,
+    Sharding, Task, TaskId, TaskStatus,
 };
 
 /// Tasks that have ended and are kept for people to look at.
@@ -21,26 +24,50 @@ pub struct Decision {
     pub instance_id: Option<InstanceId>,
 }
 
+/// What a decision depends on besides the State.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circumstances {
+    /// What a placement gets that asks for nothing else.
+    pub defaults: Defaults,
+    /// The time.
+    pub now: Millis,
+}
+
+impl Decision {
+    fn of(events: Vec<Event>) -> Self {
+        Self { events, task_id: None, instance_id: None }
+    }
+}
+
 /// Decides a command in a State. Names of what it makes come from the command's own id, so that the same command
 /// decided twice makes the same things.
 pub fn decide(
     state: &State,
     command_id: &CommandId,
     command: &Command,
-    defaults: Defaults,
+    circumstances: Circumstances,
 ) -> Result<Decision, Refusal> {
     match command {
-        Command::PlaceInstance(request) => place(state, command_id, request, defaults),
+        Command::PlaceInstance(request) => place(state, command_id, request, circumstances.defaults),
         Command::CreateInstance { instance } => {
             check_instance(state, instance)?;
-            create(state, command_id, instance.clone())
+            let intent = Intent::behind(intent_id(command_id)?, instance);
+            create(state, command_id, instance.clone(), intent)
         }
         Command::DeleteInstance { instance_id } => delete(state, instance_id),
+        Command::DrainNode { node_id, drained } => nodes::drain(state, node_id, *drained),
+        Command::RemoveNode { node_id } => nodes::remove(state, node_id),
+        Command::CreateJoinToken { token } => membership::create_token(state, token, circumstances.now),
+        Command::DeleteJoinToken { id } => membership::delete_token(state, id),
+        Command::AdmitNode { node_id, key_fingerprint, token } => {
+            membership::admit(state, node_id, key_fingerprint, token.as_ref())
+        }
+        Command::RevokeNode { node_id } => membership::revoke(state, node_id),
     }
 }
 
 fn refuse<T>(code: RefusalCode, message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { code, message: message.into() })
+    Err(Refusal::new(code, message))
 }
 
 fn place(
@@ -65,7 +92,12 @@ fn place(
     let problem = Problem::from_state(state, request, card, defaults);
     let solution = solve(&problem).or_else(|reason| refuse(refusal_code(&reason), reason.to_string()))?;
     let instance_id = InstanceId::new(command_id.as_str()).or_else(|e| refuse(RefusalCode::Invalid, e.to_string()))?;
-    create(state, command_id, solution.into_instance(instance_id, (*card).clone()))
+    let intent = Intent { id: intent_id(command_id)?, place: request.clone(), max_sequences: None };
+    create(state, command_id, solution.into_instance(instance_id, (*card).clone()), intent)
+}
+
+fn intent_id(command_id: &CommandId) -> Result<IntentId, Refusal> {
+    IntentId::new(command_id.as_str()).or_else(|error| refuse(RefusalCode::Invalid, error.to_string()))
 }
 
 fn refusal_code(reason: &Infeasible) -> RefusalCode {
@@ -81,10 +113,13 @@ fn refusal_code(reason: &Infeasible) -> RefusalCode {
     }
 }
 
-fn create(state: &State, command_id: &CommandId, instance: Instance) -> Result<Decision, Refusal> {
+fn create(state: &State, command_id: &CommandId, instance: Instance, intent: Intent) -> Result<Decision, Refusal> {
     let instance_id = instance.instance_id.clone();
     if state.instances.contains_key(&instance_id) {
         return refuse(RefusalCode::Invalid, format!("instance {instance_id} exists already"));
+    }
+    if state.intents.contains_key(&intent.id) {
+        return refuse(RefusalCode::Invalid, format!("intent {} exists already", intent.id));
     }
     let runners = instance.shard_assignments.runner_to_shard.keys();
     if let Some(taken) = runners.into_iter().find(|runner| state.instance_of_runner(runner).is_some()) {
@@ -98,15 +133,28 @@ fn create(state: &State, command_id: &CommandId, instance: Instance) -> Result<D
         error_message: None,
     };
     let mut events = forget_old_tasks(state);
-    events.extend([Event::InstanceCreated { instance }, Event::TaskCreated { task }]);
+    let instance = Instance { intent: Some(intent.id.clone()), ..instance };
+    events.extend([Event::IntentRecorded { intent }, Event::InstanceCreated { instance }, Event::TaskCreated { task }]);
     Ok(Decision { events, task_id: Some(task_id), instance_id: Some(instance_id) })
 }
 
+/// Takes the instance away, and the wish behind it. A wish that has no instance is named by the first it had.
 fn delete(state: &State, instance_id: &InstanceId) -> Result<Decision, Refusal> {
-    if !state.instances.contains_key(instance_id) {
+    let mut events = Vec::new();
+    let intent = match state.instances.get(instance_id) {
+        Some(instance) => {
+            events.push(Event::InstanceDeleted { instance_id: instance_id.clone() });
+            instance.intent.clone()
+        }
+        None => {
+            let named = state.open_intents().find(|intent| intent.id.as_str() == instance_id.as_str());
+            named.map(|intent| intent.id.clone())
+        }
+    };
+    events.extend(intent.map(|intent_id| Event::IntentWithdrawn { intent_id }));
+    if events.is_empty() {
         return refuse(RefusalCode::NotFound, format!("there is no instance {instance_id}"));
     }
-    let events = vec![Event::InstanceDeleted { instance_id: instance_id.clone() }];
     Ok(Decision { events, task_id: None, instance_id: Some(instance_id.clone()) })
 }
 
@@ -127,6 +175,9 @@ fn check_instance(state: &State, instance: &Instance) -> Result<(), Refusal> {
     instance.ranks().into_iter().try_for_each(|(node, _, shard)| {
         if !state.topology.nodes.contains(node) {
             return refuse(RefusalCode::NotFound, format!("there is no node {node} in the cluster"));
+        }
+        if !state.is_usable(node) {
+            return refuse(RefusalCode::Invalid, format!("node {node} is drained; end that with `exo node drain --undo`"));
         }
         let own_card = state.downloads.get(node).into_iter().flatten().find(|download| {
             download.model_card.model_id == card.model_id && download.is_complete()

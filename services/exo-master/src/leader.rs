@@ -1,17 +1,18 @@
 //! A master that leads: the log, its State, and the way out.
 
 use crate::answers::Answers;
-use crate::decide::{Decision, decide};
+use crate::decide::{Circumstances, Decision, decide};
 use crate::draft::Draft;
-use crate::master::MasterError;
+use crate::master::{MasterError, wall_clock};
 use crate::options::MasterOptions;
+use crate::pages::Pages;
 use crate::upkeep::upkeep;
 use exo_bus::{Bus, Incoming, topics};
-use exo_log::{AppendError, Appended, EventLog, ReadError};
-use exo_state::{State, encode_state};
+use exo_log::single::{AppendError, Appended, EventLog};
+use exo_state::{AcceptedCommand, State};
 use exo_types::{
-    CommandId, CommandReply, Event, EventIndex, EventLogPage, ForwarderCommand, GlobalForwarderEvent, IndexedEvent,
-    LocalForwarderEvent, NodeId, Refusal, RefusalCode, RequestEventLog, SessionId, SnapshotBytes, TaskId,
+    CommandId, CommandReply, Event, EventLogPage, ForwarderCommand, GlobalForwarderEvent, IndexedEvent,
+    LocalForwarderEvent, NodeId, Refusal, RefusalCode, RequestEventLog, SessionId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,10 +23,6 @@ use tokio::time::timeout;
 const DISK_DEADLINE: Duration = Duration::from_secs(10);
 /// A bus that takes longer for one event is stuck; followers ask for what they miss.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(2);
-/// Events of one page.
-const PAGE: usize = 1000;
-/// Who misses more gets the State instead.
-const SNAPSHOT_BEYOND: u64 = 4000;
 
 /// A command that waits for its answer.
 pub(crate) type CommandRequest = Incoming<ForwarderCommand, CommandReply>;
@@ -44,13 +41,21 @@ pub(crate) struct Leader {
     log: EventLog,
     state: Arc<State>,
     answers: Answers,
+    pages: Pages,
     /// What could not be done in the last round, so that it is said once.
     complaints: BTreeSet<String>,
 }
 
 impl Leader {
     pub(crate) fn new(session: SessionId, log: EventLog, state: State) -> Self {
-        Self { session, log, state: Arc::new(state), answers: Answers::default(), complaints: BTreeSet::new() }
+        Self {
+            session,
+            log,
+            state: Arc::new(state),
+            answers: Answers::default(),
+            pages: Pages::default(),
+            complaints: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn session(&self) -> &SessionId {
@@ -84,7 +89,8 @@ impl Leader {
             };
             waiting.push((incoming, reply));
         }
-        let complaints = upkeep(&mut draft, &work.lost, &options.wishes, options.defaults);
+        let circumstances = Circumstances { defaults: options.defaults, now: wall_clock() };
+        let complaints = upkeep(&mut draft, &work.lost, &options.wishes, circumstances);
         self.complain(complaints);
         let outcome = self.commit(bus, draft).await;
         self.answer(waiting, outcome.as_ref().err());
@@ -104,9 +110,15 @@ impl Leader {
         if let Some(first) = self.answers.get(id).cloned().or_else(|| answer_in_state(draft.state(), id)) {
             return first;
         }
-        match decide(draft.state(), id, &request.command, options.defaults) {
+        let circumstances = Circumstances { defaults: options.defaults, now: wall_clock() };
+        match decide(draft.state(), id, &request.command, circumstances) {
             Ok(Decision { events, task_id, instance_id }) => {
                 events.into_iter().for_each(|event| draft.push(event));
+                draft.push(Event::CommandAccepted {
+                    command_id: id.clone(),
+                    task_id: task_id.clone(),
+                    instance_id: instance_id.clone(),
+                });
                 CommandReply::Accepted { command_id: id.clone(), task_id, instance_id }
             }
             Err(refusal) => CommandReply::Refused(refusal),
@@ -117,10 +129,10 @@ impl Leader {
         for (incoming, reply) in waiting {
             let reply = match failure {
                 // Also refusals: they were decided on a draft that did not come true.
-                Some(error) => CommandReply::Refused(Refusal {
-                    code: RefusalCode::LogUnavailable,
-                    message: format!("nothing was changed: {error}"),
-                }),
+                Some(error) => {
+                    let message = format!("nothing was changed: {error}");
+                    CommandReply::Refused(Refusal::new(RefusalCode::LogUnavailable, message))
+                }
                 None => {
                     self.answers.remember(incoming.request.command_id.clone(), reply.clone());
                     reply
@@ -168,34 +180,8 @@ impl Leader {
     }
 
     /// A part of the log, or the State where that is shorter.
-    pub(crate) async fn page(&self, request: &RequestEventLog) -> Result<EventLogPage, String> {
-        if request.session.as_ref().is_some_and(|session| *session != self.session) {
-            return Err(format!("this master leads session {}", self.session));
-        }
-        let last = self.state.last_event_applied_idx;
-        if last.0.saturating_sub(request.since.0) > SNAPSHOT_BEYOND {
-            return self.snapshot_page();
-        }
-        let since = EventIndex(request.since.0.max(1));
-        match timeout(DISK_DEADLINE, self.log.read(since, PAGE)).await {
-            Ok(Ok(page)) => {
-                let session = self.session.clone();
-                Ok(EventLogPage { session, snapshot: None, events: page.events, last: page.last })
-            }
-            Ok(Err(ReadError::Purged { .. })) => self.snapshot_page(),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the disk takes too long".to_owned()),
-        }
-    }
-
-    fn snapshot_page(&self) -> Result<EventLogPage, String> {
-        let bytes = encode_state(&self.state).map_err(|error| error.to_string())?;
-        Ok(EventLogPage {
-            session: self.session.clone(),
-            snapshot: Some(SnapshotBytes(bytes)),
-            events: Vec::new(),
-            last: self.state.last_event_applied_idx,
-        })
+    pub(crate) async fn page(&mut self, request: &RequestEventLog) -> Result<EventLogPage, String> {
+        self.pages.answer(&self.log, &self.session, &self.state, request).await
     }
 
     fn complain(&mut self, complaints: Vec<String>) {
@@ -207,14 +193,10 @@ impl Leader {
     }
 }
 
-/// After a restart the State still tells of a placement that was accepted before: its task has the command's id.
+/// The State tells of what was accepted before, by whichever master.
 fn answer_in_state(state: &State, id: &CommandId) -> Option<CommandReply> {
-    let task = state.tasks.get(&TaskId::new(id.as_str()).ok()?)?;
-    Some(CommandReply::Accepted {
-        command_id: id.clone(),
-        task_id: Some(task.task_id.clone()),
-        instance_id: Some(task.instance_id.clone()),
-    })
+    let AcceptedCommand { command_id, task_id, instance_id } = state.accepted_commands.get(id)?.clone();
+    Some(CommandReply::Accepted { command_id, task_id, instance_id })
 }
 
 /// Why a round did not come true.

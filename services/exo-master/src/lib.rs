@@ -15,14 +15,16 @@ mod answers;
 mod cause;
 mod decide;
 mod draft;
+pub mod layout;
 mod leader;
 mod master;
 mod options;
+mod pages;
 mod presence;
 #[cfg(test)]
 mod testing;
 mod upkeep;
 
-pub use decide::{Decision, decide};
+pub use decide::{Circumstances, Decision, decide};
 pub use master::{LogSource, MasterContext, MasterError, run, run_over};
 pub use options::MasterOptions;

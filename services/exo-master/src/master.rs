@@ -7,15 +7,13 @@ use crate::presence::Presence;
 use exo_bus::{AnnounceError, Bus, BusError, PresenceChange, PresenceToken, topics};
 use exo_config::Config;
 use exo_election::{Election, Options, Output, OwnLog, Standing};
-use exo_log::{AppendError, EventLog, OpenError, Recovered, RedbStorage};
+use exo_log::single::{AppendError, EventLog, OpenError, Recovered, RedbStorage};
 use exo_node::{DataDir, NodeHandle};
 use exo_telemetry::ServiceStatus;
-use exo_types::{
-    Candidate, CommandReply, ElectionMessage, MasterPresence, Millis, NodePresence, Refusal, RefusalCode, SessionId,
-};
+use exo_types::{Candidate, CommandReply, ElectionMessage, MasterPresence, Millis, NodePresence, Refusal, SessionId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -193,7 +191,7 @@ impl Master {
             Cause::Fact(fact) => work.facts.push(*fact),
             Cause::LogWanted(incoming) => self.serve_log(incoming).await,
             Cause::Claim(claim) => self.election.on_announcement(now, &claim),
-            Cause::Master(PresenceChange::Joined { payload: MasterPresence { candidate }, .. }) => {
+            Cause::Master(PresenceChange::Joined { payload: MasterPresence { candidate, .. }, .. }) => {
                 // Its index comes with its messages; whose session is larger does not depend on it.
                 let last_index = exo_types::EventIndex(0);
                 self.election.on_announcement(now, &ElectionMessage { candidate, last_index });
@@ -278,7 +276,7 @@ impl Master {
         self.election.on_progress(leader.state().last_event_applied_idx, leader.state().commands_seen);
         self.presence.expect(Instant::now().into_std(), &leader.state().topology.nodes);
         let Standing::Leading(candidate) = self.election.standing().clone() else { return Ok(()) };
-        let token = self.bus.announce(topics::MASTER, &MasterPresence { candidate }).await?;
+        let token = self.bus.announce(topics::MASTER, &MasterPresence::leading(candidate)).await?;
         self.own = Own::Leading(leader, token);
         Ok(())
     }
@@ -306,12 +304,12 @@ impl Master {
             tracing::warn!(%error, "the claim to lead was not told; the next one follows");
         }
         // Who comes later reads it from the presence.
-        let told = token.update(&MasterPresence { candidate: message.candidate }).await;
+        let told = token.update(&MasterPresence::leading(message.candidate)).await;
         Ok(told?)
     }
 
     async fn serve_log(&mut self, incoming: exo_bus::Incoming<exo_types::RequestEventLog, exo_types::EventLogPage>) {
-        let page = match &self.own {
+        let page = match &mut self.own {
             Own::Leading(leader, _) => leader.page(&incoming.request).await,
             Own::Waiting(_) | Own::StandingBy => Err("this master does not lead".to_owned()),
         };
@@ -327,11 +325,11 @@ impl Master {
 
     fn refuse(&self, commands: Vec<CommandRequest>) {
         let leader = match self.election.standing() {
-            Standing::Following(candidate) => format!("node {} leads", candidate.session.master_node_id),
-            Standing::Listening | Standing::Leading(_) => "nobody leads yet; try again".to_owned(),
+            Standing::Following(candidate) => Some(candidate.session.master_node_id.clone()),
+            Standing::Listening | Standing::Leading(_) => None,
         };
         for incoming in commands {
-            let refusal = Refusal { code: RefusalCode::NotLeader, message: leader.clone() };
+            let refusal = Refusal::not_leader(leader.clone());
             if let Err(error) = incoming.reply(&CommandReply::Refused(refusal)) {
                 tracing::warn!(%error, "an answer could not be sent");
             }
@@ -356,8 +354,6 @@ fn describe(leader: &Leader) -> String {
     )
 }
 
-fn wall_clock() -> Millis {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    // A clock before 1970 is told as 1970.
-    Millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+pub(crate) fn wall_clock() -> Millis {
+    Millis(u64::try_from(exo_ambient::wall_clock().as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,12 +1,15 @@
 //! Small clusters to decide about, for the tests of this crate.
 
-use crate::decide::{Decision, decide};
+use crate::decide::{Circumstances, Decision, decide};
 use exo_placement::Defaults;
 use exo_state::{State, apply, check_invariants};
 use exo_types::{
     Command, CommandId, DownloadProgress, Event, IndexedEvent, InstanceId, Memory, Millis, ModelCard, ModelId,
     NodeDownload, NodeId, NodeInfo, NodeResources, PlaceInstance, RunnerId, RunnerStatus, SessionId, Sharding,
 };
+
+pub(crate) const CIRCUMSTANCES: Circumstances =
+    Circumstances { defaults: Defaults { context_length: 4096, max_sequences: 8 }, now: Millis(1000) };
 
 pub(crate) fn node(name: &str) -> NodeId {
     NodeId::new(name).expect("a good id")
@@ -85,7 +88,7 @@ pub(crate) fn delete(instance: &str) -> Command {
 
 pub(crate) fn decide_ok(state: &State, id: &str, command: &Command) -> Decision {
     let id = CommandId::new(id).expect("a good id");
-    decide(state, &id, command, Defaults::default()).expect("accepted")
+    decide(state, &id, command, CIRCUMSTANCES).expect("accepted")
 }
 
 pub(crate) fn told(runner: &str, runner_status: RunnerStatus) -> Event {

@@ -1,19 +1,27 @@
-//! What the master does of itself: loses nodes, places anew what they held, follows tasks, grants wishes. Pure.
+//! What the master does of itself: loses nodes, places anew what they held, restores what is asked for, follows tasks,
+//! grants wishes. Pure.
 
-use crate::decide::decide;
+use crate::decide::{Circumstances, decide};
 use crate::draft::Draft;
-use exo_placement::{Defaults, Problem, shard_memory, solve};
+use exo_placement::{Defaults, Problem, Solution, shard_memory, solve};
 use exo_state::State;
 use exo_types::{
-    Command, CommandId, Event, Instance, InstanceId, ModelId, NodeId, PlaceInstance, RunnerStatus, Task, TaskStatus,
+    Command, CommandId, Event, Instance, InstanceId, Intent, ModelCard, ModelId, NodeId, PlaceInstance, RunnerStatus,
+    Task, TaskStatus,
 };
 
 /// Adds what has to be done to the draft. Returns what could not be, for people.
-pub(crate) fn upkeep(draft: &mut Draft, lost: &[NodeId], wishes: &[ModelId], defaults: Defaults) -> Vec<String> {
+pub(crate) fn upkeep(
+    draft: &mut Draft,
+    lost: &[NodeId],
+    wishes: &[ModelId],
+    circumstances: Circumstances,
+) -> Vec<String> {
     lose_nodes(draft, lost);
-    let mut complaints = place_anew(draft, defaults);
+    let mut complaints = place_anew(draft, circumstances.defaults);
+    complaints.extend(restore(draft, circumstances.defaults));
     follow_tasks(draft);
-    complaints.extend(grant_wishes(draft, wishes, defaults));
+    complaints.extend(grant_wishes(draft, wishes, circumstances));
     complaints
 }
 
@@ -26,45 +34,92 @@ fn lose_nodes(draft: &mut Draft, lost: &[NodeId]) {
     }
 }
 
-/// Instances that lost a node go where they fit. Where they fit nowhere they stay as they are: the node may come back.
+/// Instances that lost a node, or stand on one that is drained, go where they fit. Where they fit nowhere they stay as
+/// they are: a lost node may come back, a drained one still serves.
 fn place_anew(draft: &mut Draft, defaults: Defaults) -> Vec<String> {
     let state = draft.state();
-    let broken: Vec<Instance> =
-        state.instances.values().filter(|instance| state.lost_nodes(instance).next().is_some()).cloned().collect();
+    let displaced = |instance: &&Instance| {
+        let mut nodes = instance.shard_assignments.node_to_runner.keys();
+        nodes.any(|node| !state.is_usable(node))
+    };
+    let displaced: Vec<Instance> = state.instances.values().filter(displaced).cloned().collect();
     let mut complaints = Vec::new();
-    for instance in broken {
+    for instance in displaced {
         match replacement(draft.state(), &instance, defaults) {
             Ok(replacement) => {
-                tracing::info!(model = %instance.model_card().model_id, "placed anew after the loss of a node");
+                let (old, new) = (&instance.instance_id, &replacement.instance_id);
+                tracing::info!(%old, %new, model = %instance.model_card().model_id, "placed anew: a node is lost or drained");
                 draft.push(Event::InstanceDeleted { instance_id: instance.instance_id });
                 draft.push(Event::InstanceCreated { instance: replacement });
             }
             Err(reason) => {
                 let model = &instance.model_card().model_id;
-                complaints.push(format!("instance {} of {model} lost a node: {reason}", instance.instance_id));
+                let id = &instance.instance_id;
+                complaints.push(format!("instance {id} of {model} has a node that is lost or drained: {reason}"));
             }
         }
     }
     complaints
 }
 
-/// The same model with the same context, on as many nodes as before or else on as few as hold it.
+/// The same model with the same context, on as many nodes as before or else on as few as hold it; on those that were
+/// named, if any were.
 fn replacement(state: &State, instance: &Instance, defaults: Defaults) -> Result<Instance, String> {
     let card = instance.model_card();
-    let without = without(state, instance);
-    let world = instance.shard_assignments.runner_to_shard.len() as u32;
-    let request = |min_nodes| PlaceInstance {
+    let intent = instance.intent.as_ref().and_then(|id| state.intents.get(id));
+    let request = PlaceInstance {
         model_id: card.model_id.clone(),
         sharding: instance.sharding,
-        min_nodes,
-        node_ids: Vec::new(),
+        min_nodes: u32::try_from(instance.shard_assignments.runner_to_shard.len()).unwrap_or(u32::MAX),
+        node_ids: intent.map(|intent| intent.place.node_ids.clone()).unwrap_or_default(),
         context_length: Some(instance.context_length),
     };
     let defaults = Defaults { max_sequences: instance.max_sequences, ..defaults };
-    let on = |min_nodes| solve(&Problem::from_state(&without, &request(min_nodes), card, defaults));
-    let solution = on(world).or_else(|_| on(1)).map_err(|reason| reason.to_string())?;
-    let instance_id = next_name(&instance.instance_id, state)?;
-    Ok(solution.into_instance(instance_id, card.clone()))
+    let solution = solve_or_shrink(&without(state, instance), &request, card, defaults)?;
+    let instance_id = next_name(instance.instance_id.as_str(), state)?;
+    Ok(Instance { intent: instance.intent.clone(), ..solution.into_instance(instance_id, card.clone()) })
+}
+
+fn solve_or_shrink(
+    state: &State,
+    request: &PlaceInstance,
+    card: &ModelCard,
+    defaults: Defaults,
+) -> Result<Solution, String> {
+    let on = |min_nodes| {
+        let request = PlaceInstance { min_nodes, ..request.clone() };
+        solve(&Problem::from_state(state, &request, card, defaults))
+    };
+    on(request.min_nodes).or_else(|_| on(1)).map_err(|reason| reason.to_string())
+}
+
+/// What is asked for and has no instance gets one, as soon as it fits.
+fn restore(draft: &mut Draft, defaults: Defaults) -> Vec<String> {
+    let open: Vec<Intent> = draft.state().open_intents().cloned().collect();
+    let mut complaints = Vec::new();
+    for intent in open {
+        match granted(draft.state(), &intent, defaults) {
+            Ok(instance) => {
+                let (intent, instance_id) = (&intent.id, &instance.instance_id);
+                tracing::info!(%intent, %instance_id, "placed again: it is still asked for");
+                draft.push(Event::InstanceCreated { instance });
+            }
+            Err(reason) => {
+                let (id, model) = (&intent.id, &intent.place.model_id);
+                complaints.push(format!("{model} is asked for by {id} and has no instance: {reason}"));
+            }
+        }
+    }
+    complaints
+}
+
+fn granted(state: &State, intent: &Intent, defaults: Defaults) -> Result<Instance, String> {
+    let cards = state.model_cards();
+    let card = cards.get(&intent.place.model_id).ok_or_else(|| "no node that is there has its file".to_owned())?;
+    let max_sequences = intent.max_sequences.unwrap_or(defaults.max_sequences);
+    let solution = solve_or_shrink(state, &intent.place, card, Defaults { max_sequences, ..defaults })?;
+    let instance_id = next_name(intent.id.as_str(), state)?;
+    Ok(Instance { intent: Some(intent.id.clone()), ..solution.into_instance(instance_id, (*card).clone()) })
 }
 
 /// The State without the instance, with the memory of its runners given back.
@@ -90,8 +145,8 @@ fn without(state: &State, instance: &Instance) -> State {
 }
 
 /// `name`, `name.2`, `name.3`: the same instance, placed again. The index of the log makes it unique.
-fn next_name(id: &InstanceId, state: &State) -> Result<InstanceId, String> {
-    let stem = id.as_str().split_once(".again-").map_or(id.as_str(), |(stem, _)| stem);
+fn next_name(id: &str, state: &State) -> Result<InstanceId, String> {
+    let stem = id.split_once(".again-").map_or(id, |(stem, _)| stem);
     let name = format!("{stem}.again-{}", state.last_event_applied_idx.next());
     InstanceId::new(name).map_err(|error| error.to_string())
 }
@@ -128,10 +183,11 @@ fn hopeless(state: &State, instance: &Instance) -> Option<String> {
 }
 
 /// Models that the configuration wants and that nobody has placed.
-fn grant_wishes(draft: &mut Draft, wishes: &[ModelId], defaults: Defaults) -> Vec<String> {
+fn grant_wishes(draft: &mut Draft, wishes: &[ModelId], circumstances: Circumstances) -> Vec<String> {
     let mut complaints = Vec::new();
     for model_id in wishes {
-        if draft.state().instances_of(model_id).next().is_some() {
+        let is_asked_for = draft.state().open_intents().any(|intent| intent.place.model_id == *model_id);
+        if is_asked_for || draft.state().instances_of(model_id).next().is_some() {
             continue;
         }
         let command_id = CommandId::new(format!("wish-{}", draft.state().last_event_applied_idx.next()));
@@ -143,7 +199,7 @@ fn grant_wishes(draft: &mut Draft, wishes: &[ModelId], defaults: Defaults) -> Ve
             node_ids: Vec::new(),
             context_length: None,
         });
-        match decide(draft.state(), &command_id, &command, defaults) {
+        match decide(draft.state(), &command_id, &command, circumstances) {
             Ok(decision) => decision.events.into_iter().for_each(|event| draft.push(event)),
             Err(refusal) => complaints.push(format!("models.place: {refusal}")),
         }

@@ -2,7 +2,7 @@
 //! killed, what was acknowledged stays, and everybody ends with the same State.
 
 use exo_bus::{Bus, Faults, MemoryNetwork};
-use exo_log::{EventLog, MemoryStorage};
+use exo_log::single::{EventLog, MemoryStorage};
 use exo_master::{LogSource, MasterError, MasterOptions, run_over};
 use exo_node::{CommandError, Identity, Node, NodeHandle, Role, View};
 use exo_types::{

@@ -173,6 +173,7 @@ impl Carrier {
     async fn forward(&mut self) -> Result<(), ()> {
         loop {
             let chunk = tokio::select! {
+                biased;
                 chunk = self.buffer.recv() => chunk,
                 () = self.sender.cancelled() => return Err(()),
             };

@@ -11,7 +11,7 @@ use exo_bus::{IncomingStreams, RecvError};
 use exo_models::FoundModel;
 use exo_node::View;
 use exo_plan::{LocalNode, plan};
-use exo_runner_host::{HostMessage, RunnerHost};
+use exo_runner_host::{HostMessage, StartRunners};
 use exo_telemetry::ServiceStatus;
 use exo_types::{
     DownloadProgress, ErrorChunk, ErrorCode, Event, GenerateRequest, ModelId, NodeDownload, RunnerId, RunnerStatus,
@@ -19,6 +19,7 @@ use exo_types::{
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout};
@@ -44,7 +45,7 @@ pub(crate) struct Surroundings {
     pub(crate) view: watch::Receiver<View>,
     pub(crate) report: Reporter,
     pub(crate) status: ServiceStatus,
-    pub(crate) host: RunnerHost,
+    pub(crate) host: Arc<dyn StartRunners>,
     /// Probes and the driver's own tasks speak here.
     pub(crate) causes: mpsc::Sender<Cause>,
 }

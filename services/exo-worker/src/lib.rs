@@ -24,5 +24,5 @@ mod service;
 mod settings;
 mod supervised;
 
-pub use service::{WorkerContext, WorkerError, run};
+pub use service::{Machine, WorkerContext, WorkerError, run, run_over};
 pub use settings::{Settings, SettingsError};

@@ -86,6 +86,7 @@ pub(crate) async fn watch_peers(own: Neighbourhood, mut view: watch::Receiver<Vi
             ticks.reset_immediately();
         }
         tokio::select! {
+            biased;
             changed = view.changed() => if changed.is_err() { return },
             _ = ticks.tick() => {
                 let reached = own.reach(known.clone()).await;

@@ -7,10 +7,12 @@ use crate::probes::{Neighbourhood, watch_models, watch_peers, watch_resources};
 use crate::settings::{Settings, SettingsError, addresses};
 use exo_bus::{AnnounceError, Bus, BusError, topics};
 use exo_config::Config;
+use exo_models::FoundModel;
 use exo_node::{NodeHandle, Role};
 use exo_plan::LocalNode;
-use exo_runner_host::RunnerHost;
+use exo_runner_host::{RunnerHost, StartRunners};
 use exo_telemetry::ServiceStatus;
+use exo_types::{ModelId, NodeInfo, NodeResources};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
@@ -60,6 +62,18 @@ pub enum WorkerError {
     Announce(#[from] AnnounceError),
 }
 
+/// What a worker finds on its machine.
+pub struct Machine {
+    /// How runners are run.
+    pub settings: Settings,
+    /// What the node tells of itself.
+    pub info: NodeInfo,
+    /// What it has when the worker starts.
+    pub resources: NodeResources,
+    /// Starts runners.
+    pub host: Arc<dyn StartRunners>,
+}
+
 /// Works until `shutdown`. Then a worker of its own process leaves the cluster at once, answers that are under way end
 /// within ten seconds or with an error, and its runners end; nothing is left behind.
 pub async fn run(context: WorkerContext, shutdown: CancellationToken) -> Result<(), WorkerError> {
@@ -67,28 +81,58 @@ pub async fn run(context: WorkerContext, shutdown: CancellationToken) -> Result<
     let settings = Settings::new(&config)?;
     let models = config.data_dir.join("models");
     tokio::fs::create_dir_all(&models).await.map_err(|source| WorkerError::ModelDir { path: models, source })?;
-    let streams = bus.serve_streams(topics::GENERATE).await?;
     let (causes, inbox) = mpsc::channel(CAUSES);
     let mut probes = start_probes(&config, &node, &causes);
+    tracing::info!(program = %settings.program.display(), threads = settings.threads, "the worker runs models");
+    let (info, resources, host) = (node_info(&config), exo_hardware::resources(), Arc::new(RunnerHost::new()?));
+    let machine = Machine { settings, info, resources, host };
+    drive(bus, node, machine, status, (causes, inbox), shutdown).await?;
+    probes.shutdown().await;
+    Ok(())
+}
+
+/// The same on a machine that is described instead of looked at, with models that stay as they are.
+pub async fn run_over(
+    bus: Bus,
+    node: NodeHandle,
+    machine: Machine,
+    models: BTreeMap<ModelId, FoundModel>,
+    status: ServiceStatus,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
+    let (causes, inbox) = mpsc::channel(CAUSES);
+    // The inbox is empty and this function holds it: there is room and somebody who listens.
+    let _taken = causes.try_send(Cause::Models(models));
+    drive(bus, node, machine, status, (causes, inbox), shutdown).await
+}
+
+async fn drive(
+    bus: Bus,
+    node: NodeHandle,
+    machine: Machine,
+    status: ServiceStatus,
+    (causes, inbox): (mpsc::Sender<Cause>, mpsc::Receiver<Cause>),
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
+    let streams = bus.serve_streams(topics::GENERATE).await?;
+    let Machine { settings, info, resources, host } = machine;
+    let local = LocalNode {
+        node_id: node.node_id().clone(),
+        info,
+        resources,
+        downloads: Vec::new(),
+        connections: BTreeSet::new(),
+        runners: BTreeMap::new(),
+    };
     let facts = node.facts();
     let report: Reporter = Box::new(move |event| facts.report(event));
-    let local = local_node(&config, &node);
-    tracing::info!(program = %settings.program.display(), threads = settings.threads, "the worker runs models");
-    let surroundings = Surroundings {
-        settings,
-        local,
-        view: node.view(),
-        report,
-        status: status.clone(),
-        host: RunnerHost::new()?,
-        causes,
-    };
+    let view = node.view();
+    let surroundings = Surroundings { settings, local, view, report, status: status.clone(), host, causes };
     node.announce().await?;
     status.ready();
     let leaving = leave(node, shutdown.clone());
     let driving = Driver::new(surroundings).run(inbox, streams, shutdown);
     tokio::join!(driving, leaving);
-    probes.shutdown().await;
     Ok(())
 }
 
@@ -98,17 +142,6 @@ async fn leave(node: NodeHandle, shutdown: CancellationToken) {
     shutdown.cancelled().await;
     if node.role() == Role::Worker {
         node.leave().await;
-    }
-}
-
-fn local_node(config: &Config, node: &NodeHandle) -> LocalNode {
-    LocalNode {
-        node_id: node.node_id().clone(),
-        info: node_info(config),
-        resources: exo_hardware::resources(),
-        downloads: Vec::new(),
-        connections: BTreeSet::new(),
-        runners: BTreeMap::new(),
     }
 }
 

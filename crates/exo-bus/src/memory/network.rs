@@ -1,10 +1,11 @@
 //! The wires: who is there, what each declared, and what is on its way.
 
-use super::Faults;
-use super::queue::{Dice, Job, Queue};
+use super::queue::{Job, Queue};
+use super::{Faults, Sent};
 use crate::names::ProcessId;
 use crate::transport::{Answer, CallError, Deliver, Reply, Sighting, Witness};
 use bytes::Bytes;
+use exo_ambient::Dice;
 use exo_types::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -39,13 +40,19 @@ struct Call {
     answer: oneshot::Sender<Result<Bytes, CallError>>,
 }
 
+/// Sees what sets out.
+pub(super) type Watcher = Box<dyn Fn(&Sent<'_>) + Send>;
+
 struct Wires {
     dice: Dice,
+    watcher: Option<Watcher>,
     faults: Faults,
     processes: BTreeMap<ProcessId, NodeId>,
     declarations: BTreeMap<u64, Declaration>,
     calls: BTreeMap<u64, Call>,
-    /// Since when two nodes, the lesser first, do not hear each other.
+    /// Processes whose machine is gone and whose presences are still believed in.
+    vanished: BTreeSet<ProcessId>,
+    /// Since when the second node does not hear the first.
     cuts: BTreeMap<(NodeId, NodeId), Instant>,
     queue: Queue,
     last: u64,
@@ -62,10 +69,12 @@ impl Network {
     pub fn new(seed: u64) -> Self {
         let wires = Wires {
             dice: Dice::new(seed),
+            watcher: None,
             faults: Faults::default(),
             processes: BTreeMap::new(),
             declarations: BTreeMap::new(),
             calls: BTreeMap::new(),
+            vanished: BTreeSet::new(),
             cuts: BTreeMap::new(),
             queue: Queue::default(),
             last: 0,
@@ -91,6 +100,9 @@ impl Network {
     pub fn remove_process(self: &Arc<Self>, process: ProcessId) {
         let mut wires = self.lock();
         wires.processes.remove(&process);
+        if wires.vanished.contains(&process) {
+            return;
+        }
         let dead = wires.take_declarations(|declaration| declaration.process == process);
         let calls = wires.take_calls(|call| call.caller == process || call.asked == process);
         self.refresh(&mut wires);
@@ -98,6 +110,35 @@ impl Network {
         // Their destructors may call back.
         drop(dead);
         calls.into_iter().for_each(|call| drop(call.answer.send(Err(CallError::Nobody))));
+    }
+
+    /// Forgets it at once, and that it was there when the lease has passed; what it is asked meanwhile is not answered.
+    pub fn vanish(self: &Arc<Self>, process: ProcessId) {
+        let mut wires = self.lock();
+        if wires.processes.remove(&process).is_none() {
+            return;
+        }
+        wires.vanished.insert(process);
+        let dead = wires.take_declarations(|declaration| {
+            declaration.process == process && !matches!(declaration.what, Declared::Token | Declared::Answerer(_))
+        });
+        let asked = wires.take_calls(|call| call.caller == process);
+        let network = Arc::downgrade(self);
+        let forget = move || {
+            if let Some(network) = network.upgrade() {
+                network.lock().vanished.remove(&process);
+                network.remove_process(process);
+            }
+        };
+        wires.queue.at(Instant::now() + LEASE, Box::new(forget));
+        drop(wires);
+        self.changed.notify_one();
+        // Their destructors may call back.
+        drop((dead, asked));
+    }
+
+    pub fn set_watcher(&self, watcher: Watcher) {
+        self.lock().watcher = Some(watcher);
     }
 
     pub fn is_there(&self, process: ProcessId) -> bool {
@@ -109,8 +150,13 @@ impl Network {
     }
 
     pub fn partition(self: &Arc<Self>, a: &NodeId, b: &NodeId) {
+        self.cut(a, b);
+        self.cut(b, a);
+    }
+
+    pub fn cut(self: &Arc<Self>, from: &NodeId, to: &NodeId) {
         let mut wires = self.lock();
-        wires.cuts.entry(cut(a, b)).or_insert_with(Instant::now);
+        wires.cuts.entry((from.clone(), to.clone())).or_insert_with(Instant::now);
         let network = Arc::downgrade(self);
         let refresh = move || {
             if let Some(network) = network.upgrade() {
@@ -123,7 +169,14 @@ impl Network {
 
     pub fn heal(self: &Arc<Self>, a: &NodeId, b: &NodeId) {
         let mut wires = self.lock();
-        wires.cuts.remove(&cut(a, b));
+        wires.cuts.remove(&(a.clone(), b.clone()));
+        wires.cuts.remove(&(b.clone(), a.clone()));
+        self.refresh(&mut wires);
+    }
+
+    pub fn heal_all(self: &Arc<Self>) {
+        let mut wires = self.lock();
+        wires.cuts.clear();
         self.refresh(&mut wires);
     }
 
@@ -155,7 +208,7 @@ impl Network {
             }
         }
         for (number, to) in receivers {
-            for _ in 0..wires.copies(from, to) {
+            for _ in 0..wires.set_out(from, to, key, bytes) {
                 let (network, bytes) = (Arc::downgrade(self), bytes.clone());
                 let job = move || {
                     let found = network.upgrade().and_then(|network| network.find(number));
@@ -189,7 +242,7 @@ impl Network {
         let call = wires.number();
         wires.calls.insert(call, Call { caller: from, asked, answer });
         let network = Arc::downgrade(self);
-        if wires.copies(from, asked) > 0 {
+        if wires.set_out(from, asked, key, &bytes) > 0 && !wires.vanished.contains(&asked) {
             wires.send(from, asked, Box::new(move || ask(&network, number, call, bytes)));
         }
         self.changed.notify_one();
@@ -201,7 +254,8 @@ impl Network {
         let mut wires = self.lock();
         let Some(Call { caller, asked, .. }) = wires.calls.get(&call) else { return };
         let (caller, asked) = (*caller, *asked);
-        if wires.copies(asked, caller) == 0 {
+        let bytes: &[u8] = answer.as_ref().map_or(&[], |bytes| bytes);
+        if wires.set_out(asked, caller, "answer", bytes) == 0 {
             return;
         }
         let network = Arc::downgrade(self);
@@ -223,6 +277,10 @@ impl Network {
     fn refresh(self: &Arc<Self>, wires: &mut Wires) {
         for (number, watcher, sightings) in wires.news() {
             for (owner, sighting) in sightings {
+                if let Some(show) = &wires.watcher {
+                    let (Sighting::Appeared(key) | Sighting::Gone(key)) = &sighting;
+                    show(&Sent { from: owner, to: watcher, key, bytes: &[], copies: 1 });
+                }
                 let network = Arc::downgrade(self);
                 let job = move || {
                     let found = network.upgrade().and_then(|network| network.find(number));
@@ -261,6 +319,15 @@ impl Wires {
         if self.dice.falls(self.faults.duplication) { 2 } else { 1 }
     }
 
+    /// How many copies of this message arrive; whoever watches is shown it.
+    fn set_out(&mut self, from: ProcessId, to: ProcessId, key: &str, bytes: &[u8]) -> usize {
+        let copies = self.copies(from, to);
+        if let Some(watcher) = &self.watcher {
+            watcher(&Sent { from, to, key, bytes, copies });
+        }
+        copies
+    }
+
     fn send(&mut self, from: ProcessId, to: ProcessId, job: Job) {
         let due = Instant::now() + if from == to { Duration::ZERO } else { self.delay() };
         if self.faults.reorder {
@@ -273,16 +340,17 @@ impl Wires {
     fn delay(&mut self) -> Duration {
         let (least, most) = (*self.faults.delay.start(), *self.faults.delay.end());
         let spread = u64::try_from(most.saturating_sub(least).as_nanos()).unwrap_or(u64::MAX - 1);
-        least + Duration::from_nanos(self.dice.next() % (spread + 1))
+        least + Duration::from_nanos(self.dice.below(spread + 1))
     }
 
-    fn is_cut(&self, a: ProcessId, b: ProcessId) -> bool {
-        self.cut_since(a, b).is_some()
+    fn is_cut(&self, from: ProcessId, to: ProcessId) -> bool {
+        self.cut_since(from, to).is_some()
     }
 
-    fn cut_since(&self, a: ProcessId, b: ProcessId) -> Option<Instant> {
-        let (a, b) = (self.processes.get(&a)?, self.processes.get(&b)?);
-        self.cuts.get(&cut(a, b)).copied()
+    /// Since when `to` does not hear `from`.
+    fn cut_since(&self, from: ProcessId, to: ProcessId) -> Option<Instant> {
+        let (from, to) = (self.processes.get(&from)?, self.processes.get(&to)?);
+        self.cuts.get(&(from.clone(), to.clone())).copied()
     }
 
     /// What each watch should believe in and does not, and the other way round.
@@ -302,8 +370,8 @@ impl Wires {
             .collect();
         let mut news = Vec::new();
         for (number, watcher) in watches {
-            let lost = |owner| self.cut_since(watcher, owner).is_some_and(|since| now - since >= LEASE);
-            let cut = |owner| self.is_cut(watcher, owner);
+            let lost = |owner| self.cut_since(owner, watcher).is_some_and(|since| now - since >= LEASE);
+            let cut = |owner| self.is_cut(owner, watcher) || !self.processes.contains_key(&owner);
             let Some(watch) = self.declarations.get(&number) else { continue };
             let prefix = format!("{}/", watch.key);
             let mut sightings = Vec::new();
@@ -373,10 +441,6 @@ impl Drop for Pending {
     }
 }
 
-fn cut(a: &NodeId, b: &NodeId) -> (NodeId, NodeId) {
-    if a < b { (a.clone(), b.clone()) } else { (b.clone(), a.clone()) }
-}
-
 /// Runs what is due, without holding the lock; ends with the network.
 async fn deliver(network: Weak<Network>, changed: Arc<Notify>) {
     loop {
@@ -390,6 +454,7 @@ async fn deliver(network: Weak<Network>, changed: Arc<Notify>) {
         drop(strong);
         match due {
             Some(due) => tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(due) => {}
                 () = changed.notified() => {}
             },

@@ -4,29 +4,6 @@ use crate::names::ProcessId;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
-/// Seeded numbers, by splitmix64 (Steele, Lea, Flood 2014): enough for faults, and the same everywhere.
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// True in this share of the calls.
-    pub fn falls(&mut self, share: f64) -> bool {
-        // The upper 53 bits are an even number of [0, 1).
-        ((self.next() >> 11) as f64) < share * (1_u64 << 53) as f64
-    }
-}
-
 /// What is to be done on arrival.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
@@ -63,19 +40,5 @@ impl Queue {
     /// When the next job is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.jobs.first_key_value().map(|((due, _), _)| *due)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dice_fall_as_often_as_they_should() {
-        let mut dice = Dice::new(7);
-        let fell = (0..10_000).filter(|_| dice.falls(0.25)).count();
-        assert!((2_300..2_700).contains(&fell), "{fell}");
-        assert!(!(0..100).any(|_| dice.falls(0.0)));
-        assert!((0..100).all(|_| dice.falls(1.0)));
     }
 }

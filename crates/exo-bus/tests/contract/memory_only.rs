@@ -218,3 +218,39 @@ async fn a_killed_process_takes_everything_with_it() {
     assert!(matches!(receiver.recv(LONG).await, Err(StreamError::Lost { .. })));
     assert!(matches!(a.request(DOUBLE, b.node(), &1, LONG).await, Err(RequestError::Unreachable { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_in_one_direction_is_seen_by_the_deaf_side_alone() {
+    let network = MemoryNetwork::new(1);
+    let (a, b) = pair(&network).await;
+    let (mut of_a, mut of_b) = (a.watch(ROLE).await.expect("watches"), b.watch(ROLE).await.expect("watches"));
+    let _a = a.announce(ROLE, &"a".to_owned()).await.expect("announces");
+    let _b = b.announce(ROLE, &"b".to_owned()).await.expect("announces");
+    for _ in 0..2 {
+        assert!(matches!(of_a.recv().await, Ok(PresenceChange::Joined { .. })));
+        assert!(matches!(of_b.recv().await, Ok(PresenceChange::Joined { .. })));
+    }
+    network.cut(a.node(), b.node());
+    assert!(matches!(of_b.recv().await, Ok(PresenceChange::Left { .. })), "b does not hear a");
+    assert!(tokio::time::timeout(LONG, of_a.recv()).await.is_err(), "a hears b");
+    network.heal_all();
+    assert!(matches!(of_b.recv().await, Ok(PresenceChange::Joined { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_machine_is_missed_after_the_lease_and_answers_nothing_meanwhile() {
+    let network = MemoryNetwork::new(1);
+    let (a, b) = pair(&network).await;
+    let _requests = b.serve(DOUBLE).await.expect("serves");
+    let mut watch = a.watch(ROLE).await.expect("watches");
+    let _token = b.announce(ROLE, &"worker".to_owned()).await.expect("announces");
+    assert!(matches!(watch.recv().await, Ok(PresenceChange::Joined { .. })));
+    let lost = Instant::now();
+    network.vanish(b.process());
+    let asked = a.request(DOUBLE, b.node(), &1, Duration::from_secs(1)).await;
+    assert!(matches!(asked, Err(RequestError::Timeout { .. })), "{asked:?}");
+    assert!(matches!(watch.recv().await, Ok(PresenceChange::Left { .. })));
+    assert!((Duration::from_secs(3)..Duration::from_millis(3002)).contains(&lost.elapsed()));
+    let asked = a.request(DOUBLE, b.node(), &1, LONG).await;
+    assert!(matches!(asked, Err(RequestError::Unreachable { .. })), "{asked:?}");
+}

@@ -1,5 +1,4 @@
 use super::*;
-use exo_state::State;
 use exo_types::{EventIndex, FactId, IndexedEvent, Memory, NodeResources};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +26,7 @@ struct Master {
 impl Master {
     fn new(generation: u64) -> Self {
         let session = Some(SessionId { generation, master_node_id: node("m") });
-        Self { view: View { session, leader: Some(node("m")), state: Arc::new(State::default()) } }
+        Self { view: View { session, leader: Some(node("m")), ..View::default() } }
     }
 
     fn hear(&mut self, told: &Outgoing) {

@@ -51,6 +51,7 @@ fn instance(nodes: &[&str]) -> Instance {
         },
         context_length: 16,
         max_sequences: 1,
+        intent: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events about placed models and their runners.
 
-use super::{Effect, Skip, tasks, unknown};
+use super::{Effect, Skip, invalid, tasks, unknown};
 use crate::State;
 use exo_types::{Instance, InstanceId, RunnerId, RunnerStatus};
 use std::collections::btree_map::Entry;
@@ -12,6 +12,15 @@ pub(super) fn created(state: &mut State, instance: &Instance) -> Effect {
     instance.check().map_err(|error| invalid(error.to_string()))?;
     if let Some(taken) = instance.shard_assignments.runner_to_shard.keys().find(|id| has_runner(state, id)) {
         return Err(invalid(format!("runner {taken} belongs to another instance")));
+    }
+    if let Some(intent) = &instance.intent {
+        // A late repetition must not bring back what its user took away.
+        if !state.intents.contains_key(intent) {
+            return Err(unknown("intent", intent));
+        }
+        if let Some(other) = state.instance_of_intent(intent) {
+            return Err(invalid(format!("intent {intent} has instance {}", other.instance_id)));
+        }
     }
     state.instances.insert(instance.instance_id.clone(), instance.clone());
     Ok(())
@@ -45,8 +54,4 @@ pub(super) fn runner_status_updated(state: &mut State, id: &RunnerId, status: &R
 
 fn has_runner(state: &State, id: &RunnerId) -> bool {
     state.instances.values().any(|instance| instance.shard_assignments.runner_to_shard.contains_key(id))
-}
-
-fn invalid(why: String) -> Skip {
-    Skip::Invalid { why }
 }

@@ -33,6 +33,14 @@ pub(super) fn timed_out(state: &mut State, node: &NodeId) -> Effect {
     Ok(())
 }
 
+/// Nothing is kept of the node, but that its key was thrown out, if it was.
+pub(super) fn removed(state: &mut State, node: &NodeId) -> Effect {
+    let was_there = timed_out(state, node).is_ok();
+    let was_drained = state.drained_nodes.remove(node);
+    let was_admitted = state.identity.admitted.remove(node).is_some();
+    if was_there || was_drained || was_admitted { Ok(()) } else { Err(unknown("node", node)) }
+}
+
 pub(super) fn download_progress(state: &mut State, download: &NodeDownload) -> Effect {
     appear(state, &download.node_id);
     let of_node = state.downloads.entry(download.node_id.clone()).or_default();

@@ -1,9 +1,9 @@
 use super::*;
 use crate::testing::{appears, created, download, indexed, instance, node, resources, runner, session, task, way};
-use crate::{check_invariants, decode_state, encode_state};
+use crate::{JoinTokenState, check_invariants, decode_state, encode_state};
 use exo_types::{
-    FactId, InstanceId, Millis, OriginEpoch, OriginSequence, RunnerFailure, RunnerId, RunnerStatus, TaskId, TaskStatus,
-    UnknownEvent,
+    FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord, KeyFingerprint, Millis, OriginEpoch,
+    OriginSequence, RunnerFailure, RunnerId, RunnerStatus, TaskId, TaskStatus, UnknownEvent,
 };
 use proptest::prelude::*;
 
@@ -80,7 +80,6 @@ fn a_deleted_instance_takes_its_runners_and_ends_its_open_tasks() {
     assert_eq!(state.runners.keys().map(RunnerId::as_str).collect::<Vec<_>>(), ["j-0"]);
     let statuses: Vec<_> = state.tasks.values().map(|task| task.task_status).collect();
     assert_eq!(statuses, [TaskStatus::Cancelled, TaskStatus::Pending]);
-    assert_eq!(state.commands_seen, 3, "two placements and a deletion");
 }
 
 #[test]
@@ -97,6 +96,128 @@ fn an_instance_that_cannot_be_is_skipped() {
     ]);
     assert_eq!(state.instances.len(), 1);
     assert!(outcomes[1..].iter().all(|outcome| matches!(outcome, Applied::Skipped(Skip::Invalid { .. }))));
+}
+
+fn intent(name: &str) -> Event {
+    let place = exo_types::PlaceInstance {
+        model_id: exo_types::ModelId::new("model").expect("a good id"),
+        sharding: exo_types::Sharding::Pipeline,
+        min_nodes: 1,
+        node_ids: Vec::new(),
+        context_length: None,
+    };
+    Event::IntentRecorded { intent: Intent { id: intent_id(name), place, max_sequences: None } }
+}
+
+fn intent_id(name: &str) -> IntentId {
+    IntentId::new(name).expect("a good id")
+}
+
+fn withdrawn(name: &str) -> Event {
+    Event::IntentWithdrawn { intent_id: intent_id(name) }
+}
+
+fn granting(name: &str, nodes: &[&str], of: &str) -> Event {
+    Event::InstanceCreated { instance: Instance { intent: Some(intent_id(of)), ..instance(name, nodes) } }
+}
+
+fn accepted(name: &str) -> Event {
+    let command_id = exo_types::CommandId::new(name).expect("a good id");
+    Event::CommandAccepted { command_id, task_id: None, instance_id: None }
+}
+
+fn token(name: &str, reusable: bool) -> Event {
+    let (id, public_key) = (JoinTokenId::new(name).expect("a good id"), "00".repeat(32));
+    let token = JoinTokenRecord { id, public_key, created: Millis(0), expires: None, reusable };
+    Event::JoinTokenCreated { token }
+}
+
+fn used(name: &str, by: &str) -> Event {
+    Event::JoinTokenUsed { id: JoinTokenId::new(name).expect("a good id"), node_id: node(by) }
+}
+
+/// `key` is a hexadecimal digit.
+fn admitted(name: &str, key: &str) -> Event {
+    let key_fingerprint = KeyFingerprint::new(key.repeat(64)).expect("64 digits");
+    Event::NodeAdmitted { node_id: node(name), key_fingerprint }
+}
+
+fn revoked(name: &str) -> Event {
+    Event::NodeRevoked { node_id: node(name) }
+}
+
+fn is_skipped(outcome: &Applied) -> bool {
+    matches!(outcome, Applied::Skipped(_))
+}
+
+#[test]
+fn an_accepted_command_counts_once_and_is_remembered() {
+    let (state, outcomes) = fold(vec![accepted("c"), accepted("c"), accepted("d")]);
+    assert_eq!((state.commands_seen, state.accepted_commands.len()), (2, 2));
+    assert_eq!(outcomes[1], Applied::Skipped(Skip::NoChange));
+}
+
+#[test]
+fn an_intent_outlives_its_instance_and_an_instance_of_one_taken_back_does_not_come_again() {
+    let (state, outcomes) = fold(vec![
+        granting("i", &["a"], "x"),
+        intent("x"),
+        granting("i", &["a"], "x"),
+        granting("j", &["b"], "x"),
+        deleted("i"),
+        granting("j", &["b"], "x"),
+        withdrawn("x"),
+        withdrawn("x"),
+        deleted("j"),
+        granting("i", &["a"], "x"),
+    ]);
+    let skipped: Vec<bool> = outcomes.iter().map(is_skipped).collect();
+    assert_eq!(skipped, [true, false, false, true, false, false, false, true, false, true]);
+    assert!(state.intents.is_empty() && state.instances.is_empty());
+    let (state, _) = fold(vec![intent("x"), granting("i", &["a"], "x"), deleted("i")]);
+    assert_eq!(state.open_intents().count(), 1);
+    let (state, _) = fold(vec![intent("x"), granting("i", &["a"], "x"), withdrawn("x")]);
+    assert_eq!(state.instances.values().next().and_then(|kept| kept.intent.clone()), None);
+}
+
+#[test]
+fn a_drained_node_stays_drained_while_it_is_away_and_a_removed_one_is_forgotten() {
+    let drained = |drained| Event::NodeDrained { node_id: node("a"), drained };
+    let removed = || Event::NodeRemoved { node_id: node("a") };
+    let (state, _) = fold(vec![appears("a"), drained(true), lost("a"), appears("a")]);
+    assert!(!state.is_usable(&node("a")));
+    let (state, outcomes) = fold(vec![appears("a"), admitted("a", "1"), drained(true), drained(true), removed()]);
+    assert!(is_skipped(&outcomes[3]) && state.drained_nodes.is_empty() && state.identity.is_empty());
+    assert!(state.topology.nodes.is_empty());
+    let (state, outcomes) = fold(vec![admitted("a", "1"), revoked("a"), removed(), appears("a"), removed()]);
+    assert_eq!(state.identity.revoked.values().collect::<Vec<_>>(), [&node("a")], "its certificate stays refused");
+    assert!(is_skipped(&outcomes[2]) && !is_skipped(&outcomes[4]));
+}
+
+#[test]
+fn a_token_that_admits_one_node_admits_one() {
+    let (state, outcomes) =
+        fold(vec![token("t", false), used("t", "a"), used("t", "a"), used("t", "b"), token("t", true), used("u", "a")]);
+    let skipped: Vec<bool> = outcomes.iter().map(is_skipped).collect();
+    assert_eq!(skipped, [false, false, true, true, true, true]);
+    assert!(state.identity.join_tokens.values().all(JoinTokenState::is_used_up));
+    let (state, _) = fold(vec![token("t", true), used("t", "a"), used("t", "b")]);
+    assert!(state.identity.join_tokens.values().all(|token| token.used_by.len() == 2 && !token.is_used_up()));
+}
+
+#[test]
+fn a_name_belongs_to_its_first_key_and_a_revoked_key_stays_out() {
+    for (events, expect) in [
+        (vec![admitted("a", "1"), admitted("a", "1")], [false, true, true]),
+        (vec![admitted("a", "1"), admitted("a", "2")], [false, true, true]),
+        (vec![admitted("a", "1"), revoked("a"), admitted("a", "1")], [false, false, true]),
+        (vec![admitted("a", "1"), revoked("a"), admitted("a", "2")], [false, false, false]),
+        (vec![revoked("a")], [true, true, true]),
+    ] {
+        let (_, outcomes) = fold(events);
+        let skipped: Vec<bool> = outcomes.iter().map(is_skipped).collect();
+        assert_eq!(skipped, expect[..skipped.len()]);
+    }
 }
 
 #[test]
@@ -196,6 +317,17 @@ fn any_event() -> impl Strategy<Value = Event> {
         (task_id(), task_status()).prop_map(|(task_id, task_status)| Event::TaskStatusUpdated { task_id, task_status }),
         task_id().prop_map(|task_id| Event::TaskFailed { task_id, error_message: "no".to_owned() }),
         task_id().prop_map(|task_id| Event::TaskDeleted { task_id }),
+        any_name().prop_map(accepted),
+        any_name().prop_map(intent),
+        any_name().prop_map(withdrawn),
+        (any_name(), any_name(), any_name()).prop_map(|(name, on, of)| granting(name, &[on], of)),
+        (any_name(), any::<bool>()).prop_map(|(name, drained)| Event::NodeDrained { node_id: node(name), drained }),
+        any_name().prop_map(|name| Event::NodeRemoved { node_id: node(name) }),
+        (any_name(), any::<bool>()).prop_map(|(name, reusable)| token(name, reusable)),
+        (any_name(), any_name()).prop_map(|(name, by)| used(name, by)),
+        any_name().prop_map(|name| Event::JoinTokenDeleted { id: JoinTokenId::new(name).expect("a good id") }),
+        (any_name(), any_name()).prop_map(|(name, key)| admitted(name, key)),
+        any_name().prop_map(revoked),
         Just(Event::SessionOpened { session: session(), when: Millis(1) }),
         Just(Event::Unknown(UnknownEvent { name: "New".to_owned(), fields: None })),
     ]

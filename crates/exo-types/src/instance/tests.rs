@@ -37,6 +37,7 @@ fn instance(n_layers: u32, ranges: &[(u32, u32)]) -> Instance {
         shard_assignments: assignments,
         context_length: 16,
         max_sequences: 1,
+        intent: None,
     }
 }
 

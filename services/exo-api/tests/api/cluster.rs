@@ -3,9 +3,10 @@
 use exo_bus::{Bus, IncomingStream, MemoryNetwork, PresenceToken, topics};
 use exo_types::{
     Candidate, Command, CommandReply, DownloadProgress, ErrorChunk, ErrorCode, Event, EventIndex, EventLogPage,
-    FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId, MasterPresence, Memory,
-    Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, Prompt, Refusal, RefusalCode, RunnerId,
-    RunnerStatus, SessionId, Shard, ShardAssignments, Sharding, StreamChunk, TaskId, TokenChunk, Usage,
+    FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId, MasterPresence,
+    MasterRole, MasterStanding, Memory, Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources,
+    Prompt, Refusal, RefusalCode, RequestEventLog, RunnerId, RunnerStatus, SessionId, Shard, ShardAssignments,
+    Sharding, StreamChunk, TaskId, TokenChunk, Usage,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
@@ -43,6 +44,7 @@ pub fn instance(id: &str, model: &str) -> Instance {
         },
         context_length: 512,
         max_sequences: 4,
+        intent: None,
     }
 }
 
@@ -92,6 +94,7 @@ pub struct Cluster {
     pub network: MemoryNetwork,
     master: Bus,
     log: Arc<Mutex<Vec<IndexedEvent>>>,
+    kept_from: Arc<Mutex<EventIndex>>,
     session: SessionId,
     /// Told when a generation that never ends by itself was cancelled.
     pub cancelled: mpsc::Receiver<()>,
@@ -109,12 +112,31 @@ impl Cluster {
         let log = Arc::new(Mutex::new((1..).zip(beginning(&session)).map(indexed).collect::<Vec<_>>()));
         let mut tasks = JoinSet::new();
         let (sender, cancelled) = mpsc::channel(8);
-        serve_log(&master, &session, log.clone(), &mut tasks).await;
+        let kept_from = Arc::new(Mutex::new(EventIndex(1)));
+        serve_log(&master, &session, log.clone(), kept_from.clone(), &mut tasks).await;
+        serve_standing(&master, &session, &mut tasks).await;
         serve_commands(&master, &mut tasks).await;
         serve_generations(worker, sender, &mut tasks).await;
         let candidate = Candidate { session: session.clone(), seniority: 0, commands_seen: 0 };
-        let presence = master.announce(topics::MASTER, &MasterPresence { candidate }).await.expect("small");
-        Self { network, master, log, session, cancelled, _presence: presence, _tasks: tasks }
+        let presence = master.announce(topics::MASTER, &MasterPresence::leading(candidate)).await.expect("small");
+        Self { network, master, log, kept_from, session, cancelled, _presence: presence, _tasks: tasks }
+    }
+
+    /// Folds everything before that event away.
+    pub fn purge(&self, kept_from: u64) {
+        *self.kept_from.lock().expect("no test panics here") = EventIndex(kept_from);
+    }
+
+    /// Another session takes this one's place: its master leads, and its log has one event.
+    pub async fn replace_session(&mut self) {
+        let session = SessionId { generation: 2, master_node_id: node("master") };
+        let event = Event::SessionOpened { session: session.clone(), when: Millis(2) };
+        let other = self.network.join(node("other")).await.expect("the memory bus is open to all");
+        let log = Arc::new(Mutex::new(vec![IndexedEvent { idx: EventIndex(1), origin: None, event }]));
+        serve_log(&other, &session, log, self.kept_from.clone(), &mut self._tasks).await;
+        let candidate = Candidate { session, seniority: 0, commands_seen: 0 };
+        let presence = other.announce(topics::MASTER, &MasterPresence::leading(candidate)).await.expect("small");
+        self._presence = presence;
     }
 
     /// Records and publishes.
@@ -130,18 +152,50 @@ impl Cluster {
     }
 }
 
-async fn serve_log(bus: &Bus, session: &SessionId, log: Arc<Mutex<Vec<IndexedEvent>>>, tasks: &mut JoinSet<()>) {
+async fn serve_log(
+    bus: &Bus,
+    session: &SessionId,
+    log: Arc<Mutex<Vec<IndexedEvent>>>,
+    kept_from: Arc<Mutex<EventIndex>>,
+    tasks: &mut JoinSet<()>,
+) {
     let mut requests = bus.serve(topics::EVENT_LOG).await.expect("the bus is open");
     let session = session.clone();
     tasks.spawn(async move {
         while let Ok(incoming) = requests.recv().await {
             let page = {
                 let log = log.lock().expect("no test panics here");
-                let events = log.iter().filter(|event| event.idx >= incoming.request.since).cloned().collect();
-                let last = EventIndex(log.len() as u64);
-                EventLogPage { session: session.clone(), snapshot: None, events, last }
+                let RequestEventLog { since, events_only, .. } = incoming.request;
+                let page = EventLogPage::empty(session.clone(), EventIndex(log.len() as u64));
+                let first = *kept_from.lock().expect("no test panics here");
+                match events_only && since < first {
+                    true => EventLogPage { first: Some(first), ..page },
+                    false => {
+                        let events = log.iter().filter(|event| event.idx >= since).cloned().collect();
+                        EventLogPage { events, ..page }
+                    }
+                }
             };
             let _ = incoming.responder.reply(&page);
+        }
+    });
+}
+
+async fn serve_standing(bus: &Bus, session: &SessionId, tasks: &mut JoinSet<()>) {
+    let mut requests = bus.serve(topics::STANDING).await.expect("the bus is open");
+    let standing = MasterStanding {
+        session: Some(session.clone()),
+        role: MasterRole::Leader,
+        term: 7,
+        leader: Some(node("master")),
+        voters: [node("master"), node("silent")].into(),
+        applied: EventIndex(7),
+        lag: [(node("silent"), 3)].into(),
+        ..MasterStanding::default()
+    };
+    tasks.spawn(async move {
+        while let Ok(incoming) = requests.recv().await {
+            let _ = incoming.responder.reply(&standing);
         }
     });
 }
@@ -160,7 +214,7 @@ async fn serve_commands(bus: &Bus, tasks: &mut JoinSet<()>) {
             let reply = match &incoming.request.command {
                 Command::PlaceInstance(place) if place.model_id.as_str() == "huge" => {
                     let message = "model huge needs 9.0 TiB, the cluster has 1.0 GiB; add nodes".to_owned();
-                    CommandReply::Refused(Refusal { code: RefusalCode::DoesNotFit, message })
+                    CommandReply::Refused(Refusal::new(RefusalCode::DoesNotFit, message))
                 }
                 Command::DeleteInstance { instance_id } => accepted(instance_id.as_str()),
                 _ => accepted("i2"),
@@ -195,6 +249,10 @@ async fn answer(stream: IncomingStream<GenerateRequest, StreamChunk>, cancelled:
             let _ = sender.send(&token("so", None)).await;
             let message = "the runner crashed".to_owned();
             sender.send(&StreamChunk::Error(ErrorChunk { code: ErrorCode::RunnerLost, message })).await
+        }
+        "which" => {
+            let _ = sender.send(&token(open.instance_id.as_str(), None)).await;
+            sender.send(&token("", Some(FinishReason::Stop))).await
         }
         "cut" => {
             let _ = sender.send(&token("so", None)).await;

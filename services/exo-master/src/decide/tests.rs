@@ -1,10 +1,10 @@
 use super::*;
-use crate::testing::{cluster, decide_ok, delete, fold, lend, place};
-use exo_types::{Memory, ModelId, NodeId, ShardAssignments};
+use crate::testing::{CIRCUMSTANCES, cluster, decide_ok, delete, fold, lend, node, place};
+use exo_types::{JoinTokenId, JoinTokenRecord, KeyFingerprint, Memory, Millis, ModelId, NodeId, ShardAssignments};
 
 fn code_of(state: &State, command: &Command) -> RefusalCode {
     let id = CommandId::new("c").expect("a good id");
-    decide(state, &id, command, Defaults::default()).expect_err("refused").code
+    decide(state, &id, command, CIRCUMSTANCES).expect_err("refused").code
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn a_deletion_names_its_instance() {
     let state = cluster(&[("a", 2000)]);
     let state = fold(state.clone(), decide_ok(&state, "c1", &place("m", 1)).events);
     let state = fold(state.clone(), decide_ok(&state, "c2", &delete("c1")).events);
-    assert!(state.instances.is_empty());
+    assert!(state.instances.is_empty() && state.intents.is_empty());
     assert_eq!(code_of(&state, &delete("c1")), RefusalCode::NotFound);
 }
 
@@ -47,7 +47,7 @@ fn what_cannot_be_placed_is_refused_with_the_reason() {
         assert_eq!(code_of(&state, &command), expect, "{command:?}");
     }
     let id = CommandId::new("c").expect("a good id");
-    let refusal = decide(&state, &id, &place("other", 1), Defaults::default()).expect_err("refused");
+    let refusal = decide(&state, &id, &place("other", 1), CIRCUMSTANCES).expect_err("refused");
     assert!(refusal.message.contains("models in the cluster: m"), "{refusal}");
 }
 
@@ -107,4 +107,100 @@ fn ended_tasks_are_forgotten_in_the_end() {
     }
     assert_eq!(state.tasks.len(), ENDED_TASKS);
     assert!(state.tasks.keys().all(|id| id.as_str() >= "c172"), "the oldest go first");
+}
+
+fn drain(name: &str, drained: bool) -> Command {
+    Command::DrainNode { node_id: node(name), drained }
+}
+
+#[test]
+fn a_placement_is_remembered_as_an_intent_until_it_is_deleted() {
+    let state = cluster(&[("a", 2000)]);
+    let state = fold(state.clone(), decide_ok(&state, "c1", &place("m", 1)).events);
+    let intent = state.intents.values().next().expect("asked for").clone();
+    assert_eq!((intent.id.as_str(), intent.place.model_id.as_str()), ("c1", "m"));
+    let (instance_id, node_id) = (InstanceId::new("c1").expect("a good id"), node("a"));
+    let lost = fold(state, [Event::InstanceDeleted { instance_id }, Event::NodeTimedOut { node_id }]);
+    let state = fold(lost.clone(), decide_ok(&lost, "c2", &delete("c1")).events);
+    assert!(state.intents.is_empty(), "it can be taken back while it has no instance");
+}
+
+#[test]
+fn a_manual_split_is_an_intent_too() {
+    let state = cluster(&[("a", 2000), ("b", 2000)]);
+    let placed = fold(state.clone(), decide_ok(&state, "c1", &place("m", 2)).events);
+    let instance = placed.instances.values().next().expect("placed").clone();
+    let state = fold(state.clone(), decide_ok(&state, "c2", &Command::CreateInstance { instance }).events);
+    let intent = state.intents.values().next().expect("asked for");
+    assert_eq!((intent.id.as_str(), intent.place.min_nodes, intent.max_sequences), ("c2", 2, Some(8)));
+}
+
+#[test]
+fn nothing_is_placed_on_a_drained_node() {
+    let state = cluster(&[("a", 2000)]);
+    let drained = fold(state.clone(), decide_ok(&state, "c1", &drain("a", true)).events);
+    assert_eq!(code_of(&drained, &place("m", 1)), RefusalCode::DoesNotFit);
+    assert_eq!(decide_ok(&drained, "c2", &drain("a", true)).events, []);
+    let again = fold(drained.clone(), decide_ok(&drained, "c3", &drain("a", false)).events);
+    assert_eq!(again.instances.len(), 0);
+    decide_ok(&again, "c4", &place("m", 1));
+    assert_eq!(code_of(&state, &drain("z", true)), RefusalCode::NotFound);
+}
+
+#[test]
+fn a_node_is_removed_when_it_is_gone() {
+    let remove = || Command::RemoveNode { node_id: node("a") };
+    let state = cluster(&[("a", 2000)]);
+    assert_eq!(code_of(&state, &remove()), RefusalCode::Invalid, "it is there");
+    let state = fold(state.clone(), decide_ok(&state, "c1", &drain("a", true)).events);
+    let gone = fold(state, [Event::NodeTimedOut { node_id: node("a") }]);
+    let removed = fold(gone.clone(), decide_ok(&gone, "c2", &remove()).events);
+    assert!(removed.drained_nodes.is_empty());
+    assert_eq!(code_of(&removed, &remove()), RefusalCode::NotFound);
+}
+
+fn token(name: &str, reusable: bool, expires: Option<u64>) -> JoinTokenRecord {
+    let id = JoinTokenId::new(name).expect("a good id");
+    let public_key = "0".repeat(64);
+    JoinTokenRecord { id, public_key, created: Millis(0), expires: expires.map(Millis), reusable }
+}
+
+fn admit(name: &str, key: &str, token: Option<&str>) -> Command {
+    Command::AdmitNode {
+        node_id: node(name),
+        key_fingerprint: KeyFingerprint::new(key.repeat(64)).expect("64 digits"),
+        token: token.map(|name| JoinTokenId::new(name).expect("a good id")),
+    }
+}
+
+#[test]
+fn nodes_come_in_by_token_under_one_key_each() {
+    let accept = |state: &State, command: Command| fold(state.clone(), decide_ok(state, "c", &command).events);
+    let start = accept(&State::default(), admit("a", "a", None));
+    let state = accept(&start, Command::CreateJoinToken { token: token("t", false, None) });
+    assert_eq!(code_of(&state, &Command::CreateJoinToken { token: token("t", true, None) }), RefusalCode::Invalid);
+    assert_eq!(code_of(&state, &admit("b", "b", Some("u"))), RefusalCode::Forbidden, "no such token");
+    let state = accept(&state, admit("b", "b", Some("t")));
+    assert_eq!(state.identity.admitted.len(), 2);
+    assert_eq!(decide_ok(&state, "c", &admit("b", "b", Some("t"))).events, [], "it is in already");
+    assert_eq!(code_of(&state, &admit("c", "c", Some("t"))), RefusalCode::Forbidden, "the token is used up");
+    assert_eq!(code_of(&state, &admit("b", "d", None)), RefusalCode::Forbidden, "the name is taken");
+    let state = accept(&state, Command::RevokeNode { node_id: node("b") });
+    assert_eq!(code_of(&state, &admit("b", "b", None)), RefusalCode::Forbidden, "the key is out");
+    assert_eq!(code_of(&state, &Command::RevokeNode { node_id: node("b") }), RefusalCode::NotFound);
+    let state = accept(&state, Command::DeleteJoinToken { id: JoinTokenId::new("t").expect("a good id") });
+    assert!(state.identity.join_tokens.is_empty());
+}
+
+#[test]
+fn tokens_without_use_make_room_and_their_number_is_bounded() {
+    let mut state = State::default();
+    for number in 0..1024 {
+        let expires = (number == 0).then_some(5);
+        state = fold(state, [Event::JoinTokenCreated { token: token(&format!("t{number}"), true, expires) }]);
+    }
+    let create = |name: &str| Command::CreateJoinToken { token: token(name, true, None) };
+    let state = fold(state.clone(), decide_ok(&state, "c", &create("new")).events);
+    assert_eq!(state.identity.join_tokens.len(), 1024, "the expired one is gone");
+    assert_eq!(code_of(&state, &create("newer")), RefusalCode::Invalid);
 }

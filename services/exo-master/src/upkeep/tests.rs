@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{cluster, decide_ok, fold, lend, node, place, told};
+use crate::testing::{CIRCUMSTANCES, cluster, decide_ok, fold, lend, node, place, told};
 use exo_types::{Memory, RunnerFailure};
 
 const READY: RunnerStatus = RunnerStatus::RunnerReady { incarnation: 1 };
@@ -12,7 +12,7 @@ fn placed(nodes: &[(&str, u64)], on: u32) -> State {
 
 fn keep_up(state: State, lost: &[NodeId], wishes: &[ModelId]) -> (State, Vec<String>) {
     let mut draft = Draft::new(state);
-    let complaints = upkeep(&mut draft, lost, wishes, Defaults::default());
+    let complaints = upkeep(&mut draft, lost, wishes, CIRCUMSTANCES);
     let (state, _) = draft.into_parts();
     exo_state::check_invariants(&state).expect("invariants hold");
     (state, complaints)
@@ -104,4 +104,28 @@ fn wishes_are_granted_once_there_is_room() {
     assert_eq!((state.instances.len(), complaints.len()), (1, 0));
     let (again, _) = keep_up(state.clone(), &[], &wishes);
     assert_eq!(again, state);
+}
+
+#[test]
+fn what_is_asked_for_is_placed_again_when_it_fits_again() {
+    let state = placed(&[("a", 2000)], 1);
+    let instance_id = InstanceId::new("c1").expect("a good id");
+    let state = fold(state, [Event::InstanceDeleted { instance_id }, Event::NodeTimedOut { node_id: node("a") }]);
+    let (state, complaints) = keep_up(state, &[], &[]);
+    assert!(state.instances.is_empty() && complaints[0].contains("asked for by c1"), "{complaints:?}");
+    let (state, complaints) = keep_up(fold(state, crate::testing::arrival("b", 2000)), &[], &[]);
+    assert_eq!((nodes_of(&state), complaints.len()), (vec![vec!["b"]], 0));
+    assert_eq!(state.open_intents().count(), 0);
+}
+
+#[test]
+fn a_drained_node_is_emptied_where_it_can_be_and_nothing_comes_to_it() {
+    let drain = |name: &str| Event::NodeDrained { node_id: node(name), drained: true };
+    let state = fold(placed(&[("a", 2000), ("b", 2000)], 1), []);
+    let on = nodes_of(&state)[0][0].to_owned();
+    let other = if on == "a" { "b" } else { "a" };
+    let (state, complaints) = keep_up(fold(state, [drain(&on)]), &[], &[]);
+    assert_eq!((nodes_of(&state), complaints.len()), (vec![vec![other]], 0));
+    let (state, complaints) = keep_up(fold(state, [drain(other)]), &[], &[]);
+    assert_eq!((nodes_of(&state), complaints.len()), (vec![vec![other]], 1), "it goes on serving");
 }

@@ -10,7 +10,6 @@ use exo_state::{NodeAddress, State};
 use exo_types::{ErrorChunk, ErrorCode, Instance, InstanceId, RunnerFailure, RunnerId, RunnerStatus, Shard};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Sets of links that one process may go through before its numbers meet those of its successor, which starts at least
 /// a millisecond later. Numbers stay below 2^53, which JSON keeps.
@@ -59,8 +58,7 @@ impl Driver {
 
     fn load_order(&self, instance: &Instance, shard: Shard, model_path: PathBuf) -> Load {
         let settings = &self.around.settings;
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(0);
+        let millis = u64::try_from(exo_ambient::wall_clock().as_millis()).unwrap_or(0);
         Load {
             model_path,
             instance_id: instance.instance_id.clone(),
@@ -89,7 +87,7 @@ impl Driver {
         self.runners.insert(runner_id.clone(), Supervised::new(life, load, losses, liveness));
         let (host, causes) = (self.around.host.clone(), self.around.causes.clone());
         self.tasks.spawn(async move {
-            let spawned = host.spawn(what).await;
+            let spawned = host.start(what).await;
             // Without a driver the process is dropped, which ends it.
             let _ = causes.send(Cause::Spawned(runner_id, life, spawned)).await;
         });

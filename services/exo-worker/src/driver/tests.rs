@@ -117,7 +117,7 @@ impl Cluster {
             view: self.view.clone(),
             report,
             status: Notifier::from_environment().service("worker"),
-            host: RunnerHost::new().expect("a thread can be started"),
+            host: Arc::new(RunnerHost::new().expect("a thread can be started")),
             causes,
         };
         self.tasks.spawn(Driver::new(surroundings).run(inbox, streams, self.shutdown.clone()));
@@ -159,6 +159,7 @@ impl Cluster {
             },
             context_length: CONTEXT,
             max_sequences: 1,
+            intent: None,
         };
         self.tell(Event::InstanceCreated { instance }).await;
         self.ready().await;
@@ -252,7 +253,7 @@ async fn fold(mut inbox: mpsc::Receiver<Event>, publish: watch::Sender<View>) {
         let idx = EventIndex(state.last_event_applied_idx.0 + 1);
         apply(&mut state, &IndexedEvent { idx, origin: None, event });
         let session = state.session.clone();
-        publish.send_replace(View { session, leader: None, state: Arc::new(state.clone()) });
+        publish.send_replace(View { session, state: Arc::new(state.clone()), ..View::default() });
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Table `events`: index → record. Table `meta`: `snapshot` → State. Records are framed and checksummed by exo-state.
 
-use crate::{OpenError, Page, ReadError, Recovered, Storage, StorageError};
+use super::{OpenError, Page, ReadError, Recovered, Storage, StorageError};
 use exo_state::{Applied, CodecError, State, apply, decode_event, decode_state, encode_event, encode_state};
 use exo_types::{EventIndex, IndexedEvent};
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};

@@ -1,6 +1,8 @@
 //! What the log promises, over the disk and over memory.
 
-use exo_log::{AppendError, EventLog, MemoryStorage, OpenError, ReadError, RedbStorage, SNAPSHOT_EVERY, Storage};
+use exo_log::single::{
+    AppendError, EventLog, MemoryStorage, OpenError, ReadError, RedbStorage, SNAPSHOT_EVERY, Storage,
+};
 use exo_state::{State, apply};
 use exo_types::{Event, EventIndex, IndexedEvent, Millis, NodeId, SessionId};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A log without a disk, for tests: it can be told to fail, and to be opened again.
 
-use crate::{OpenError, Page, ReadError, Recovered, Storage, StorageError};
+use super::{OpenError, Page, ReadError, Recovered, Storage, StorageError};
 use exo_state::{State, apply};
 use exo_types::{EventIndex, IndexedEvent};
 use std::collections::BTreeMap;

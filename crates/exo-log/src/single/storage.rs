@@ -1,6 +1,6 @@
 //! What a log is stored in.
 
-use crate::{OpenError, ReadError, StorageError};
+use super::{OpenError, ReadError, StorageError};
 use exo_state::State;
 use exo_types::{EventIndex, IndexedEvent};
 

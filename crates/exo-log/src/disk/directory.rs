@@ -1,0 +1,147 @@
+//! A directory.
+
+use super::{Disk, DiskFile, SmallFile};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+const LOG: &str = "log.redb";
+const QUARANTINE: &str = "quarantine";
+
+/// Keeps a log in a directory of its own.
+#[derive(Debug)]
+pub struct DirectoryDisk {
+    path: PathBuf,
+    /// The file that [`Disk::note_small`] writes, once it was written.
+    noted: Mutex<Option<(SmallFile, File)>>,
+}
+
+impl DirectoryDisk {
+    /// Touches nothing yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), noted: Mutex::new(None) }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn private() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options
+    }
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// What is renamed or made in a directory is there after a power cut only when the directory was synced.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+impl Disk for DirectoryDisk {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn open(&self) -> io::Result<Box<dyn DiskFile>> {
+        make_directory(&self.path)?;
+        let file = Self::private().open(self.file(LOG))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        sync_directory(&self.path)?;
+        Ok(Box::new(OpenFile(file)))
+    }
+
+    fn has_log(&self) -> io::Result<bool> {
+        match fs::metadata(self.file(LOG)) {
+            Ok(metadata) => Ok(metadata.len() > 0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_small(&self, file: SmallFile) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.file(file.name())) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_small(&self, file: SmallFile, bytes: &[u8]) -> io::Result<()> {
+        let new = self.file(&format!("{}.new", file.name()));
+        let mut writing = Self::private().open(&new)?;
+        writing.set_len(0)?;
+        writing.write_all(bytes)?;
+        writing.sync_all()?;
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        fs::rename(&new, self.file(file.name()))?;
+        sync_directory(&self.path)
+    }
+
+    fn note_small(&self, file: SmallFile, bytes: &[u8]) -> io::Result<()> {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((which, open)) = &*noted
+            && *which == file
+        {
+            return open.write_all_at(bytes, 0);
+        }
+        let open = Self::private().open(self.file(file.name()))?;
+        open.write_all_at(bytes, 0)?;
+        *noted = Some((file, open));
+        Ok(())
+    }
+
+    fn quarantine(&self) -> io::Result<String> {
+        let parent = self.path.parent().unwrap_or(Path::new("."));
+        let shelf = parent.join(QUARANTINE);
+        make_directory(&shelf)?;
+        let label = self.path.file_name().map_or_else(|| "log".into(), |name| name.to_string_lossy());
+        let free = (1..).map(|n| shelf.join(format!("{label}-{n}"))).find(|target| !target.exists());
+        let target = free.ok_or(io::ErrorKind::AlreadyExists)?;
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        fs::rename(&self.path, &target)?;
+        make_directory(&self.path)?;
+        sync_directory(parent)?;
+        Ok(target.display().to_string())
+    }
+
+    fn blocks(&self) -> bool {
+        true
+    }
+}
+
+/// The log file; locked for as long as it is open.
+#[derive(Debug)]
+struct OpenFile(File);
+
+impl DiskFile for OpenFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+}

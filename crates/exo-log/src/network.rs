@@ -1,0 +1,187 @@
+//! The way out, as openraft's network.
+
+use crate::PeerCallError;
+use crate::raft_types::{PeerNode, RaftTypes, Snapshot, Vote};
+use crate::shared::Shared;
+use crate::wire::{
+    AppendAnswer, Letter, PreVote, PreVoteAnswer, Refused, Request, SnapshotAnswer, SnapshotPart, VoteAnswer,
+    decode_answer,
+};
+use exo_types::NodeId;
+use openraft::error::{Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError};
+use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, InstallSnapshotRequest, InstallSnapshotResponse, SnapshotResponse, VoteRequest,
+};
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// Bytes of a part of a snapshot.
+const PART: usize = 512 << 10;
+
+/// For one part of a snapshot; the last one is installed within it too.
+const PART_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Times that a part of a snapshot is sent before the snapshot begins anew.
+const PART_ATTEMPTS: usize = 4;
+
+/// How long a peer that does not answer is left alone. openraft asks again at once, so the pause is here.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+
+/// Why a peer said nothing useful.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error(transparent)]
+    Peer(#[from] PeerCallError),
+    #[error("the peer refused: {0}")]
+    Refused(#[from] Refused),
+    #[error("the message cannot be encoded: {0}")]
+    Encode(String),
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// Makes the ways to the peers.
+#[derive(Debug, Clone)]
+pub(crate) struct Network(pub(crate) Weak<Shared>);
+
+/// The way to one peer.
+#[derive(Debug)]
+pub(crate) struct Client {
+    shared: Weak<Shared>,
+    target: u64,
+    node: Option<NodeId>,
+    pause: Duration,
+}
+
+impl RaftNetworkFactory<RaftTypes> for Network {
+    type Network = Client;
+
+    async fn new_client(&mut self, target: u64, node: &PeerNode) -> Client {
+        Client { shared: self.0.clone(), target, node: node.0.clone(), pause: FIRST_PAUSE }
+    }
+}
+
+/// One request to a member and its answer.
+async fn call<T: DeserializeOwned>(
+    shared: &Shared,
+    target: u64,
+    node: &NodeId,
+    request: Request,
+    within: Duration,
+) -> Result<T, CallError> {
+    let session = shared.changing().session.as_ref().map(|(_, tag)| *tag);
+    let session = session.ok_or(CallError::Closed)?;
+    let letter = Letter { session, from: shared.own.raft_id.0, to: target, request };
+    let bytes = letter.encode().map_err(|error| CallError::Encode(error.to_string()))?;
+    let call = shared.peers.call(node, bytes, within);
+    let reply = timeout(within, call).await.map_err(|_| PeerCallError::Timeout)??;
+    let answer = decode_answer(&reply)?;
+    shared.on_peer_heard(target);
+    Ok(answer)
+}
+
+/// Asks a voter whether this one should lead.
+pub(crate) async fn ask_for_vote(shared: Arc<Shared>, target: u64, node: NodeId, ask: PreVote) -> Option<u64> {
+    let answer = call::<PreVoteAnswer>(&shared, target, &node, Request::PreVote(ask), shared.options.heartbeat).await;
+    answer.is_ok_and(|answer| answer.granted).then_some(target)
+}
+
+/// Asks a voter to lead.
+pub(crate) async fn ask_to_take_over(shared: &Shared, target: u64, node: &NodeId) -> Result<(), CallError> {
+    call::<()>(shared, target, node, Request::TakeOver, shared.options.heartbeat).await
+}
+
+impl Client {
+    async fn call<T: DeserializeOwned>(&mut self, request: Request, within: Duration) -> Result<T, CallError> {
+        let (Some(shared), Some(node)) = (self.shared.upgrade(), &self.node) else { return Err(CallError::Closed) };
+        let answer = call(&shared, self.target, node, request, within).await;
+        drop(shared);
+        if answer.is_ok() {
+            self.pause = FIRST_PAUSE;
+        } else {
+            sleep(self.pause).await;
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+        answer
+    }
+
+    async fn send_part(&mut self, part: &SnapshotPart) -> Result<SnapshotAnswer, CallError> {
+        let mut attempt = 1;
+        loop {
+            match self.call(Request::Snapshot(part.clone()), PART_DEADLINE).await {
+                Err(CallError::Peer(_)) if attempt < PART_ATTEMPTS => attempt += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn send_snapshot(&mut self, vote: Vote, snapshot: Snapshot) -> Result<SnapshotResponse<u64>, CallError> {
+        let data = snapshot.snapshot.into_inner();
+        let checksum = crc32c::crc32c(&data);
+        let total = data.len() as u64;
+        let mut offset = 0;
+        for chunk in data.chunks(PART) {
+            let meta = snapshot.meta.clone();
+            let part = SnapshotPart { vote, meta, total, checksum, offset, data: chunk.to_vec() };
+            match self.send_part(&part).await? {
+                SnapshotAnswer::Done(response) => return Ok(response),
+                SnapshotAnswer::More => offset += chunk.len() as u64,
+            }
+        }
+        Err(Refused::Garbage.into())
+    }
+}
+
+fn network_error(error: &CallError) -> NetworkError {
+    tracing::debug!(%error, "a peer gave no answer");
+    NetworkError::new(error)
+}
+
+type CallResult<T, E = RaftError<u64>> = Result<T, RPCError<u64, PeerNode, E>>;
+
+impl RaftNetwork<RaftTypes> for Client {
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<RaftTypes>,
+        option: RPCOption,
+    ) -> CallResult<AppendAnswer> {
+        let answer = self.call(Request::Append(rpc), option.hard_ttl()).await;
+        answer.map_err(|error| RPCError::Network(network_error(&error)))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        _rpc: InstallSnapshotRequest<RaftTypes>,
+        _option: RPCOption,
+    ) -> CallResult<InstallSnapshotResponse<u64>, RaftError<u64, openraft::error::InstallSnapshotError>> {
+        // Snapshots go as a whole, see `full_snapshot`.
+        Err(RPCError::Network(network_error(&CallError::Refused(Refused::Garbage))))
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<u64>, option: RPCOption) -> CallResult<VoteAnswer> {
+        let sanctioned = self.shared.upgrade().is_some_and(|shared| shared.is_sanctioned());
+        let request = if sanctioned { Request::SanctionedVote(rpc) } else { Request::Vote(rpc) };
+        let answer = self.call(request, option.hard_ttl()).await;
+        answer.map_err(|error| RPCError::Network(network_error(&error)))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<u64>, StreamingError<RaftTypes, Fatal<u64>>> {
+        let sent = self.send_snapshot(vote, snapshot);
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = sent => sent.map_err(|error| StreamingError::Network(network_error(&error))),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Opening a log: what is there, whose it is, and whether it can be trusted.
+
+use crate::disk::Disk;
+use crate::members_file::MembersFile;
+use crate::raft_types::{SnapshotMeta, index_of, members_of};
+use crate::store::{Identity, Loaded, Store};
+use crate::{LogOptions, Members, OpenError, RaftId};
+use crate::{dice::Dice, machine};
+use exo_state::{State, apply};
+use exo_types::SessionId;
+use openraft::EntryPayload;
+use std::sync::Arc;
+
+/// What a log held when it was opened.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// Whose log it is; none: the place is empty.
+    pub session: Option<SessionId>,
+    /// This life of the log; kept on the disk already.
+    pub raft_id: RaftId,
+    /// Everything in the log folded, also what is not known to be committed: what a survivor goes on from.
+    pub state: Arc<State>,
+    /// Who takes part, as last known.
+    pub members: Members,
+    /// Records folded onto the snapshot.
+    pub replayed: u64,
+    /// The log was damaged, and others have it: it was put away, and this one begins anew.
+    pub quarantined: Option<Quarantined>,
+}
+
+/// A damaged log that was put away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Where it is now.
+    pub moved_to: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Its session.
+    pub session: Option<SessionId>,
+    /// Who else has it: ask them to be taken in again.
+    pub members: Members,
+}
+
+/// A log that was opened and read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) loaded: Loaded,
+    pub(crate) identity: Identity,
+    pub(crate) start: machine::Start,
+    pub(crate) recovered: Recovered,
+}
+
+/// Opens and reads. Blocks.
+pub(crate) fn open(disk: Arc<dyn Disk>, options: &LogOptions) -> Result<Opened, OpenError> {
+    match try_open(disk.clone(), options) {
+        Err(OpenError::Damaged { path, reason }) => {
+            let quarantined = quarantine(&*disk, path, reason)?;
+            let mut opened = try_open(disk, options)?;
+            opened.recovered.quarantined = Some(quarantined);
+            Ok(opened)
+        }
+        result => result,
+    }
+}
+
+/// Puts a damaged log away, if somebody else has it.
+fn quarantine(disk: &dyn Disk, path: String, reason: String) -> Result<Quarantined, OpenError> {
+    let unavailable = |error: std::io::Error| OpenError::Unavailable { path: path.clone(), reason: error.to_string() };
+    let record = MembersFile::read(disk).map_err(unavailable)?.unwrap_or_default();
+    // Which of them this one was stood in the damaged file; more than one voter is somebody else in any case.
+    if record.members.voters.len() < 2 {
+        return Err(OpenError::Damaged { path, reason });
+    }
+    let moved_to = disk.quarantine().map_err(unavailable)?;
+    tracing::error!(path, reason, moved_to, "the log is damaged; it was put away, and comes again from the others");
+    Ok(Quarantined { moved_to, reason, session: record.session, members: record.members })
+}
+
+fn try_open(disk: Arc<dyn Disk>, options: &LogOptions) -> Result<Opened, OpenError> {
+    let path = disk.name();
+    let (mut store, mut loaded) = Store::open(disk)?;
+    match &loaded.identity {
+        Some(identity) if identity.node_id == options.node_id => {}
+        Some(identity) => return Err(OpenError::Foreign { path, owner: identity.node_id.to_string() }),
+        None => loaded.identity = Some(make_identity(&mut store, options)?),
+    }
+    read(&path, store, loaded)
+}
+
+/// Opens without asking whose it is, and without putting anything away.
+pub(crate) fn open_as_is(disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
+    let path = disk.name();
+    let (store, loaded) = Store::open(disk)?;
+    read(&path, store, loaded)
+}
+
+fn read(path: &str, store: Store, loaded: Loaded) -> Result<Opened, OpenError> {
+    let identity = loaded.identity.clone().ok_or_else(|| OpenError::Damaged {
+        path: path.to_owned(),
+        reason: "it does not say whose it is".to_owned(),
+    })?;
+    let start = start_of(path, &loaded)?;
+    let (state, replayed) = fold_all(&start, &loaded);
+    let recovered = Recovered {
+        session: loaded.session.clone(),
+        raft_id: identity.raft_id,
+        state,
+        members: last_members(&start.meta, &loaded),
+        replayed,
+        quarantined: None,
+    };
+    Ok(Opened { store, loaded, identity, start, recovered })
+}
+
+fn make_identity(store: &mut Store, options: &LogOptions) -> Result<Identity, OpenError> {
+    // 0 is openraft's default and stands for nobody.
+    let raft_id = RaftId(Dice::new(options.entropy).next().max(1));
+    let identity = Identity { node_id: options.node_id.clone(), raft_id };
+    let saved = store.save_identity(&identity);
+    saved.map_err(|error| OpenError::Unavailable { path: error.path, reason: error.reason })?;
+    Ok(identity)
+}
+
+fn start_of(path: &str, loaded: &Loaded) -> Result<machine::Start, OpenError> {
+    let session = loaded.session.clone();
+    let Some((meta, data)) = &loaded.snapshot else {
+        return Ok(machine::Start { session, meta: SnapshotMeta::default(), content: machine::Content::default() });
+    };
+    let content = machine::decode_content(data).map_err(|error| {
+        let (path, reason) = (path.to_owned(), error.to_string());
+        match error {
+            machine::ContentError::Codec(exo_state::CodecError::Newer { .. }) => OpenError::Newer { path, reason },
+            _ => OpenError::Damaged { path, reason },
+        }
+    })?;
+    Ok(machine::Start { session, meta: meta.clone(), content })
+}
+
+/// The State with every record, as if all were committed. What one that leads would have voided is void here too.
+fn fold_all(start: &machine::Start, loaded: &Loaded) -> (Arc<State>, u64) {
+    let from = start.meta.last_log_id.map_or(0, |at| at.index + 1);
+    let entries = loaded.entries.iter().filter(|entry| entry.log_id.index >= from);
+    let batches: Vec<_> = entries
+        .filter_map(|entry| if let EntryPayload::Normal(batch) = &entry.payload { Some(batch) } else { None })
+        .collect();
+    if batches.is_empty() {
+        return (start.content.state.clone(), 0);
+    }
+    let mut state = (*start.content.state).clone();
+    for part in batches.iter().flat_map(|batch| batch.parts()) {
+        for event in part.on(state.last_event_applied_idx) {
+            apply(&mut state, &event);
+        }
+    }
+    (Arc::new(state), batches.len() as u64)
+}
+
+fn last_members(meta: &SnapshotMeta, loaded: &Loaded) -> Members {
+    let from = index_of(meta.last_log_id);
+    let newer = loaded.entries.iter().rev().filter(|entry| entry.log_id.index >= from);
+    let mut memberships = newer.filter_map(|entry| match &entry.payload {
+        EntryPayload::Membership(membership) => Some(membership),
+        _ => None,
+    });
+    members_of(memberships.next().unwrap_or_else(|| meta.last_membership.membership()))
+}

@@ -1,0 +1,39 @@
+//! How a log behaves.
+
+use exo_types::NodeId;
+use std::time::Duration;
+
+/// What a log is told when it is opened.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// The node whose log it is. A directory of another node's log is refused.
+    pub node_id: NodeId,
+    /// Unlike anybody else's: the [`crate::RaftId`] and the jitter of elections come from it. The log asks no other
+    /// source of randomness, so that a run with the same numbers is the same run.
+    pub entropy: u64,
+    /// A leader that has nothing to say says so that often.
+    pub heartbeat: Duration,
+    /// A follower that heard nothing for a time between these asks whether it should lead.
+    pub election: (Duration, Duration),
+    /// An append is answered within this time.
+    pub append_deadline: Duration,
+    /// A snapshot is made after so many events: replaying them takes well under a second.
+    pub snapshot_every: u64,
+    /// Applied events that can still be read.
+    pub kept_events: usize,
+}
+
+impl LogOptions {
+    /// The defaults. Elections are unhurried, because a lost leader is noticed by its connections, not by silence.
+    pub fn new(node_id: NodeId, entropy: u64) -> Self {
+        Self {
+            node_id,
+            entropy,
+            heartbeat: Duration::from_millis(500),
+            election: (Duration::from_millis(1500), Duration::from_secs(3)),
+            append_deadline: Duration::from_secs(10),
+            snapshot_every: 2000,
+            kept_events: 4096,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Three masters, and what happens to them.
+
+use crate::support::*;
+use exo_log::{AppendError, LogRole};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_append_is_on_everybodys_disk_soon() {
+    let cluster = Cluster::of_three(1).await;
+    for number in 1..=20 {
+        cluster.append(number..=number).await.expect("appends");
+    }
+    cluster.caught_up(20).await;
+    cluster.check_agreement();
+    for log in cluster.logs.values() {
+        assert_eq!(numbers(log).await, (1..=20).collect::<Vec<_>>());
+    }
+}
+
+/// The masters see the leader's connections end.
+async fn notice_and_wait(cluster: &Cluster) -> Duration {
+    let began = Instant::now();
+    for log in cluster.logs.values() {
+        log.trigger_election();
+    }
+    cluster.leader().await;
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_killed_is_replaced_at_once_and_nothing_acknowledged_is_lost() {
+    for seed in 10..20 {
+        let mut cluster = Cluster::of_three(seed).await;
+        cluster.append(1..=5).await.expect("appends");
+        let leader = cluster.leader().await;
+        let term = cluster.standing(leader.as_str()).term;
+        cluster.kill(leader.as_str());
+        let took = notice_and_wait(&cluster).await;
+        assert!(took < Duration::from_millis(200), "seed {seed}: {took:?}");
+        cluster.append(6..=7).await.expect("goes on");
+        let next = cluster.leader().await;
+        assert!(cluster.standing(next.as_str()).term > term);
+        cluster.start(leader.as_str()).await;
+        cluster.caught_up(7).await;
+        cluster.check_agreement();
+        assert_eq!(numbers(cluster.log(next.as_str())).await, [1, 2, 3, 4, 5, 6, 7]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_falls_silent_is_replaced_after_a_while() {
+    let mut cluster = Cluster::of_three(21).await;
+    cluster.append(1..=1).await.expect("appends");
+    let leader = cluster.leader().await;
+    cluster.kill(leader.as_str());
+    let began = Instant::now();
+    cluster.leader().await;
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    cluster.append(2..=2).await.expect("goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_without_a_majority_accepts_nothing_and_its_late_events_are_void() {
+    let cluster = Cluster::of_three(22).await;
+    cluster.append(1..=3).await.expect("appends");
+    let old = cluster.leader().await;
+    let others: Vec<_> = cluster.logs.keys().filter(|name| **name != old).cloned().collect();
+    for other in &others {
+        cluster.network.cut(&old, other, true);
+    }
+    let alone = cluster.log(old.as_str()).append(exo_types::EventIndex(3), events(90..=91)).await;
+    assert!(matches!(alone, Err(AppendError::Unknown { .. })), "{alone:?}");
+    role(cluster.log(old.as_str()), LogRole::Candidate).await;
+    let refused = cluster.log(old.as_str()).record(events(92..=92)).await;
+    assert_eq!(refused, Err(AppendError::NotLeader { leader: None }));
+    cluster.append(4..=6).await.expect("the majority goes on");
+    for other in &others {
+        cluster.network.cut(&old, other, false);
+    }
+    cluster.caught_up(6).await;
+    cluster.append(7..=7).await.expect("goes on together");
+    cluster.caught_up(7).await;
+    cluster.check_agreement();
+    assert_eq!(numbers(cluster.log(old.as_str())).await, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_was_cut_off_comes_back_without_an_election() {
+    let cluster = Cluster::of_three(23).await;
+    cluster.append(1..=1).await.expect("appends");
+    let leader = cluster.leader().await;
+    let term = cluster.standing(leader.as_str()).term;
+    let lonely = cluster.logs.keys().find(|name| **name != leader).cloned().expect("another one");
+    for _ in 0..3 {
+        for other in cluster.logs.keys() {
+            cluster.network.cut(&lonely, other, true);
+        }
+        cluster.log(lonely.as_str()).trigger_election();
+        sleep(Duration::from_secs(20)).await;
+        for other in cluster.logs.keys() {
+            cluster.network.cut(&lonely, other, false);
+        }
+        sleep(Duration::from_secs(5)).await;
+        let standing = cluster.standing(leader.as_str());
+        assert_eq!((standing.role, standing.term), (LogRole::Leader, term));
+    }
+    // It may lead nobody who hears the leader, even when it cannot hear it itself.
+    cluster.network.cut_one_way(&leader, &lonely, true);
+    cluster.log(lonely.as_str()).trigger_election();
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(cluster.standing(leader.as_str()).term, term);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_missed_too_much_gets_a_snapshot() {
+    let mut cluster = Cluster::new(24);
+    cluster.snapshot_every = 100;
+    cluster.start("a").await;
+    cluster.log("a").found(session(1), None).await.expect("founds");
+    cluster.add_learner("b").await;
+    cluster.add_learner("c").await;
+    cluster.promote_all().await;
+    let leader = cluster.leader().await;
+    let away = ["b", "c"].into_iter().find(|name| *name != leader.as_str()).expect("a follower");
+    cluster.kill(away);
+    let leading = cluster.log(leader.as_str());
+    for round in 0..1300 {
+        leading.record(events(round * 2 + 1..=round * 2 + 2)).await.expect("appends");
+    }
+    sleep(Duration::from_secs(2)).await;
+    cluster.start(away).await;
+    applied(cluster.log(away), 2600).await;
+    assert_eq!(cluster.log(away).counters().snapshots_installed, 1);
+    cluster.check_agreement();
+    cluster.append(2601..=2601).await.expect("goes on");
+    cluster.caught_up(2601).await;
+    cluster.check_agreement();
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_is_handed_over_without_a_gap() {
+    for seed in 30..35 {
+        let cluster = Cluster::of_three(seed).await;
+        cluster.append(1..=3).await.expect("appends");
+        let old = cluster.leader().await;
+        let began = Instant::now();
+        let heir = cluster.log(old.as_str()).hand_over(Duration::from_secs(2)).await.expect("hands over");
+        assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+        assert_ne!(heir, old);
+        role(cluster.log(heir.as_str()), LogRole::Leader).await;
+        cluster.append(4..=4).await.expect("goes on");
+        cluster.caught_up(4).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_survivor_of_two_accepts_nothing_and_still_has_everything() {
+    let mut cluster = Cluster::of_one(25).await;
+    cluster.add_learner("b").await;
+    cluster.promote_all().await;
+    cluster.append(1..=4).await.expect("appends");
+    let leader = cluster.leader().await;
+    let survivor = if leader == node("a") { "b" } else { "a" };
+    cluster.kill(leader.as_str());
+    cluster.kill(survivor);
+    let recovered = cluster.start(survivor).await;
+    assert_eq!(recovered.state.last_event_applied_idx.0, 4);
+    sleep(Duration::from_secs(30)).await;
+    let refused = cluster.log(survivor).record(events(5..=5)).await;
+    assert!(matches!(refused, Err(AppendError::NotLeader { leader: None })), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_cluster_says_little_and_writes_nothing() {
+    let cluster = Cluster::of_three(26).await;
+    cluster.append(1..=1).await.expect("appends");
+    sleep(Duration::from_secs(5)).await;
+    let before = (cluster.network.traffic(), cluster.standing("a").last_log);
+    sleep(Duration::from_secs(100)).await;
+    let ((_, bytes), last_log) = (cluster.network.traffic(), cluster.standing("a").last_log);
+    let per_node_and_second = (bytes - before.0.1) / 100 / 3;
+    assert!(per_node_and_second < 200, "{per_node_and_second} bytes a second");
+    assert_eq!(last_log, before.1);
+}
+
+#[test]
+fn the_same_numbers_make_the_same_run() {
+    let run = |seed| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async move {
+            let mut cluster = Cluster::of_three(seed).await;
+            let mut trace = Vec::new();
+            for round in 0..5_u64 {
+                let appended = cluster.append(round * 2 + 1..=round * 2 + 2).await;
+                let leader = cluster.leader().await;
+                cluster.kill(leader.as_str());
+                sleep(Duration::from_secs(3)).await;
+                let next = cluster.leader().await;
+                trace.push(format!("{appended:?} {leader} {next} {:?}", cluster.standing(next.as_str())));
+                trace.push(format!("{:?}", cluster.network.traffic()));
+                cluster.start(leader.as_str()).await;
+                sleep(Duration::from_secs(1)).await;
+            }
+            trace
+        })
+    };
+    assert_eq!(run(77), run(77));
+    assert_ne!(run(77), run(78));
+}

@@ -1,0 +1,10 @@
+//! What the log promises.
+
+mod cluster;
+mod damage;
+mod disk_trouble;
+mod members;
+mod offline;
+mod one_master;
+mod peers;
+mod support;

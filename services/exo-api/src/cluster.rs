@@ -1,0 +1,89 @@
+//! `GET /cluster`: who leads, who votes, how far each log is.
+
+use crate::app::App;
+use crate::models::json;
+use exo_bus::topics;
+use exo_http::{Reply, Route};
+use exo_types::{EventIndex, MasterRole, MasterStanding, NodeId, RequestStanding, SessionId};
+use futures::future::join_all;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a master may take to say how it stands; one that does not is shown as silent.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cluster {
+    /// The session that this node follows.
+    session: Option<SessionId>,
+    leader: Option<NodeId>,
+    /// Of the leader; of whoever has the largest while there is none.
+    term: u64,
+    voters: BTreeSet<NodeId>,
+    learners: BTreeSet<NodeId>,
+    /// The last event in the State of this node.
+    applied: EventIndex,
+    /// The last event in the State of the leader, if it answers.
+    leader_applied: Option<EventIndex>,
+    masters: Vec<Master>,
+}
+
+/// One master, as it says itself; only its name if it is silent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Master {
+    node_id: NodeId,
+    reachable: bool,
+    role: Option<MasterRole>,
+    term: Option<u64>,
+    applied: Option<EventIndex>,
+    /// Entries of the log by which it is behind the leader, as the leader knows.
+    lag: Option<u64>,
+}
+
+pub(crate) fn routes(app: &Arc<App>) -> Vec<Route> {
+    let app = app.clone();
+    vec![Route::get("/cluster", move |_request| {
+        let app = app.clone();
+        async move { Ok(reply(&app).await) }
+    })]
+}
+
+async fn reply(app: &App) -> Reply {
+    let view = app.view();
+    let ask = |node: NodeId| async move {
+        let standing = app.bus.request(topics::STANDING, &node, &RequestStanding {}, PATIENCE).await;
+        (node, standing.ok())
+    };
+    let answers = join_all(view.masters.iter().cloned().map(ask)).await;
+    let of_session = |standing: &&MasterStanding| standing.session == view.session;
+    let known = || answers.iter().filter_map(|(_, standing)| standing.as_ref()).filter(of_session);
+    let leading = known().filter(|standing| standing.role == MasterRole::Leader).max_by_key(|standing| standing.term);
+    let best = leading.or_else(|| known().max_by_key(|standing| standing.term)).cloned().unwrap_or_default();
+    let silent = best.voters.iter().chain(&best.learners).filter(|node| !view.masters.contains(*node));
+    let silent: Vec<_> = silent.map(|node| (node.clone(), None)).collect();
+    let lag = |node: &NodeId| leading.and_then(|leader| leader.lag.get(node).copied());
+    let master = |(node_id, standing): (NodeId, Option<MasterStanding>)| Master {
+        reachable: standing.is_some(),
+        role: standing.as_ref().map(|standing| standing.role),
+        term: standing.as_ref().map(|standing| standing.term),
+        applied: standing.as_ref().map(|standing| standing.applied),
+        lag: lag(&node_id),
+        node_id,
+    };
+    let leader_applied = leading.map(|standing| standing.applied);
+    let masters = answers.clone().into_iter().chain(silent).map(master).collect();
+    json(&Cluster {
+        session: view.session.clone(),
+        leader: view.leader.clone(),
+        term: best.term,
+        voters: best.voters,
+        learners: best.learners,
+        applied: view.state.last_event_applied_idx,
+        leader_applied,
+        masters,
+    })
+}
