@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 
 mod engine;
 mod idle;
+mod log;
 mod machine;
 mod models;
 mod pipeline;
 mod runners;
+mod state;
 
 pub use machine::cores;
 
@@ -26,6 +28,10 @@ enum Subject {
     Pipeline,
     /// `exo up` with nothing to do: start, memory, processor.
     Idle,
+    /// The replicated log: acknowledged commands, and etcd on the same disk.
+    Log,
+    /// The fold: an event in a State of 256 nodes, and what that State takes.
+    State,
     /// All of them.
     All,
 }
@@ -79,6 +85,14 @@ pub fn run(bench: &Bench) -> Result<()> {
     if bench.wants(Subject::Idle) {
         let report = idle::run(&places.release(&["exo", "exo-runner"])?.join("exo"), bench.quick)?;
         reports.add("idle", &report, report.render())?;
+    }
+    if bench.wants(Subject::Log) {
+        let report = log::run(&places, bench.quick)?;
+        reports.add("log", &report, report.render())?;
+    }
+    if bench.wants(Subject::State) {
+        let report = state::run(bench.quick)?;
+        reports.add("state", &report, report.render())?;
     }
     reports.finish()
 }

@@ -40,8 +40,12 @@ impl Topology {
         let Some(sinks) = self.connections.get_mut(&connection.source) else { return false };
         let Some(addresses) = sinks.get_mut(&connection.sink) else { return false };
         let removed = addresses.remove(&connection.sink_address);
-        sinks.retain(|_, addresses| !addresses.is_empty());
-        self.connections.retain(|_, sinks| !sinks.is_empty());
+        if addresses.is_empty() {
+            sinks.remove(&connection.sink);
+        }
+        if sinks.is_empty() {
+            self.connections.remove(&connection.source);
+        }
         removed
     }
 

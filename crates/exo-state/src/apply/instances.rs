@@ -37,7 +37,8 @@ pub(super) fn deleted(state: &mut State, id: &InstanceId) -> Effect {
 
 /// A runner that no instance has (any more) is not taken up: its instance was deleted while the fact was on its way.
 pub(super) fn runner_status_updated(state: &mut State, id: &RunnerId, status: &RunnerStatus) -> Effect {
-    if !has_runner(state, id) {
+    // One that was heard of has an instance: runners leave with it. The search is for the first word of one only.
+    if !state.runners.contains_key(id) && !has_runner(state, id) {
         return Err(unknown("runner", id));
     }
     if *status == RunnerStatus::RunnerShutdown {
