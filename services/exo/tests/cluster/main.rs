@@ -6,5 +6,6 @@ mod bad_input;
 mod client;
 mod demo;
 mod faults;
+mod issues;
 mod node;
 mod pipeline;
