@@ -13,6 +13,7 @@
 //! | `join_session` | service | master → leading master | [`JoinSession`] → [`SessionReply`]: take me in |
 //! | `leave_session` | service | master → leading master | [`LeaveSession`] → [`SessionReply`]: let me go |
 //! | `standing` | service | anybody → master | [`RequestStanding`] → [`MasterStanding`]: how its log stands |
+//! | `leave_cluster` | service | command line, api → master of a node | [`RequestLeave`] → [`SessionReply`]: leave for good |
 //! | `generate` | stream | api → worker of rank 0 | [`GenerateRequest`] → [`StreamChunk`]s: an answer |
 //! | `node` | presence | every process | [`NodePresence`]: which roles it plays |
 //! | `master` | presence | masters of a session | [`MasterPresence`]: which session, and whether it leads it |
@@ -23,7 +24,7 @@ use crate::{PresenceKind, Service, StreamService, Topic};
 use exo_types::{
     Blob, CommandReply, ConnectionMessage, ElectionMessage, EventLogPage, ForwarderCommand, GenerateRequest,
     GlobalForwarderEvent, JoinSession, LeaveSession, LocalForwarderEvent, MasterPresence, MasterStanding, NodePresence,
-    RequestEventLog, RequestStanding, SessionReply, StreamChunk,
+    RequestEventLog, RequestLeave, RequestStanding, SessionReply, StreamChunk,
 };
 
 /// Commands nobody waits for.
@@ -58,6 +59,9 @@ pub const LEAVE_SESSION: Service<LeaveSession, SessionReply> = Service::new("lea
 
 /// How the log of a master stands.
 pub const STANDING: Service<RequestStanding, MasterStanding> = Service::new("standing");
+
+/// A master is to leave its session, before it is stopped for good.
+pub const LEAVE_CLUSTER: Service<RequestLeave, SessionReply> = Service::new("leave_cluster");
 
 /// An answer of a placed model.
 pub const GENERATE: StreamService<GenerateRequest, StreamChunk> = StreamService::new("generate");

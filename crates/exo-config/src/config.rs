@@ -115,6 +115,10 @@ pub struct Networking {
 pub struct Election {
     /// The larger leads when two clusters meet.
     pub seniority: u32,
+    /// A survivor of one or two masters takes over after that; never, if zero.
+    pub take_over_after: Duration,
+    /// Whether a master leaves its session when it is stopped.
+    pub leave_on_stop: bool,
 }
 
 /// `[models]`.

@@ -120,6 +120,10 @@ pub const KEYS: &[Key] = &[
     key("networking.advertiseAddress", Kind::Address, "", "Address that other nodes are told to use. Default: every address of this machine."),
 
     key("election.seniority", Kind::Number(0, u32::MAX as u64), "0", "The larger number leads when two clusters meet."),
+    key("election.takeoverAfter", Kind::Duration(0, 24 * HOUR), "30s",
+        "In a cluster of one or two masters that vote: how long a master waits for a lost leader before it goes on alone from what it has. With three or more a majority elects, and a minority never accepts a command. `0ms` means never."),
+    key("election.leaveOnStop", Kind::Flag, "false",
+        "Whether a master that is stopped leaves the cluster for good first, so that the others do not count on it. Not for machines that come back: a restart needs nothing."),
 
     key("models.dirs", Kind::Paths, "", "Directories with models, besides `models` in the data directory."),
     key("models.place", Kind::ModelIds, "", "Models that the leading master places whenever no instance of them exists."),

@@ -1,23 +1,31 @@
-//! Pure. Decides which session a master belongs to: whether it leads, or stands by.
-//! Knows nothing of the bus, the log or clocks: messages and `now` go in, outputs come out.
+//! Pure. Decides which session a master belongs to: which it founds, joins, gives up or takes over.
+//! Knows nothing of the bus, the log or clocks: what is seen and `now` go in, outputs come out. Who leads inside a
+//! session is decided by its replicated log, not here; who votes there is decided here too ([`plan_roster`]).
 //!
 //! ```text
-//!             nothing heard, nobody follows another session
-//! Listening ────────────────────────────────────────────────▶ Leading
-//!     │                                                          │
-//!     └── a leading session heard ──▶ Standing ◀── a larger one ─┘
+//!            nothing found: found one                 a larger one is led: join it, bring the State along
+//! Listening ───────────────────────────▶ Member ◀──────────────────────────────────────────┐
+//!     │                                    │ └───────────────────────────────────────▶ Joining
+//!     └── a session is led: join it ───────│─────────────────────────────────────────────▶ ▲
+//!                                          └── one or two voters, no leader for long: take over
 //! ```
 //!
-//! A master listens when it starts. It follows the session that it finds, else it leads: the session of its own log,
-//! or a new one. When two leading sessions meet, the larger [`exo_types::Candidate`] stays; the other steps down, its
-//! log is put into the archive, and it follows.
-//!
-//! A standby waits: it does not take over when the leader is gone, because its own log is empty and a State lost would
-//! stop the models that still serve. Placed models keep serving without a master. A master that starts while others
-//! still follow an absent leader waits for that leader as well.
+//! - A master listens when it starts. It joins the session that it finds; it founds one when nobody follows any. One
+//!   that has a log takes part in that log's session again; alone in it, it listens first.
+//! - When two sessions meet, the larger [`exo_types::Candidate`] stays. The leader of the other one gives it up, once
+//!   the larger has been there for a while; what runs in it is handed over. Its followers leave with their leader.
+//! - Takeover. With three or more voters the minority never accepts a command: nothing happens here, the log's majority
+//!   elects. With one or two voters availability wins: a survivor that has not seen a leader for `take_over_after`
+//!   opens the next generation from its own State.
+//! - Everything is decided on what is seen now, not on messages that may be lost: whatever order things are seen in,
+//!   masters that see each other end in one session, and equal claims are told apart by the name of the node.
+//! - Nothing is done because a link bounces: giving up and taking over need their cause to last.
 
+mod autopilot;
 mod election;
 mod options;
+mod sightings;
 
+pub use autopilot::{Members, Roster, plan_roster};
 pub use election::{Election, Output, Standing};
 pub use options::{Options, OwnLog};

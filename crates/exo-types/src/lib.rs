@@ -46,7 +46,7 @@ pub use memory::Memory;
 pub use model::{DownloadProgress, ModelCard, NodeDownload};
 pub use node::{CpuInfo, NodeInfo, NodePresence, NodeResources, Roles};
 pub use runner::{RunnerFailure, RunnerStatus};
-pub use session::{JoinSession, LeaveSession, LogMember, SessionReply};
+pub use session::{JoinSession, LeaveSession, LogMember, RequestLeave, SessionReply};
 pub use shard::{Shard, ShardError, Sharding};
 pub use standing::{MasterRole, MasterStanding, RequestStanding};
 pub use task::{Task, TaskStatus};

@@ -36,7 +36,12 @@ pub struct LeaveSession {
     pub member: LogMember,
 }
 
-/// The answer to both.
+/// Asks a master on the own node to leave its session for good, before it is stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestLeave {}
+
+/// The answer to these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all_fields = "camelCase")]
 pub enum SessionReply {

@@ -6,9 +6,10 @@ mod nodes;
 use exo_placement::{Defaults, Infeasible, Problem, RUNNER_RESERVE, shard_memory, solve};
 use exo_state::State;
 use exo_types::{
-    Command, CommandId, Event, Instance, InstanceId, Intent, IntentId, Millis, PlaceInstance, Refusal, RefusalCode,
-    Sharding, Task, TaskId, TaskStatus,
+    Command, CommandId, Event, Instance, InstanceId, Intent, IntentId, Millis, NodeId, PlaceInstance, Refusal,
+    RefusalCode, Sharding, Task, TaskId, TaskStatus,
 };
+use std::collections::BTreeSet;
 
 /// Tasks that have ended and are kept for people to look at.
 const ENDED_TASKS: usize = 128;
@@ -25,12 +26,14 @@ pub struct Decision {
 }
 
 /// What a decision depends on besides the State.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circumstances {
     /// What a placement gets that asks for nothing else.
     pub defaults: Defaults,
     /// The time.
     pub now: Millis,
+    /// The nodes whose masters take part in the log.
+    pub masters: BTreeSet<NodeId>,
 }
 
 impl Decision {
@@ -45,7 +48,7 @@ pub fn decide(
     state: &State,
     command_id: &CommandId,
     command: &Command,
-    circumstances: Circumstances,
+    circumstances: &Circumstances,
 ) -> Result<Decision, Refusal> {
     match command {
         Command::PlaceInstance(request) => place(state, command_id, request, circumstances.defaults),
@@ -56,7 +59,7 @@ pub fn decide(
         }
         Command::DeleteInstance { instance_id } => delete(state, instance_id),
         Command::DrainNode { node_id, drained } => nodes::drain(state, node_id, *drained),
-        Command::RemoveNode { node_id } => nodes::remove(state, node_id),
+        Command::RemoveNode { node_id } => nodes::remove(state, node_id, &circumstances.masters),
         Command::CreateJoinToken { token } => membership::create_token(state, token, circumstances.now),
         Command::DeleteJoinToken { id } => membership::delete_token(state, id),
         Command::AdmitNode { node_id, key_fingerprint, token } => {

@@ -1,26 +1,31 @@
 //! Events that are about to be written, and the State that they would make.
 
+use exo_log::DraftEvent;
 use exo_state::{FactAge, State, apply};
-use exo_types::{Event, FactId, IndexedEvent, LocalForwarderEvent, RunnerId};
+use exo_types::{Event, EventIndex, FactId, IndexedEvent, LocalForwarderEvent, RunnerId};
 
-/// A draft. Decisions within it see what was decided before them.
+/// The State as it will be once everything proposed is written. Decisions see what was decided before them, also what
+/// is still on its way to the disks.
 #[derive(Debug)]
 pub(crate) struct Draft {
     state: State,
-    events: Vec<IndexedEvent>,
+    base: EventIndex,
+    events: Vec<DraftEvent>,
 }
 
 impl Draft {
     pub(crate) fn new(state: State) -> Self {
-        Self { state, events: Vec::new() }
+        Self { base: state.last_event_applied_idx, state, events: Vec::new() }
     }
 
     pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
-    pub(crate) fn into_parts(self) -> (State, Vec<IndexedEvent>) {
-        (self.state, self.events)
+    /// What was added since the last call, and the index that it follows.
+    pub(crate) fn take(&mut self) -> (EventIndex, Vec<DraftEvent>) {
+        let base = std::mem::replace(&mut self.base, self.state.last_event_applied_idx);
+        (base, std::mem::take(&mut self.events))
     }
 
     /// Adds an event of the master's own.
@@ -42,9 +47,9 @@ impl Draft {
     }
 
     fn add(&mut self, origin: Option<FactId>, event: Event) {
-        let event = IndexedEvent { idx: self.state.last_event_applied_idx.next(), origin, event };
-        apply(&mut self.state, &event);
-        self.events.push(event);
+        let indexed = IndexedEvent { idx: self.state.last_event_applied_idx.next(), origin, event };
+        apply(&mut self.state, &indexed);
+        self.events.push(DraftEvent { origin: indexed.origin, event: indexed.event });
     }
 }
 

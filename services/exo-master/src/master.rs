@@ -1,30 +1,39 @@
 //! The loop of the master.
 
+mod carry_out;
+mod lead;
+mod members;
+
 use crate::cause::{Cause, Inputs};
-use crate::leader::{CommandRequest, Leader, Work};
+use crate::error::MasterError;
+use crate::home::{DirectoryHome, LogHome};
+use crate::job::{self, Done, Entry, Job};
+use crate::lead::{Lead, Work, refuse};
+use crate::masters::Masters;
 use crate::options::MasterOptions;
+use crate::pages::Pages;
+use crate::peers::{Addressee, PeerServer};
 use crate::presence::Presence;
-use exo_bus::{AnnounceError, Bus, BusError, PresenceChange, PresenceToken, topics};
+use crate::sessions::{Found, OpenSession, Sessions};
+use exo_bus::{Bus, Incoming, PresenceChange, PresenceToken};
 use exo_config::Config;
-use exo_election::{Election, Options, Output, OwnLog, Standing};
-use exo_log::single::{AppendError, EventLog, OpenError, Recovered, RedbStorage};
+use exo_election::{Election, Options, OwnLog};
+use exo_log::{LogRole, LogStanding};
 use exo_node::{DataDir, NodeHandle};
 use exo_telemetry::ServiceStatus;
-use exo_types::{Candidate, CommandReply, ElectionMessage, MasterPresence, Millis, NodePresence, Refusal, SessionId};
-use std::path::{Path, PathBuf};
+use exo_types::{EventLogPage, MasterPresence, Millis, NodeId, NodePresence, RequestEventLog, SessionId, SessionReply};
+use futures::stream::{FuturesUnordered, StreamExt};
+use members::Asked;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Between two claims of a leader.
-const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
-
 /// What a master needs.
 pub struct MasterContext {
     /// The configuration.
     pub config: Arc<Config>,
-    /// The node's directory; the log is in `master/` there.
+    /// The node's directory; the logs are in `master/` there.
     pub data_dir: Arc<DataDir>,
     /// The bus.
     pub bus: Bus,
@@ -34,285 +43,252 @@ pub struct MasterContext {
     pub status: ServiceStatus,
 }
 
-/// Why a master ended.
-#[derive(Debug, thiserror::Error)]
-pub enum MasterError {
-    /// Its log cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The directory of the log cannot be made.
-    #[error("the directory {path} for the log cannot be made: {error}; check owner and free space")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// The system's reason.
-        error: std::io::Error,
-    },
-    /// The log does not take events, for a reason that does not pass.
-    #[error(transparent)]
-    Log(#[from] AppendError),
-    /// The disk hangs. Whether the last events are on it is unknown: the next start finds out.
-    #[error("the disk did not take the log's events within {0:?}; check the disk, then start exo-master again")]
-    DiskStuck(Duration),
-    /// The log of a session that lost cannot be put away.
-    #[error("the log in {directory} cannot be put into the archive: {error}")]
-    Archive {
-        /// Where it is.
-        directory: PathBuf,
-        /// The system's reason.
-        error: std::io::Error,
-    },
-    /// The bus.
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    /// The claim to lead cannot be told.
-    #[error(transparent)]
-    Announce(#[from] AnnounceError),
-}
-
-/// An open log, and where to put it when its session loses.
-pub struct LogSource {
-    /// The log.
-    pub log: EventLog,
-    /// What was in it.
-    pub recovered: Recovered,
-    /// The directory that it is in; none for one that leaves nothing behind.
-    pub directory: Option<PathBuf>,
-}
-
-impl LogSource {
-    /// Opens the log in a directory, which is made if it is missing. Blocks while it reads.
-    pub fn open(directory: &Path) -> Result<Self, MasterError> {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| MasterError::Directory { path: directory.to_owned(), error })?;
-        let (log, recovered) = EventLog::open(directory)?;
-        Ok(Self { log, recovered, directory: Some(directory.to_owned()) })
-    }
-}
-
-/// Runs a master until `shutdown`. What was accepted is on the disk then; nothing else is lost.
+/// Runs a master until `shutdown`. What was accepted is on the disks of a majority then; nothing else is lost.
 pub async fn run(context: MasterContext, shutdown: CancellationToken) -> Result<(), MasterError> {
-    let directory = context.data_dir.path().join("master");
-    let opened = tokio::task::spawn_blocking(move || LogSource::open(&directory)).await;
-    let source = opened.expect("opening a log does not panic, and is not aborted")?;
+    let home = Arc::new(DirectoryHome::new(context.data_dir.path()));
     let options = MasterOptions::from(context.config.as_ref());
-    run_over(context.bus, options, source, Some(context.status), shutdown).await
+    run_over(context.bus, options, home, Some(context.status), shutdown).await
 }
 
-/// The same over any log, and without a service manager if there is none to be told.
+/// The same with its logs anywhere, and without a service manager if there is none to be told.
 pub async fn run_over(
     bus: Bus,
     options: MasterOptions,
-    source: LogSource,
+    home: Arc<dyn LogHome>,
     status: Option<ServiceStatus>,
     shutdown: CancellationToken,
 ) -> Result<(), MasterError> {
+    let addressee = Addressee::default();
+    let _peers = PeerServer::start(&bus, addressee.clone()).await?;
+    let sessions = Sessions::new(bus.clone(), home, addressee);
+    let found = sessions.open_current().await?;
     let mut inputs = Inputs::open(&bus).await?;
-    let mut master = Master::new(bus, options, source, status);
+    let mut master = Master::new(bus, options, sessions, found, status);
     master.tell_status(|status| status.ready());
+    master.round(Work::default()).await?;
     loop {
-        let cause = inputs.next(master.deadline(), &shutdown).await;
+        let cause = master.next(&mut inputs, &shutdown).await;
         let mut work = Work::default();
-        if !master.on(cause, &mut work).await {
-            master.tell_status(ServiceStatus::stopping);
-            return Ok(());
+        if !master.on(cause, &mut work).await? {
+            return master.end().await;
         }
-        inputs.drain(&mut work);
+        if master.takes_work() {
+            inputs.drain(&mut work);
+        }
         master.round(work).await?;
     }
 }
 
-/// What is led, or could be.
-enum Own {
-    /// Read, not led yet.
-    Waiting(Box<LogSource>),
-    Leading(Box<Leader>, PresenceToken<MasterPresence>),
-    /// Another one leads; the own log is in the archive.
-    StandingBy,
+/// Whether this master leads the session of its log.
+enum Leading {
+    No,
+    /// It finds out what was acknowledged before, in this term.
+    Preparing(u64),
+    Yes(u64, Box<Lead>),
 }
 
 struct Master {
     bus: Bus,
     options: MasterOptions,
     status: Option<ServiceStatus>,
+    sessions: Sessions,
     election: Election,
     presence: Presence,
-    own: Own,
-    directory: Option<PathBuf>,
+    masters: Masters,
+    /// Counts the sessions of this process, so that what ends late is told apart.
+    life: u64,
+    session: Option<OpenSession>,
+    /// The session whose log was damaged here.
+    lost: Option<SessionId>,
+    leading: Leading,
+    /// When leading may be tried again after it failed.
+    lead_after: Option<Instant>,
+    /// A round is on its way to the disks.
+    appending: bool,
+    changing_members: bool,
+    /// When members may be changed again after that failed.
+    change_after: Option<Instant>,
+    asked: Asked,
+    /// Wanted as soon as no round is under way.
+    join_wanted: Option<(SessionId, NodeId)>,
+    entry: Option<Entry>,
+    leaving: Vec<Incoming<exo_types::RequestLeave, SessionReply>>,
+    has_left: bool,
+    token: Option<PresenceToken<MasterPresence>>,
+    pages: Pages,
+    jobs: FuturesUnordered<Job>,
 }
 
 impl Master {
-    fn new(bus: Bus, options: MasterOptions, source: LogSource, status: Option<ServiceStatus>) -> Self {
-        let state = &source.recovered.state;
-        tracing::info!(
-            last_index = %state.last_event_applied_idx,
-            replayed = source.recovered.replayed,
-            instances = state.instances.len(),
-            "the log is read"
-        );
-        let own_log = OwnLog {
-            session: state.session.clone(),
-            last: state.last_event_applied_idx,
-            commands_seen: state.commands_seen,
-        };
+    fn new(bus: Bus, options: MasterOptions, sessions: Sessions, found: Found, status: Option<ServiceStatus>) -> Self {
         let election_options = Options {
             node_id: bus.node().clone(),
             seniority: options.seniority,
             listen: options.listen,
-            announce_every: ANNOUNCE_EVERY,
+            announce_every: options.announce_every,
+            settle: options.settle,
+            retry: options.retry,
+            take_over_after: options.take_over_after,
         };
+        let own_log = own_log(found.session.as_ref(), found.lost.as_ref(), false);
         Self {
             election: Election::new(Instant::now().into_std(), election_options, own_log),
-            presence: Presence::new(options.node_grace),
-            directory: source.directory.clone(),
-            own: Own::Waiting(Box::new(source)),
+            presence: Presence::new(options.node_grace, options.place_after),
+            masters: Masters::default(),
+            life: 1,
+            session: found.session,
+            lost: found.lost,
+            leading: Leading::No,
+            lead_after: None,
+            appending: false,
+            changing_members: false,
+            change_after: None,
+            asked: Asked::default(),
+            join_wanted: None,
+            entry: None,
+            leaving: Vec::new(),
+            has_left: false,
+            token: None,
+            pages: Pages::default(),
+            jobs: FuturesUnordered::new(),
             bus,
             options,
             status,
+            sessions,
         }
+    }
+
+    /// Waits for a cause.
+    async fn next(&mut self, inputs: &mut Inputs, stop: &CancellationToken) -> Cause {
+        let (takes_work, deadline) = (self.takes_work(), self.deadline());
+        let Self { jobs, session, .. } = self;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Cause::Stop,
+            Some(done) = jobs.next() => Cause::Done(done),
+            () = log_changes(session) => Cause::Log,
+            cause = inputs.next(takes_work) => cause,
+            () = tokio::time::sleep_until(deadline) => Cause::Timeout,
+        }
+    }
+
+    /// Whether commands and facts are taken: not while a round is under way, they wait for the next one.
+    fn takes_work(&self) -> bool {
+        !self.appending && !matches!(self.leading, Leading::Preparing(_))
     }
 
     /// When to go round, if nothing comes.
     fn deadline(&self) -> Instant {
+        let now = Instant::now();
         let beat = self.status.as_ref().map_or(Duration::from_secs(5), ServiceStatus::beat_period);
-        let due = [self.election.poll_timeout(), self.presence.poll_timeout()];
-        let due = due.into_iter().flatten().min().map(Instant::from_std);
-        let latest = Instant::now() + beat;
-        due.map_or(latest, |due| due.min(latest))
+        let leads = matches!(self.leading, Leading::Yes(..));
+        let of_lead = match &self.leading {
+            Leading::Yes(_, lead) if !self.appending => {
+                [self.presence.poll_timeout(), Some(lead.upkeep_due()).filter(|due| *due > now.into_std())]
+            }
+            _ => [None, None],
+        };
+        let of_members = self.masters.poll_timeout(now.into_std()).filter(|_| leads);
+        let election = self.election.poll_timeout().filter(|_| !self.has_left);
+        let due = of_lead.into_iter().chain([of_members, election]).flatten().min().map(Instant::from_std);
+        let change = self.change_after.filter(|_| leads);
+        let lead = self.lead_after.filter(|at| *at > now);
+        due.into_iter().chain(change).chain(lead).min().unwrap_or(now + beat).min(now + beat)
     }
 
     /// Takes a cause in. False when it is the end.
-    async fn on(&mut self, cause: Cause, work: &mut Work) -> bool {
-        let now = Instant::now().into_std();
+    async fn on(&mut self, cause: Cause, work: &mut Work) -> Result<bool, MasterError> {
         match cause {
-            Cause::Stop => return false,
-            Cause::Timeout => {}
+            Cause::Stop => return Ok(false),
+            Cause::Timeout | Cause::Log => {}
             Cause::Command(command) => work.commands.push(*command),
             Cause::Fact(fact) => work.facts.push(*fact),
             Cause::LogWanted(incoming) => self.serve_log(incoming).await,
-            Cause::Claim(claim) => self.election.on_announcement(now, &claim),
-            Cause::Master(PresenceChange::Joined { payload: MasterPresence { candidate, .. }, .. }) => {
-                // Its index comes with its messages; whose session is larger does not depend on it.
-                let last_index = exo_types::EventIndex(0);
-                self.election.on_announcement(now, &ElectionMessage { candidate, last_index });
+            Cause::StandingWanted(incoming) => {
+                let standing = crate::standing::describe(self.standing().as_ref());
+                if let Err(error) = incoming.reply(&standing) {
+                    tracing::debug!(%error, "how the log stands could not be told");
+                }
             }
-            Cause::Master(PresenceChange::Left { node, .. }) => {
-                tracing::info!(node = %node, "a master is gone");
-            }
+            Cause::Join(incoming) => self.on_join(incoming, work),
+            Cause::Leave(incoming) => self.on_leave(incoming),
+            Cause::LeaveCluster(incoming) => self.on_leave_cluster(incoming),
+            Cause::Master(change) => self.on_master(change),
             Cause::Node(change) => self.on_node(change),
+            Cause::Done(done) => self.on_done(done).await?,
             Cause::Unreadable(error) => tracing::warn!(%error, "skipped"),
         }
-        true
+        Ok(true)
+    }
+
+    fn on_master(&mut self, change: PresenceChange<MasterPresence>) {
+        let now = Instant::now().into_std();
+        match change {
+            PresenceChange::Joined { node, token, payload } => {
+                self.masters.on_joined(token.to_string(), node.clone(), &payload);
+                self.election.on_master(now, token.to_string(), node, payload);
+            }
+            PresenceChange::Left { node, token } => {
+                tracing::info!(%node, "a master is gone");
+                self.masters.on_left(&token.to_string());
+                self.election.on_master_left(now, &token.to_string());
+            }
+        }
     }
 
     fn on_node(&mut self, change: PresenceChange<NodePresence>) {
+        let now = Instant::now().into_std();
         match change {
             PresenceChange::Joined { node, token, payload } => {
-                self.election.on_followed(token.to_string(), payload.session);
+                let key = token.to_string();
+                self.election.on_process(now, key.clone(), node.clone(), payload.roles.master, payload.session);
                 if payload.roles.worker {
-                    self.presence.on_joined(token.to_string(), node);
+                    self.presence.on_joined(key, node);
                 }
             }
             PresenceChange::Left { token, .. } => {
-                self.election.on_follower_left(&token.to_string());
-                self.presence.on_left(Instant::now().into_std(), &token.to_string());
+                self.election.on_process_left(now, &token.to_string());
+                self.presence.on_left(now, &token.to_string());
             }
         }
     }
 
-    /// Carries out what the election says, then the work.
+    /// Looks at the log, carries out what the election says, then the work.
     async fn round(&mut self, work: Work) -> Result<(), MasterError> {
-        self.election.handle_timeout(Instant::now().into_std());
+        self.tell_status(ServiceStatus::beat);
+        if self.has_left {
+            refuse(work.commands, None);
+            return Ok(());
+        }
+        self.follow_log();
+        let now = Instant::now().into_std();
+        self.election.on_log(now, self.own_log());
         while let Some(output) = self.election.poll_output() {
             self.carry_out(output).await?;
         }
-        self.tell_status(ServiceStatus::beat);
-        let now = Instant::now().into_std();
-        let Own::Leading(leader, _) = &mut self.own else {
-            self.refuse(work.commands);
-            return Ok(());
-        };
-        let lost = self.presence.lost(now).cloned().collect();
-        leader.work(&self.bus, &self.options, Work { lost, ..work }).await?;
-        self.presence.expect(now, &leader.state().topology.nodes);
-        self.election.on_progress(leader.state().last_event_applied_idx, leader.state().commands_seen);
-        let line = describe(leader);
+        self.lead_on(work);
+        self.keep_members();
+        let line = self.describe();
         self.tell_status(|status| status.set_status(line));
         Ok(())
     }
 
-    async fn carry_out(&mut self, output: Output) -> Result<(), MasterError> {
-        match output {
-            Output::Resume(session) => self.lead(session, false).await,
-            Output::Open(session) => self.lead(session, true).await,
-            Output::StepDown { winner } | Output::Archive { winner } => self.step_down(&winner),
-            Output::Follow(candidate) => {
-                tracing::info!(session = %candidate.session, "another master leads; standing by");
-                self.own = Own::StandingBy;
-                let line = format!("standing by, session {}", candidate.session);
-                self.tell_status(|status| status.set_status(line));
-                Ok(())
-            }
-            Output::Announce(message) => self.announce(message).await,
-            Output::WaitFor(session) => {
-                tracing::warn!(
-                    session = %session,
-                    "other nodes follow a master that is away; waiting for it. \
-                     If it is lost for good, restart exo on those nodes"
-                );
-                Ok(())
-            }
-        }
+    fn standing(&self) -> Option<LogStanding> {
+        self.session.as_ref().map(|session| session.standing.borrow().clone())
     }
 
-    async fn lead(&mut self, session: SessionId, is_new: bool) -> Result<(), MasterError> {
-        let Own::Waiting(source) = std::mem::replace(&mut self.own, Own::StandingBy) else { return Ok(()) };
-        let LogSource { log, recovered, .. } = *source;
-        let mut leader = Box::new(Leader::new(session, log, recovered.state));
-        if is_new {
-            leader.open_session(&self.bus, wall_clock()).await?;
-        }
-        tracing::info!(session = %leader.session(), "this master leads");
-        self.election.on_progress(leader.state().last_event_applied_idx, leader.state().commands_seen);
-        self.presence.expect(Instant::now().into_std(), &leader.state().topology.nodes);
-        let Standing::Leading(candidate) = self.election.standing().clone() else { return Ok(()) };
-        let token = self.bus.announce(topics::MASTER, &MasterPresence::leading(candidate)).await?;
-        self.own = Own::Leading(leader, token);
-        Ok(())
+    fn own_log(&self) -> OwnLog {
+        own_log(self.session.as_ref(), self.lost.as_ref(), matches!(self.leading, Leading::Yes(..)))
     }
 
-    /// Stops leading, closes the log and puts it away.
-    fn step_down(&mut self, winner: &Candidate) -> Result<(), MasterError> {
-        let session = match std::mem::replace(&mut self.own, Own::StandingBy) {
-            Own::Leading(leader, _) => Some(leader.session().clone()),
-            Own::Waiting(source) => source.recovered.state.session,
-            Own::StandingBy => None,
+    /// Any master of the session answers, from what is applied here.
+    async fn serve_log(&mut self, incoming: Incoming<RequestEventLog, EventLogPage>) {
+        let Some(session) = &self.session else {
+            return incoming.refuse("this master belongs to no session yet");
         };
-        let Some(session) = session else { return Ok(()) };
-        tracing::warn!(session = %session, winner = %winner.session, "a larger session stays; this one is put away");
-        let Some(directory) = &self.directory else { return Ok(()) };
-        let label = format!("{}-{}", session.generation, session.master_node_id).replace('/', "-");
-        let archived = RedbStorage::archive(directory, &label);
-        let path = archived.map_err(|error| MasterError::Archive { directory: directory.clone(), error })?;
-        tracing::info!(path = %path.display(), "the log is in the archive");
-        Ok(())
-    }
-
-    async fn announce(&mut self, message: ElectionMessage) -> Result<(), MasterError> {
-        let Own::Leading(_, token) = &mut self.own else { return Ok(()) };
-        if let Err(error) = self.bus.publish(topics::ELECTION_MESSAGES, &message).await {
-            tracing::warn!(%error, "the claim to lead was not told; the next one follows");
-        }
-        // Who comes later reads it from the presence.
-        let told = token.update(&MasterPresence::leading(message.candidate)).await;
-        Ok(told?)
-    }
-
-    async fn serve_log(&mut self, incoming: exo_bus::Incoming<exo_types::RequestEventLog, exo_types::EventLogPage>) {
-        let page = match &mut self.own {
-            Own::Leading(leader, _) => leader.page(&incoming.request).await,
-            Own::Waiting(_) | Own::StandingBy => Err("this master does not lead".to_owned()),
-        };
+        let state = session.state();
+        let page = self.pages.answer(&session.log, &session.id, &state, &incoming.request).await;
+        drop(state);
         match page {
             Ok(page) => {
                 if let Err(error) = incoming.reply(&page) {
@@ -323,17 +299,38 @@ impl Master {
         }
     }
 
-    fn refuse(&self, commands: Vec<CommandRequest>) {
-        let leader = match self.election.standing() {
-            Standing::Following(candidate) => Some(candidate.session.master_node_id.clone()),
-            Standing::Listening | Standing::Leading(_) => None,
-        };
-        for incoming in commands {
-            let refusal = Refusal::not_leader(leader.clone());
-            if let Err(error) = incoming.reply(&CommandReply::Refused(refusal)) {
-                tracing::warn!(%error, "an answer could not be sent");
-            }
+    fn on_leave_cluster(&mut self, incoming: Incoming<exo_types::RequestLeave, SessionReply>) {
+        if self.has_left || self.session.is_none() {
+            return reply(incoming, &SessionReply::Done);
         }
+        self.leaving.push(incoming);
+        if self.leaving.len() == 1 {
+            self.jobs.extend(self.leave());
+        }
+    }
+
+    fn leave(&self) -> Option<Job> {
+        let session = self.session.as_ref()?;
+        Some(job::leave(self.bus.clone(), session.id.clone(), session.log.clone()))
+    }
+
+    /// The end: what is under way is written or refused, then the log is closed.
+    async fn end(mut self) -> Result<(), MasterError> {
+        self.tell_status(ServiceStatus::stopping);
+        if let Some(leave) = self.leave().filter(|_| self.options.leave_on_stop && !self.has_left)
+            && let Done::Left { result: Err(reason) } = leave.await
+        {
+            tracing::warn!(reason, "ended without being let go");
+        }
+        self.token = None;
+        if let Some(Entry { log, .. }) = self.entry.take() {
+            log.close().await;
+        }
+        self.sessions.address(None);
+        if let Some(OpenSession { log, .. }) = self.session.take() {
+            log.close().await;
+        }
+        Ok(())
     }
 
     fn tell_status(&self, tell: impl FnOnce(&ServiceStatus)) {
@@ -341,19 +338,58 @@ impl Master {
             tell(status);
         }
     }
+
+    fn describe(&self) -> String {
+        let Some(session) = &self.session else { return "looking for a session".to_owned() };
+        match &self.leading {
+            Leading::Yes(_, lead) => {
+                let state = lead.state();
+                let ready = state.instances.values().filter(|instance| state.is_ready(instance)).count();
+                let (id, nodes, instances) = (&session.id, state.topology.nodes.len(), state.instances.len());
+                format!("leading session {id}: {nodes} nodes, {ready} of {instances} instances ready")
+            }
+            Leading::Preparing(_) | Leading::No => {
+                let standing = session.standing.borrow();
+                format!("{} in session {}", standing.role, session.id)
+            }
+        }
+    }
 }
 
-fn describe(leader: &Leader) -> String {
-    let state = leader.state();
-    let ready = state.instances.values().filter(|instance| state.is_ready(instance)).count();
-    format!(
-        "leading session {}: {} nodes, {ready} of {} instances ready",
-        leader.session(),
-        state.topology.nodes.len(),
-        state.instances.len()
-    )
+fn own_log(session: Option<&OpenSession>, lost: Option<&SessionId>, leads: bool) -> OwnLog {
+    let Some(session) = session else { return OwnLog { lost: lost.cloned(), ..OwnLog::default() } };
+    let standing = session.standing.borrow();
+    let state = session.state();
+    OwnLog {
+        session: Some(session.id.clone()),
+        lost: lost.cloned(),
+        last: state.last_event_applied_idx,
+        commands_seen: state.commands_seen,
+        term: standing.term,
+        leads,
+        has_quorum: standing.role == LogRole::Leader,
+        voters: standing.members.voters.iter().map(|member| member.node_id.clone()).collect(),
+    }
 }
 
+/// Waits until the log stands otherwise; for ever where there is none.
+async fn log_changes(session: &mut Option<OpenSession>) {
+    let changed = match session {
+        Some(session) => session.standing.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn reply<Q: exo_bus::Message>(incoming: Incoming<Q, SessionReply>, answer: &SessionReply) {
+    if let Err(error) = incoming.reply(answer) {
+        tracing::debug!(%error, "an answer to a master could not be sent");
+    }
+}
+
+/// By the clock on the wall.
 pub(crate) fn wall_clock() -> Millis {
     Millis(u64::try_from(exo_ambient::wall_clock().as_millis()).unwrap_or(u64::MAX))
 }

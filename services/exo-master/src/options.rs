@@ -16,8 +16,21 @@ pub struct MasterOptions {
     pub defaults: Defaults,
     /// How long to listen for a leader before leading.
     pub listen: Duration,
-    /// A node whose last process is gone for so long is taken for lost: a restart takes less.
+    /// A node whose last process is gone for so long is taken for lost and leaves the State. Short: the silence of a lost
+    /// machine was noticed after the lease of the bus, and both together are less than three seconds.
     pub node_grace: Duration,
+    /// After that much absence its instances go elsewhere; a restart takes less.
+    pub place_after: Duration,
+    /// Between two announcements of a leader.
+    pub announce_every: Duration,
+    /// How long a larger session has to be there before the own one is given up for it.
+    pub settle: Duration,
+    /// Before a session is asked again to take this master in.
+    pub retry: Duration,
+    /// How long a survivor of one or two voters waits for the leader before it takes over; never, if none.
+    pub take_over_after: Option<Duration>,
+    /// Whether this master leaves its session whenever it is stopped.
+    pub leave_on_stop: bool,
 }
 
 impl Default for MasterOptions {
@@ -27,7 +40,13 @@ impl Default for MasterOptions {
             wishes: Vec::new(),
             defaults: Defaults::default(),
             listen: Duration::from_millis(400),
-            node_grace: Duration::from_millis(2500),
+            node_grace: Duration::from_millis(400),
+            place_after: Duration::from_millis(2200),
+            announce_every: Duration::from_secs(1),
+            settle: Duration::from_secs(1),
+            retry: Duration::from_millis(500),
+            take_over_after: Some(Duration::from_secs(30)),
+            leave_on_stop: false,
         }
     }
 }
@@ -36,6 +55,8 @@ impl From<&Config> for MasterOptions {
     fn from(config: &Config) -> Self {
         Self {
             seniority: config.election.seniority,
+            take_over_after: Some(config.election.take_over_after).filter(|patience| !patience.is_zero()),
+            leave_on_stop: config.election.leave_on_stop,
             wishes: config.models.place.clone(),
             defaults: Defaults {
                 context_length: config.engine.context_length,

@@ -1,6 +1,6 @@
 //! Answers followers that miss something: a page of events, or the State where that is shorter.
 
-use exo_log::single::{EventLog, ReadError};
+use exo_log::{EventLog, ReadError};
 use exo_node::SnapshotParts;
 use exo_state::State;
 use exo_types::{EventIndex, EventLogPage, RequestEventLog, SessionId};

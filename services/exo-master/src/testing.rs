@@ -8,8 +8,11 @@ use exo_types::{
     NodeDownload, NodeId, NodeInfo, NodeResources, PlaceInstance, RunnerId, RunnerStatus, SessionId, Sharding,
 };
 
-pub(crate) const CIRCUMSTANCES: Circumstances =
-    Circumstances { defaults: Defaults { context_length: 4096, max_sequences: 8 }, now: Millis(1000) };
+pub(crate) const CIRCUMSTANCES: Circumstances = Circumstances {
+    defaults: Defaults { context_length: 4096, max_sequences: 8 },
+    now: Millis(1000),
+    masters: std::collections::BTreeSet::new(),
+};
 
 pub(crate) fn node(name: &str) -> NodeId {
     NodeId::new(name).expect("a good id")
@@ -88,7 +91,7 @@ pub(crate) fn delete(instance: &str) -> Command {
 
 pub(crate) fn decide_ok(state: &State, id: &str, command: &Command) -> Decision {
     let id = CommandId::new(id).expect("a good id");
-    decide(state, &id, command, CIRCUMSTANCES).expect("accepted")
+    decide(state, &id, command, &CIRCUMSTANCES).expect("accepted")
 }
 
 pub(crate) fn told(runner: &str, runner_status: RunnerStatus) -> Event {

@@ -9,16 +9,21 @@ use exo_types::{
     Command, CommandId, Event, Instance, InstanceId, Intent, ModelCard, ModelId, NodeId, PlaceInstance, RunnerStatus,
     Task, TaskStatus,
 };
+use std::collections::BTreeSet;
+
+/// Nodes that are gone.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// They leave the State.
+    pub(crate) now: Vec<NodeId>,
+    /// They may be back in a moment; what they held waits for them.
+    pub(crate) lately: BTreeSet<NodeId>,
+}
 
 /// Adds what has to be done to the draft. Returns what could not be, for people.
-pub(crate) fn upkeep(
-    draft: &mut Draft,
-    lost: &[NodeId],
-    wishes: &[ModelId],
-    circumstances: Circumstances,
-) -> Vec<String> {
-    lose_nodes(draft, lost);
-    let mut complaints = place_anew(draft, circumstances.defaults);
+pub(crate) fn upkeep(draft: &mut Draft, lost: &Lost, wishes: &[ModelId], circumstances: &Circumstances) -> Vec<String> {
+    lose_nodes(draft, &lost.now);
+    let mut complaints = place_anew(draft, &lost.lately, circumstances.defaults);
     complaints.extend(restore(draft, circumstances.defaults));
     follow_tasks(draft);
     complaints.extend(grant_wishes(draft, wishes, circumstances));
@@ -36,11 +41,11 @@ fn lose_nodes(draft: &mut Draft, lost: &[NodeId]) {
 
 /// Instances that lost a node, or stand on one that is drained, go where they fit. Where they fit nowhere they stay as
 /// they are: a lost node may come back, a drained one still serves.
-fn place_anew(draft: &mut Draft, defaults: Defaults) -> Vec<String> {
+fn place_anew(draft: &mut Draft, lately: &BTreeSet<NodeId>, defaults: Defaults) -> Vec<String> {
     let state = draft.state();
     let displaced = |instance: &&Instance| {
         let mut nodes = instance.shard_assignments.node_to_runner.keys();
-        nodes.any(|node| !state.is_usable(node))
+        nodes.any(|node| !state.is_usable(node) && !lately.contains(node))
     };
     let displaced: Vec<Instance> = state.instances.values().filter(displaced).cloned().collect();
     let mut complaints = Vec::new();
@@ -183,7 +188,7 @@ fn hopeless(state: &State, instance: &Instance) -> Option<String> {
 }
 
 /// Models that the configuration wants and that nobody has placed.
-fn grant_wishes(draft: &mut Draft, wishes: &[ModelId], circumstances: Circumstances) -> Vec<String> {
+fn grant_wishes(draft: &mut Draft, wishes: &[ModelId], circumstances: &Circumstances) -> Vec<String> {
     let mut complaints = Vec::new();
     for model_id in wishes {
         let is_asked_for = draft.state().open_intents().any(|intent| intent.place.model_id == *model_id);

@@ -15,7 +15,11 @@ impl Values {
             data_dir: PathBuf::from(self.required("dataDir")),
             api: self.api(),
             networking: self.networking(),
-            election: Election { seniority: self.number("election.seniority") },
+            election: Election {
+                seniority: self.number("election.seniority"),
+                take_over_after: self.duration("election.takeoverAfter"),
+                leave_on_stop: self.flag("election.leaveOnStop"),
+            },
             models: self.models(),
             engine: self.engine(),
             runner: self.runner(),

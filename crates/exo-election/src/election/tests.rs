@@ -1,9 +1,15 @@
+mod cases;
+mod world;
+
 use super::*;
-use exo_types::NodeId;
-use std::time::Duration;
+use exo_types::EventIndex;
+use std::collections::BTreeSet;
 
 const LISTEN: Duration = Duration::from_millis(400);
 const EVERY: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(500);
+const TAKE_OVER: Duration = Duration::from_secs(30);
 
 fn node(name: &str) -> NodeId {
     NodeId::new(name).expect("a good id")
@@ -13,175 +19,318 @@ fn session(generation: u64, master: &str) -> SessionId {
     SessionId { generation, master_node_id: node(master) }
 }
 
-fn claim(generation: u64, master: &str, last: u64) -> ElectionMessage {
-    let candidate = Candidate { session: session(generation, master), seniority: 0, commands_seen: last };
-    ElectionMessage { candidate, last_index: EventIndex(last) }
-}
-
-/// A master "b" with a log of that session and length, and the time of its start.
-fn master(log: Option<(u64, u64)>) -> (Election, Instant) {
-    let now = Instant::now_for_tests();
-    let options = Options { node_id: node("b"), seniority: 0, listen: LISTEN, announce_every: EVERY };
-    let log = log.map_or(OwnLog::default(), |(generation, last)| OwnLog {
-        session: Some(session(generation, "b")),
-        last: EventIndex(last),
-        commands_seen: last,
-    });
-    (Election::new(now, options, log), now)
-}
-
-trait NowForTests {
-    fn now_for_tests() -> Self;
-}
-
-impl NowForTests for Instant {
-    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
-    fn now_for_tests() -> Self {
-        Self::now()
+fn options(name: &str) -> Options {
+    Options {
+        node_id: node(name),
+        seniority: 0,
+        listen: LISTEN,
+        announce_every: EVERY,
+        settle: SETTLE,
+        retry: RETRY,
+        take_over_after: Some(TAKE_OVER),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn voters(names: &[&str]) -> BTreeSet<NodeId> {
+    names.iter().map(|name| node(name)).collect()
+}
+
+/// A log of the session, in which nobody is known to lead.
+fn log(generation: u64, founder: &str, members: &[&str]) -> OwnLog {
+    OwnLog {
+        session: Some(session(generation, founder)),
+        last: EventIndex(7),
+        commands_seen: 3,
+        term: 1,
+        voters: voters(members),
+        ..OwnLog::default()
+    }
+}
+
+fn leading(log: OwnLog) -> OwnLog {
+    OwnLog { leads: true, has_quorum: true, ..log }
+}
+
+fn presence(generation: u64, founder: &str, commands_seen: u64, members: &[&str]) -> MasterPresence {
+    let candidate = Candidate { session: session(generation, founder), seniority: 0, commands_seen };
+    MasterPresence { candidate, leading: true, term: 1, voters: voters(members) }
 }
 
 fn outputs(election: &mut Election) -> Vec<Output> {
     std::iter::from_fn(|| election.poll_output()).collect()
 }
 
-#[test]
-fn a_master_that_hears_nothing_opens_a_session_and_announces_it() {
-    let (mut election, start) = master(None);
-    election.handle_timeout(start + LISTEN / 2);
-    assert_eq!(outputs(&mut election), []);
-    election.handle_timeout(start + LISTEN);
-    let opened = outputs(&mut election);
-    assert!(matches!(&opened[..], [Output::Open(s), Output::Announce(_)] if *s == session(1, "b")), "{opened:?}");
-    election.on_progress(EventIndex(5), 5);
-    election.handle_timeout(start + LISTEN + EVERY);
-    assert_eq!(outputs(&mut election), [Output::Announce(claim(1, "b", 5))]);
+/// What is done, without what is said.
+fn deeds(election: &mut Election) -> Vec<Output> {
+    let is_deed = |output: &Output| !matches!(output, Output::Present(_) | Output::Announce(_));
+    outputs(election).into_iter().filter(is_deed).collect()
+}
+
+fn see(election: &mut Election, now: Instant, name: &str, presence: MasterPresence) {
+    election.on_master(now, format!("{name}-1"), node(name), presence);
+}
+
+fn lose(election: &mut Election, now: Instant, name: &str) {
+    election.on_master_left(now, &format!("{name}-1"));
+}
+
+fn join(generation: u64, founder: &str, leader: &str) -> Output {
+    Output::Join { session: session(generation, founder), leader: node(leader) }
+}
+
+/// Lets time pass, a timeout at a time; the outputs on the way.
+fn pass(election: &mut Election, from: Instant, span: Duration) -> Vec<Output> {
+    let mut done = deeds(election);
+    for _ in 0..10_000 {
+        match election.poll_timeout().filter(|due| *due <= from + span) {
+            Some(due) => election.handle_timeout(due.max(from)),
+            None => return done,
+        }
+        done.extend(deeds(election));
+    }
+    panic!("it is woken again and again: {election:?}");
 }
 
 #[test]
-fn a_master_leads_the_session_of_its_own_log_again() {
-    let (mut election, start) = master(Some((3, 7)));
-    election.handle_timeout(start + LISTEN);
-    assert_eq!(outputs(&mut election), [Output::Resume(session(3, "b")), Output::Announce(claim(3, "b", 7))]);
+fn a_master_that_finds_nothing_founds_a_session_and_says_so_when_it_leads() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), OwnLog::default());
+    assert_eq!(pass(&mut election, now, LISTEN / 2), []);
+    assert_eq!(pass(&mut election, now, LISTEN), [Output::Found(session(1, "b"))]);
+    let founded = leading(log(1, "b", &["b"]));
+    election.on_log(now + LISTEN, founded);
+    let said = outputs(&mut election);
+    assert!(
+        matches!(&said[..], [Output::Present(p), Output::Announce(a)] if p.leading && a.last_index == EventIndex(7))
+    );
+    election.handle_timeout(now + LISTEN + EVERY);
+    assert!(matches!(&outputs(&mut election)[..], [Output::Announce(_)]));
 }
 
 #[test]
-fn a_master_follows_what_it_hears_while_it_listens() {
-    let (mut election, start) = master(None);
-    election.on_announcement(start, &claim(1, "a", 4));
-    assert_eq!(outputs(&mut election), [Output::Follow(claim(1, "a", 4).candidate)]);
-    election.handle_timeout(start + LISTEN * 100);
-    assert_eq!(outputs(&mut election), [], "a standby never leads while the leader lives");
+fn a_master_joins_what_it_finds() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), OwnLog::default());
+    see(&mut election, now, "a", presence(1, "a", 4, &["a"]));
+    assert_eq!(deeds(&mut election), [join(1, "a", "a")]);
+    assert!(!election.may_serve());
+    election.on_join_failed(now);
+    assert_eq!(pass(&mut election, now, RETRY / 2), []);
+    assert_eq!(pass(&mut election, now, RETRY), [join(1, "a", "a")], "it tries again");
+    election.on_joined(now + RETRY, log(1, "a", &["a"]));
+    assert!(election.may_serve());
+    assert_eq!(deeds(&mut election), []);
 }
 
 #[test]
-fn of_two_leading_sessions_the_larger_stays() {
+fn of_masters_that_start_together_one_founds() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), OwnLog::default());
+    election.on_process(now, "z".to_owned(), node("z"), true, None);
+    assert_eq!(pass(&mut election, now, LISTEN * PATIENCE), [], "z goes first");
+    assert_eq!(pass(&mut election, now, LISTEN * (PATIENCE + 1)), [Output::Found(session(1, "b"))], "it does not");
+}
+
+#[test]
+fn a_master_takes_part_in_its_own_session_again() {
+    let now = start();
+    let mut alone = Election::new(now, options("b"), log(3, "b", &["b"]));
+    assert_eq!(deeds(&mut alone), [], "it listens first");
+    assert_eq!(pass(&mut alone, now, LISTEN), [Output::Resume(session(3, "b"))]);
+    let mut voter = Election::new(now, options("b"), log(3, "a", &["a", "b", "c"]));
+    assert_eq!(deeds(&mut voter), [Output::Resume(session(3, "a"))], "a majority decides what it is worth");
+}
+
+#[test]
+fn a_log_that_is_smaller_than_what_is_led_is_given_up_before_it_is_led() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), log(1, "b", &["b"]));
+    see(&mut election, now, "a", presence(2, "a", 0, &["a"]));
+    assert_eq!(deeds(&mut election), [join(2, "a", "a")]);
+    let mut election = Election::new(now, options("b"), log(2, "b", &["b"]));
+    see(&mut election, now, "a", presence(1, "a", 99, &["a"]));
+    assert_eq!(deeds(&mut election), [Output::Resume(session(2, "b"))]);
+}
+
+#[test]
+fn of_two_led_sessions_the_larger_stays() {
     for (own, heard, stays) in [
-        ((1, 5), claim(1, "a", 4), true),
-        ((1, 5), claim(1, "a", 6), false),
-        ((1, 5), claim(1, "a", 5), true),
-        ((1, 5), claim(1, "c", 5), false),
-        ((2, 1), claim(1, "c", 900), true),
-        ((1, 900), claim(2, "a", 1), false),
+        ((1, 5), presence(1, "a", 4, &["a"]), true),
+        ((1, 5), presence(1, "a", 6, &["a"]), false),
+        ((1, 5), presence(1, "a", 5, &["a"]), true),
+        ((1, 5), presence(1, "c", 5, &["c"]), false),
+        ((2, 1), presence(1, "c", 900, &["c"]), true),
+        ((1, 900), presence(2, "a", 1, &["a"]), false),
     ] {
-        let (mut election, start) = master(Some(own));
-        election.handle_timeout(start + LISTEN);
-        outputs(&mut election);
-        election.on_announcement(start + LISTEN, &heard);
-        let expect = if stays {
-            vec![]
-        } else {
-            let winner = heard.candidate.clone();
-            vec![Output::StepDown { winner: winner.clone() }, Output::Follow(winner)]
-        };
-        assert_eq!(outputs(&mut election), expect, "{own:?} meets {heard:?}");
+        let now = start();
+        let own_log = leading(OwnLog { commands_seen: own.1, ..log(own.0, "b", &["b"]) });
+        let mut election = Election::new(now, options("b"), own_log);
+        pass(&mut election, now, LISTEN);
+        let met = now + LISTEN;
+        see(&mut election, met, "x", heard.clone());
+        assert_eq!(pass(&mut election, met, SETTLE / 2), [], "a link may bounce");
+        let expect = if stays { vec![] } else { vec![(heard.candidate.session.clone(), node("x"))] };
+        let expect: Vec<Output> =
+            expect.into_iter().map(|(session, leader)| Output::Join { session, leader }).collect();
+        assert_eq!(pass(&mut election, met, SETTLE * 2), expect, "{own:?} meets {heard:?}");
     }
 }
 
 #[test]
-fn two_masters_that_hear_each_other_agree_on_one() {
-    let (mut b, start) = master(Some((1, 3)));
-    let options = Options { node_id: node("a"), seniority: 1, listen: LISTEN, announce_every: EVERY };
-    let mut a =
-        Election::new(start, options, OwnLog { session: Some(session(1, "a")), last: EventIndex(1), commands_seen: 1 });
-    for election in [&mut a, &mut b] {
-        election.handle_timeout(start + LISTEN);
+fn a_larger_session_that_comes_and_goes_changes_nothing() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), leading(log(1, "b", &["b"])));
+    pass(&mut election, now, LISTEN);
+    for bounce in 1..20 {
+        let at = now + LISTEN + SETTLE * bounce;
+        see(&mut election, at, "z", presence(9, "z", 9, &["z"]));
+        assert_eq!(pass(&mut election, at, SETTLE * 9 / 10), []);
+        lose(&mut election, at + SETTLE * 9 / 10, "z");
+        assert_eq!(deeds(&mut election), []);
     }
-    let of = |election: &mut Election| {
-        outputs(election).into_iter().find_map(|output| match output {
-            Output::Announce(message) => Some(message),
-            _ => None,
-        })
+}
+
+#[test]
+fn followers_leave_with_their_leader() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), log(1, "a", &["a", "b", "c"]));
+    see(&mut election, now, "a", presence(1, "a", 3, &["a", "b", "c"]));
+    deeds(&mut election);
+    see(&mut election, now, "z", presence(2, "z", 0, &["z"]));
+    assert_eq!(pass(&mut election, now, SETTLE * 60), [], "a gives the session up, or has not seen the other");
+    see(&mut election, now + SETTLE * 60, "a", MasterPresence { leading: false, ..presence(2, "z", 0, &["z"]) });
+    assert_eq!(deeds(&mut election), [join(2, "z", "z")], "and nobody campaigns for what is given up");
+}
+
+#[test]
+fn a_lost_leader_is_campaigned_for_at_once_and_a_bounce_costs_nothing_else() {
+    let now = start();
+    let members = ["a", "b", "c"];
+    let mut election = Election::new(now, options("b"), log(1, "a", &members));
+    see(&mut election, now, "a", presence(1, "a", 3, &members));
+    deeds(&mut election);
+    lose(&mut election, now + SETTLE, "a");
+    assert_eq!(deeds(&mut election), [Output::Campaign]);
+    see(&mut election, now + SETTLE * 2, "a", presence(1, "a", 3, &members));
+    assert_eq!(pass(&mut election, now + SETTLE * 2, TAKE_OVER * 9), []);
+}
+
+#[test]
+fn a_survivor_of_one_or_two_voters_takes_over_and_a_minority_of_three_never_does() {
+    let of = |voters: &[&str], patience: Option<Duration>, within: Duration| {
+        let now = start();
+        let options = Options { take_over_after: patience, ..options("b") };
+        let mut election = Election::new(now, options, log(1, "a", voters));
+        see(&mut election, now, "a", presence(1, "a", 3, voters));
+        deeds(&mut election);
+        lose(&mut election, now, "a");
+        let is_takeover = |output: &Output| matches!(output, Output::TakeOver(_));
+        pass(&mut election, now, within).into_iter().filter(is_takeover).collect::<Vec<_>>()
     };
-    let (from_a, from_b) = (of(&mut a).expect("announces"), of(&mut b).expect("announces"));
-    a.on_announcement(start + LISTEN, &from_b);
-    b.on_announcement(start + LISTEN, &from_a);
-    assert!(matches!(a.standing(), Standing::Leading(_)), "seniority decides");
-    assert!(matches!(b.standing(), Standing::Following(_)));
+    let taken = vec![Output::TakeOver(session(2, "b"))];
+    let year = Duration::from_secs(31_536_000);
+    for (voters, patience, within, expect) in [
+        (vec!["a", "b"], Some(TAKE_OVER), TAKE_OVER / 2, vec![]),
+        (vec!["a", "b"], Some(TAKE_OVER), TAKE_OVER, taken.clone()),
+        (vec!["a", "b"], Some(SETTLE), SETTLE, taken.clone()),
+        (vec!["a", "b"], None, year, vec![]),
+        (vec!["a"], Some(TAKE_OVER), TAKE_OVER, vec![]),
+        (vec!["a"], Some(TAKE_OVER), TAKE_OVER + LEARNER_WAITS, taken),
+        (vec!["a", "b", "c"], Some(TAKE_OVER), year, vec![]),
+        (vec!["a", "b", "c", "d", "e"], Some(TAKE_OVER), year, vec![]),
+    ] {
+        assert_eq!(of(&voters, patience, within), expect, "{voters:?} {patience:?} {within:?}");
+    }
 }
 
 #[test]
-fn a_smaller_log_is_archived_before_it_was_ever_led() {
-    let (mut election, start) = master(Some((1, 2)));
-    let heard = claim(1, "a", 9);
-    election.on_announcement(start, &heard);
-    let winner = heard.candidate;
-    assert_eq!(outputs(&mut election), [Output::Archive { winner: winner.clone() }, Output::Follow(winner)]);
-}
-
-#[test]
-fn a_master_with_the_larger_log_leads_as_soon_as_it_hears_a_smaller_one() {
-    let (mut election, start) = master(Some((1, 9)));
-    election.on_announcement(start, &claim(1, "a", 2));
-    assert!(matches!(election.standing(), Standing::Leading(_)));
-}
-
-#[test]
-fn a_standby_waits_for_a_lost_leader() {
-    let (mut election, start) = master(None);
-    election.on_announcement(start, &claim(1, "a", 4));
+fn a_leader_that_lost_its_quorum_says_so_and_takes_over_alone() {
+    let now = start();
+    let both = leading(log(1, "b", &["a", "b"]));
+    let mut election = Election::new(now, options("b"), both.clone());
     outputs(&mut election);
-    election.on_follower_left("process of a");
-    election.handle_timeout(start + LISTEN * 1000);
-    assert_eq!(outputs(&mut election), []);
-    assert!(matches!(election.standing(), Standing::Following(_)));
+    election.on_log(now, OwnLog { has_quorum: false, ..both.clone() });
+    assert!(matches!(&outputs(&mut election)[..], [Output::Present(p)] if !p.leading));
+    assert_eq!(pass(&mut election, now, TAKE_OVER), [Output::TakeOver(session(2, "b"))]);
+    let three = OwnLog { voters: voters(&["a", "b", "c"]), has_quorum: false, ..both };
+    let mut election = Election::new(now, options("b"), three);
+    deeds(&mut election);
+    assert_eq!(pass(&mut election, now, TAKE_OVER * 1000), []);
+}
+
+#[test]
+fn who_has_all_voters_elects_and_does_not_take_over() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), log(1, "a", &["a", "b"]));
+    see(&mut election, now, "a", MasterPresence { leading: false, ..presence(1, "a", 3, &["a", "b"]) });
+    deeds(&mut election);
+    assert_eq!(pass(&mut election, now, TAKE_OVER * 9), []);
 }
 
 #[test]
 fn a_new_master_waits_for_the_absent_leader_that_others_follow() {
-    let (mut election, start) = master(None);
-    election.on_followed("w".to_owned(), Some(session(1, "a")));
-    election.handle_timeout(start + LISTEN);
-    election.handle_timeout(start + LISTEN * 2);
-    assert_eq!(outputs(&mut election), [Output::WaitFor(session(1, "a"))], "told once");
-    election.on_follower_left("w");
-    election.handle_timeout(start + LISTEN * 3);
-    assert!(matches!(election.standing(), Standing::Leading(_)));
+    let now = start();
+    let mut election = Election::new(now, options("b"), OwnLog::default());
+    election.on_process(now, "w".to_owned(), node("w"), false, Some(session(1, "a")));
+    assert_eq!(pass(&mut election, now, LISTEN * 20), [Output::WaitFor(session(1, "a"))], "told once");
+    let later = now + LISTEN * 20;
+    election.on_process_left(later, "w");
+    assert_eq!(pass(&mut election, later, LISTEN), [Output::Found(session(1, "b"))]);
 }
 
 #[test]
-fn a_leader_that_comes_back_leads_those_who_followed_it() {
-    let (mut election, start) = master(Some((1, 9)));
-    election.on_followed("w".to_owned(), Some(session(1, "b")));
-    election.handle_timeout(start + LISTEN);
-    assert!(matches!(election.standing(), Standing::Leading(_)));
+fn a_master_whose_log_was_damaged_waits_for_those_who_have_it() {
+    let now = start();
+    let lost = OwnLog { lost: Some(session(2, "a")), ..OwnLog::default() };
+    let mut election = Election::new(now, options("b"), lost);
+    assert_eq!(pass(&mut election, now, TAKE_OVER * 9), [Output::WaitFor(session(2, "a"))], "it never founds one");
+    see(&mut election, now + TAKE_OVER * 9, "a", presence(2, "a", 3, &["a", "b", "c"]));
+    assert_eq!(deeds(&mut election), [join(2, "a", "a")]);
 }
 
 #[test]
-fn a_standby_goes_over_to_a_larger_session_only() {
-    let (mut election, start) = master(None);
-    election.on_announcement(start, &claim(1, "c", 4));
+fn a_master_that_lost_its_log_founds_a_generation_that_nobody_has_seen() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), OwnLog::default());
+    election.on_process(now, "w".to_owned(), node("w"), false, Some(session(4, "b")));
+    assert_eq!(pass(&mut election, now, LISTEN), [Output::Found(session(5, "b"))]);
+}
+
+#[test]
+fn a_member_that_its_leader_does_not_count_asks_once_for_each_leader() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), log(1, "a", &["a", "c", "d"]));
+    see(&mut election, now, "a", presence(1, "a", 3, &["a", "c", "d"]));
+    let ask = |leader: &str| Output::Ask { leader: node(leader) };
+    assert_eq!(deeds(&mut election), [Output::Resume(session(1, "a")), ask("a")]);
+    election.on_join_failed(now);
+    assert_eq!(pass(&mut election, now, RETRY), [ask("a")]);
+    election.on_joined(now + RETRY, log(1, "a", &["a", "c", "d"]));
+    assert_eq!(pass(&mut election, now + RETRY, TAKE_OVER), []);
+    lose(&mut election, now + TAKE_OVER, "a");
+    see(&mut election, now + TAKE_OVER, "c", MasterPresence { term: 2, ..presence(1, "a", 3, &["a", "c", "d"]) });
+    assert_eq!(deeds(&mut election), [ask("c")]);
+}
+
+#[test]
+fn how_much_was_done_is_told_now_and_then() {
+    let now = start();
+    let own = leading(log(1, "b", &["b"]));
+    let mut election = Election::new(now, options("b"), own.clone());
+    pass(&mut election, now, LISTEN);
     outputs(&mut election);
-    election.on_announcement(start, &claim(1, "a", 3));
-    assert_eq!(outputs(&mut election), []);
-    election.on_announcement(start, &claim(2, "a", 0));
-    assert_eq!(outputs(&mut election), [Output::Follow(claim(2, "a", 0).candidate)]);
-}
-
-#[test]
-fn a_master_that_lost_its_log_opens_a_generation_that_nobody_has_seen() {
-    let (mut election, start) = master(None);
-    election.on_followed("w".to_owned(), Some(session(4, "b")));
-    election.handle_timeout(start + LISTEN);
-    assert_eq!(outputs(&mut election).first(), Some(&Output::Open(session(5, "b"))));
+    let said = |election: &mut Election| {
+        outputs(election).into_iter().filter(|output| matches!(output, Output::Present(_))).count()
+    };
+    for commands_seen in 4..2000 {
+        election.on_log(now + LISTEN, OwnLog { commands_seen, ..own.clone() });
+    }
+    assert_eq!(said(&mut election), 0);
+    election.handle_timeout(now + LISTEN + RETELL);
+    assert_eq!(said(&mut election), 1);
 }

@@ -2,7 +2,6 @@
 
 mod cluster;
 mod events;
-mod issues;
 
 use cluster::{Cluster, instance, node, ready};
 use exo_api::{Api, ApiContext};

@@ -3,17 +3,19 @@
 use super::{Decision, refuse};
 use exo_state::State;
 use exo_types::{Event, NodeId, Refusal, RefusalCode};
+use std::collections::BTreeSet;
 
 pub(super) fn drain(state: &State, node_id: &NodeId, drained: bool) -> Result<Decision, Refusal> {
-    check_known(state, node_id)?;
+    check_known(state, node_id, &BTreeSet::new())?;
     let is_news = state.drained_nodes.contains(node_id) != drained;
     let event = Event::NodeDrained { node_id: node_id.clone(), drained };
     Ok(Decision::of(is_news.then_some(event).into_iter().collect()))
 }
 
-/// A node that is there would come back with the next thing it tells.
-pub(super) fn remove(state: &State, node_id: &NodeId) -> Result<Decision, Refusal> {
-    check_known(state, node_id)?;
+/// A node that is there would come back with the next thing it tells. One that has nothing but a master is known to the
+/// log only.
+pub(super) fn remove(state: &State, node_id: &NodeId, masters: &BTreeSet<NodeId>) -> Result<Decision, Refusal> {
+    check_known(state, node_id, masters)?;
     if state.topology.nodes.contains(node_id) {
         let message = format!("node {node_id} is there; stop exo on it first (`exo node leave` does), then remove it");
         return refuse(RefusalCode::Invalid, message);
@@ -21,8 +23,9 @@ pub(super) fn remove(state: &State, node_id: &NodeId) -> Result<Decision, Refusa
     Ok(Decision::of(vec![Event::NodeRemoved { node_id: node_id.clone() }]))
 }
 
-fn check_known(state: &State, node_id: &NodeId) -> Result<(), Refusal> {
-    let is_known = state.topology.nodes.contains(node_id)
+fn check_known(state: &State, node_id: &NodeId, masters: &BTreeSet<NodeId>) -> Result<(), Refusal> {
+    let is_known = masters.contains(node_id)
+        || state.topology.nodes.contains(node_id)
         || state.drained_nodes.contains(node_id)
         || state.identity.admitted.contains_key(node_id);
     if is_known { Ok(()) } else { refuse(RefusalCode::NotFound, format!("there is no node {node_id} in the cluster")) }

@@ -4,7 +4,7 @@ use exo_types::{JoinTokenId, JoinTokenRecord, KeyFingerprint, Memory, Millis, Mo
 
 fn code_of(state: &State, command: &Command) -> RefusalCode {
     let id = CommandId::new("c").expect("a good id");
-    decide(state, &id, command, CIRCUMSTANCES).expect_err("refused").code
+    decide(state, &id, command, &CIRCUMSTANCES).expect_err("refused").code
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn what_cannot_be_placed_is_refused_with_the_reason() {
         assert_eq!(code_of(&state, &command), expect, "{command:?}");
     }
     let id = CommandId::new("c").expect("a good id");
-    let refusal = decide(&state, &id, &place("other", 1), CIRCUMSTANCES).expect_err("refused");
+    let refusal = decide(&state, &id, &place("other", 1), &CIRCUMSTANCES).expect_err("refused");
     assert!(refusal.message.contains("models in the cluster: m"), "{refusal}");
 }
 

@@ -12,8 +12,9 @@ fn placed(nodes: &[(&str, u64)], on: u32) -> State {
 
 fn keep_up(state: State, lost: &[NodeId], wishes: &[ModelId]) -> (State, Vec<String>) {
     let mut draft = Draft::new(state);
-    let complaints = upkeep(&mut draft, lost, wishes, CIRCUMSTANCES);
-    let (state, _) = draft.into_parts();
+    let lost = Lost { now: lost.to_vec(), lately: BTreeSet::new() };
+    let complaints = upkeep(&mut draft, &lost, wishes, &CIRCUMSTANCES);
+    let state = draft.state().clone();
     exo_state::check_invariants(&state).expect("invariants hold");
     (state, complaints)
 }
@@ -128,4 +129,17 @@ fn a_drained_node_is_emptied_where_it_can_be_and_nothing_comes_to_it() {
     assert_eq!((nodes_of(&state), complaints.len()), (vec![vec![other]], 0));
     let (state, complaints) = keep_up(fold(state, [drain(other)]), &[], &[]);
     assert_eq!((nodes_of(&state), complaints.len()), (vec![vec![other]], 1), "it goes on serving");
+}
+
+#[test]
+fn what_a_node_held_waits_for_it_for_a_moment() {
+    let mut draft = Draft::new(placed(&[("a", 2000), ("b", 2000), ("c", 2000)], 2));
+    let lost = |now: &[&str], lately: &[&str]| Lost {
+        now: now.iter().map(|name| node(name)).collect(),
+        lately: lately.iter().map(|name| node(name)).collect(),
+    };
+    upkeep(&mut draft, &lost(&["b"], &["b"]), &[], &CIRCUMSTANCES);
+    assert!(draft.state().instances.keys().all(|id| id.as_str() == "c1") && draft.state().topology.nodes.len() == 2);
+    upkeep(&mut draft, &lost(&[], &[]), &[], &CIRCUMSTANCES);
+    assert_eq!(nodes_of(draft.state()), [["a", "c"]]);
 }

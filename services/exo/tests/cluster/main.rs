@@ -6,6 +6,5 @@ mod bad_input;
 mod client;
 mod demo;
 mod faults;
-mod issues;
 mod node;
 mod pipeline;

@@ -1,0 +1,27 @@
+//! Why a master ends.
+
+use exo_bus::{AnnounceError, BusError};
+use exo_log::{FoundError, OpenError};
+use std::io;
+
+/// Why a master ended.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterError {
+    /// Its log cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A session cannot be begun.
+    #[error(transparent)]
+    Found(#[from] FoundError),
+    /// Where the logs are kept.
+    #[error(
+        "the directory of the logs cannot be used: {0}; check owner and free space of `master` in the data directory"
+    )]
+    Home(io::Error),
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The claim to lead cannot be told.
+    #[error(transparent)]
+    Announce(#[from] AnnounceError),
+}

@@ -1,0 +1,265 @@
+//! Several masters of one session: the leader may go, and nothing else does.
+
+use super::harness::*;
+use exo_bus::{MemoryNetwork, topics};
+use exo_master::{MasterOptions, MemoryHome};
+use exo_node::View;
+use exo_types::{
+    Command, CommandReply, Event, InstanceId, Memory, NodeId, NodeResources, RequestLeave, RunnerStatus, SessionReply,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn instance_of(reply: &CommandReply) -> InstanceId {
+    match reply {
+        CommandReply::Accepted { instance_id: Some(instance_id), .. } => instance_id.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Takes the leader out of the masters.
+fn take_leader<T>(masters: &mut Vec<(Master, T)>, leader: &NodeId) -> (Master, T) {
+    let at = masters.iter().position(|(master, _)| master.bus.node() == leader).expect("one of them leads");
+    masters.remove(at)
+}
+
+fn delete(instance_id: InstanceId) -> Command {
+    Command::DeleteInstance { instance_id }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_may_be_killed_and_the_next_command_is_acknowledged_at_once() {
+    let network = MemoryNetwork::new(1);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let leader = until_voters(&network, 3).await;
+    let worker = worker(&network, "w").await;
+    worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    let placed = instance_of(&worker.send(place(1)).await.expect("answered"));
+    let (killed, _) = take_leader(&mut masters, &leader);
+    killed.kill(&network).await;
+    let died = Instant::now();
+    let second = worker.send(place(1)).await.expect("answered");
+    assert!(died.elapsed() <= Duration::from_millis(300), "{:?}", died.elapsed());
+    let kept = |view: &View| view.state.instances.contains_key(&placed) && view.state.instances.len() == 2;
+    let view = worker.until("both are there", kept).await;
+    assert!(view.state.instances.contains_key(&instance_of(&second)));
+    for (master, _) in masters {
+        master.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_leader_restarts_no_runner() {
+    let network = MemoryNetwork::new(2);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let worker = worker(&network, "w").await;
+    worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    let placed = instance_of(&worker.send(place(1)).await.expect("answered"));
+    let view = worker.until("placed", |view| view.state.instances.contains_key(&placed)).await;
+    let runner_id = view.state.instances[&placed].head().expect("a runner").1.clone();
+    let ready = RunnerStatus::RunnerReady { incarnation: 1 };
+    worker.node.facts().report(Event::RunnerStatusUpdated { runner_id: runner_id.clone(), runner_status: ready });
+    worker.until("ready", |view| view.state.ready_instances(&model()).count() == 1).await;
+    // Whoever watches sees the runner ready all the time, over every change.
+    let mut views = worker.node.view();
+    let watcher = async {
+        loop {
+            let state = views.borrow_and_update().state.clone();
+            assert_eq!(state.ready_instances(&model()).count(), 1, "the runner stays ready");
+            views.changed().await.expect("the node follows");
+        }
+    };
+    let changes = async {
+        for left in [3, 2] {
+            let leader = until_leader(&worker).await;
+            assert_eq!(masters.len(), left);
+            let (killed, home) = take_leader(&mut masters, &leader);
+            killed.kill(&network).await;
+            tokio::time::sleep(SECOND * 5).await;
+            let back = master(&network, leader.as_str(), &home, MasterOptions::default()).await;
+            masters.push((back, home));
+            masters.rotate_right(1);
+            tokio::time::sleep(SECOND * 5).await;
+            if left == 3 {
+                let (stopped, _) = masters.pop().expect("three");
+                stopped.stop().await;
+                tokio::time::sleep(SECOND * 5).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = watcher => {}
+        () = changes => {}
+    }
+}
+
+async fn until_leader(member: &Member) -> NodeId {
+    member.until("somebody leads", |view| view.leader.is_some()).await.leader.expect("checked")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_command_gets_the_first_answer_from_the_next_leader() {
+    let network = MemoryNetwork::new(3);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let worker = worker(&network, "w").await;
+    worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    let leader = until_leader(&worker).await;
+    let request = exo_types::ForwarderCommand {
+        origin: node_id("w"),
+        command_id: exo_types::CommandId::new("once").expect("a good id"),
+        command: place(1),
+    };
+    let ask =
+        async |of: &NodeId| worker.bus.request(topics::COMMAND, of, &request, SECOND * 5).await.expect("answered");
+    let first = ask(&leader).await;
+    take_leader(&mut masters, &leader).0.kill(&network).await;
+    let next = worker.until("another leads", |view| view.leader.as_ref().is_some_and(|other| *other != leader)).await;
+    assert_eq!(ask(&next.leader.expect("checked")).await, first);
+    let view = worker.until("placed", |view| !view.state.instances.is_empty()).await;
+    assert_eq!(view.state.instances.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_master_that_does_not_lead_names_the_one_that_does() {
+    let network = MemoryNetwork::new(4);
+    let masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let worker = worker(&network, "w").await;
+    let leader = until_leader(&worker).await;
+    let other = masters.iter().map(|(master, _)| master.bus.node()).find(|node| **node != leader).expect("three");
+    let request = exo_types::ForwarderCommand {
+        origin: node_id("w"),
+        command_id: exo_types::CommandId::new("c").expect("a good id"),
+        command: place(1),
+    };
+    let answer = worker.bus.request(topics::COMMAND, other, &request, SECOND * 5).await.expect("answered");
+    assert!(
+        matches!(&answer, CommandReply::Refused(refusal) if refusal.leader.as_ref() == Some(&leader)),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minority_of_three_accepts_nothing_and_nothing_is_lost_when_it_is_over() {
+    let network = MemoryNetwork::new(5);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let worker = worker(&network, "w").await;
+    worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    let placed = instance_of(&worker.send(place(1)).await.expect("answered"));
+    let (one, _one_home) = masters.remove(0);
+    let (two, two_home) = masters.remove(0);
+    let name = two.bus.node().clone();
+    one.kill(&network).await;
+    two.kill(&network).await;
+    // Far longer than a takeover.
+    tokio::time::sleep(SECOND * 300).await;
+    let reply = worker.node.commands().send(delete(placed.clone()), SECOND * 10).await;
+    assert!(!matches!(reply, Ok(CommandReply::Accepted { .. })), "{reply:?}");
+    assert!(worker.node.view().borrow().state.instances.contains_key(&placed), "what was placed serves on");
+    let _back = master(&network, name.as_str(), &two_home, MasterOptions::default()).await;
+    let again = worker.send(delete(placed.clone())).await.expect("answered");
+    assert!(is_accepted(&again), "{again:?}");
+    worker.until("deleted", |view| !view.state.instances.contains_key(&placed)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_changes_no_membership_and_a_dead_voter_is_replaced() {
+    let network = MemoryNetwork::new(6);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let leader = until_voters(&network, 3).await;
+    let home = MemoryHome::new(9);
+    let fourth = master(&network, "d", &home, MasterOptions::default()).await;
+    tokio::time::sleep(SECOND * 20).await;
+    assert_eq!(voters(&network).await, ["a", "b", "c"], "the fourth stands by");
+    let at = masters.iter().position(|(master, _)| *master.bus.node() != leader).expect("three");
+    let (other, other_home) = masters.remove(at);
+    let name = other.bus.node().to_string();
+    other.kill(&network).await;
+    tokio::time::sleep(SECOND * 5).await;
+    let back = master(&network, &name, &other_home, MasterOptions::default()).await;
+    tokio::time::sleep(SECOND * 20).await;
+    assert_eq!(voters(&network).await, ["a", "b", "c"], "it was away for a moment");
+    back.kill(&network).await;
+    tokio::time::sleep(SECOND * 20).await;
+    let now = voters(&network).await;
+    assert!(now.contains(&"d".to_owned()) && !now.contains(&name), "{now:?}");
+    fourth.stop().await;
+}
+
+/// Who votes, as the leader says.
+async fn voters(network: &MemoryNetwork) -> Vec<String> {
+    let bus = network.join(node_id("watcher")).await.expect("joins");
+    let mut watch = bus.watch(topics::MASTER).await.expect("watches");
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let exo_bus::PresenceChange::Joined { payload, .. } = watch.recv().await.expect("the bus is open")
+                && payload.leading
+            {
+                return payload.voters.iter().map(ToString::to_string).collect();
+            }
+        }
+    });
+    found.await.expect("somebody leads")
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_is_taken_out_before_it_ends() {
+    let network = MemoryNetwork::new(7);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    for left in [2, 1] {
+        // The leader itself: it hands over first.
+        let leader = until_voters(&network, left + 1).await;
+        let (leaving, _) = take_leader(&mut masters, &leader);
+        let bus = network.join(node_id("cli")).await.expect("joins");
+        let asked = bus.request(topics::LEAVE_CLUSTER, &leader, &RequestLeave {}, SECOND * 20).await;
+        assert_eq!(asked.expect("answered"), SessionReply::Done);
+        leaving.stop().await;
+        until_voters(&network, left).await;
+    }
+    let worker = worker(&network, "w").await;
+    worker.until("one is enough", |view| view.state.downloads.len() == 1).await;
+    assert!(is_accepted(&worker.send(place(1)).await.expect("answered")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_placed_is_there_after_all_masters_restart() {
+    let network = MemoryNetwork::new(8);
+    let masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let worker = worker(&network, "w").await;
+    worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    let placed = instance_of(&worker.send(place(1)).await.expect("answered"));
+    let mut homes = Vec::new();
+    for (killed, home) in masters {
+        homes.push((killed.bus.node().to_string(), home));
+        killed.kill(&network).await;
+    }
+    tokio::time::sleep(SECOND * 60).await;
+    let mut back = Vec::new();
+    for (name, home) in &homes {
+        back.push(master(&network, name, home, MasterOptions::default()).await);
+    }
+    let resources = NodeResources { ram_total: Memory::mib(4000), ram_available: Memory::mib(1999) };
+    worker.node.facts().report(Event::NodeResourcesChanged { node_id: node_id("w"), resources });
+    let told = |view: &View| view.state.free_memory(&node_id("w")) == Memory::mib(1999);
+    let view = worker.until("it goes on", told).await;
+    assert!(view.state.instances.contains_key(&placed) && view.state.intents.len() == 1);
+    for master in back {
+        master.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_gets_what_it_missed_while_nobody_leads() {
+    let network = MemoryNetwork::new(9);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let worker = worker(&network, "w").await;
+    let view = worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    take_leader(&mut masters, &view.leader.expect("somebody leads")).0.kill(&network).await;
+    masters.pop().expect("two are left").0.kill(&network).await;
+    tokio::time::sleep(SECOND * 10).await;
+    let late = member(&network, "late", exo_node::Role::Api).await;
+    tokio::time::sleep(SECOND * 5).await;
+    assert_eq!(late.node.view().borrow().leader, None);
+    drop(masters);
+}
