@@ -2,11 +2,12 @@
 
 use crate::client::Client;
 use crate::error::{CliError, finish};
-use crate::{chat, configuration, demo, place, status, up};
+use crate::{chat, cluster, configuration, demo, log, node, place, status, up};
 use clap::{Args, Parser, Subcommand};
 use exo_service::{CommonArgs, read_configuration};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// exo joins Linux machines into one cluster that serves language models.
 ///
@@ -22,7 +23,7 @@ use std::process::ExitCode;
   exo models                     which models the nodes have
   exo place exo-guide --wait     load one
   exo chat exo-guide             talk to it
-  exo status                     what runs where"
+  exo status                     what runs where, and who leads"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -40,14 +41,50 @@ enum Command {
   exo up --models ~/models --api-port 8080
   exo up --mode worker --set networking.peers=10.0.0.7:52414")]
     Up(UpArgs),
-    /// Show nodes, placed models and runners
-    #[command(after_help = "Examples:\n  exo status\n  exo status --json | jq .instances")]
+    /// Show the session, its masters, nodes, placed models and runners
+    ///
+    /// SESSION is one life of the cluster's log; TERM counts its leaders. BEHIND is how far the log of a master is behind
+    /// its leader's: a command is accepted when it is on the disks of a majority of the voters.
+    #[command(after_help = "Examples:
+  exo status
+  exo status --watch             again every two seconds, until Ctrl-C
+  exo status --json | jq .cluster.leader
+  exo status --json | jq .instances")]
     Status {
         #[command(flatten)]
         api: ApiArgs,
-        /// The whole State as JSON
+        /// The whole State as JSON, with the masters under `cluster`
         #[arg(long)]
         json: bool,
+        /// Show it again every so many seconds
+        #[arg(long, short, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+              value_parser = clap::value_parser!(u64).range(1..=3600))]
+        watch: Option<u64>,
+    },
+    /// Look at the log of the cluster, check it, back it up and restore it
+    #[command(after_help = "Examples:
+  exo log tail --follow          what happens in the cluster, as it happens
+  exo log backup exo.backup      of the running cluster
+  exo log verify                 every record on this machine's disk; stop exo-master first
+  exo log restore exo.backup     a new session from it; stop exo-master first")]
+    Log {
+        #[command(subcommand)]
+        command: log::LogCommand,
+    },
+    /// Take a node out of use, bring it back, or let it go
+    #[command(after_help = "Examples:
+  exo node drain atlas --wait    what runs there is placed elsewhere; then it may be rebooted
+  exo node undrain atlas         use it again
+  exo node leave                 this machine's master gives its vote away, for good
+  exo node rm atlas              forget a node that does not come back")]
+    Node {
+        #[command(subcommand)]
+        command: node::NodeCommand,
+    },
+    /// Bring a cluster back whose masters are lost
+    Cluster {
+        #[command(subcommand)]
+        command: cluster::ClusterCommand,
     },
     /// List the models that the nodes have
     Models {
@@ -170,7 +207,9 @@ pub fn run(cli: Cli) -> ExitCode {
 /// Commands that ask an api.
 async fn ask(command: Command) -> Result<(), CliError> {
     match command {
-        Command::Status { api, json } => status::show(&api.client(), json).await,
+        Command::Status { api, json, watch } => status::show(&api.client(), json, watch.map(Duration::from_secs)).await,
+        Command::Log { command } => log::run(command).await,
+        Command::Node { command } => node::run(command).await,
         Command::Models { api, json } => status::models(&api.client(), json).await,
         Command::Place { api, model, min_nodes, wait } => place::place(&api.client(), &model, min_nodes, wait).await,
         Command::Rm { api, instance } => place::remove(&api.client(), &instance).await,
@@ -178,12 +217,13 @@ async fn ask(command: Command) -> Result<(), CliError> {
             chat::run(&api.client(), chat::Options { model, temperature, max_tokens }, prompt).await
         }
         Command::Demo(args) => demo::run(args).await,
+        Command::Cluster { command } => cluster::run(command).await,
         Command::Up(_) | Command::Config { .. } => Ok(()),
     }
 }
 
 impl ApiArgs {
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let url = self.url.clone().unwrap_or_else(configured_url);
         Client::new(url, self.key.clone())
     }
@@ -214,6 +254,18 @@ mod tests {
         for line in [
             "exo up --mode worker --models /a --models /b --set api.port=1",
             "exo status --json",
+            "exo status --watch",
+            "exo status -w 5",
+            "exo log tail --follow --since 7 --json",
+            "exo log tail -n 5 --offline --data-dir /x",
+            "exo log export",
+            "exo log verify --data-dir /x",
+            "exo log verify --backup f",
+            "exo log backup f",
+            "exo log restore f --replace",
+            "exo node drain n --wait",
+            "exo node leave --api http://h:1",
+            "exo cluster recover --yes",
             "exo place m --min-nodes 2 --wait --api http://h:1",
             "exo rm m",
             "exo chat m hello --temperature 1",
@@ -222,7 +274,17 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["exo", "exo up --mode boss", "exo place", "exo chat", "exo demo --twice"] {
+        for line in [
+            "exo",
+            "exo status -w 0",
+            "exo log",
+            "exo log restore",
+            "exo node drain",
+            "exo up --mode boss",
+            "exo place",
+            "exo chat",
+            "exo demo --twice",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

@@ -103,11 +103,34 @@ impl Client {
         }
     }
 
+    /// Reads events of the log from there on, until `tell` has enough.
+    pub(crate) async fn events(
+        &self,
+        since: &str,
+        mut tell: impl FnMut(&Value) -> Result<bool, CliError>,
+    ) -> Result<(), CliError> {
+        let mut response = self.send(Method::GET, &format!("/events?since={since}"), None).await?;
+        let mut reader = EventReader::default();
+        loop {
+            let chunk = timeout(SILENCE, response.chunk()).await.map_err(|_| broken("nothing came for 30 s"))?;
+            let Some(bytes) = chunk.map_err(|error| broken(cause(&error)))? else { return Err(broken("too early")) };
+            for line in reader.push(&bytes).map_err(broken)? {
+                let Line::Data(text) = line else { continue };
+                if let Some(error) = refusal(&text) {
+                    return Err(error);
+                }
+                if !tell(&serde_json::from_str(&text).map_err(broken)?)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     fn unreachable(&self, reason: impl ToString) -> CliError {
         CliError::Unreachable { url: self.url.clone(), reason: reason.to_string() }
     }
 
-    fn not_an_api(&self, reason: &dyn std::fmt::Display) -> CliError {
+    pub(crate) fn not_an_api(&self, reason: &dyn std::fmt::Display) -> CliError {
         CliError::NotAnApi { url: self.url.clone(), reason: reason.to_string() }
     }
 }

@@ -27,6 +27,33 @@ pub(crate) enum CliError {
     /// No such placed model.
     #[error("there is no instance {0}; `exo status` lists them")]
     NoInstance(String),
+    /// No such node.
+    #[error("there is no node {0}; `exo status` lists them")]
+    NoNode(String),
+    /// Several nodes of that name.
+    #[error("{name} may be one of several nodes ({ids}); give the whole id")]
+    ManyNodes { name: String, ids: String },
+    /// The api knows no cluster yet.
+    #[error("the node of this api has not found the cluster yet; try again in a moment, or ask another with --api")]
+    NotJoined,
+    /// The configuration cannot be read.
+    #[error(transparent)]
+    Configuration(#[from] exo_service::ConfigurationError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] exo_node::DataDirError),
+    /// There is no log on this machine.
+    #[error("there is no log in {0}; name its data directory with --data-dir, or ask an api without --offline")]
+    NoLog(PathBuf),
+    /// A log is in the way.
+    #[error("{0} holds a log already; `--replace` puts it into the archive")]
+    LogInTheWay(PathBuf),
+    /// A log or a backup cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] exo_log::ToolError),
+    /// Something that cannot be taken back was not confirmed.
+    #[error("nothing was changed; say --yes to do it")]
+    NotConfirmed,
     /// The model that comes with the project is missing.
     #[error("exo-guide.gguf is not in {}; name its directory with --models, or set EXO_MODELS_DIRS", places(.0))]
     NoGuide(Vec<PathBuf>),

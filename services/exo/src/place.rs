@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::say;
-use crate::status::{describe, short};
+use crate::overview::{describe, short};
 use exo_state::State;
 use exo_types::{Instance, InstanceId, RunnerStatus, TaskStatus};
 use indicatif::{ProgressBar, ProgressStyle};

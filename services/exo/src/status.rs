@@ -3,23 +3,43 @@
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{say, write};
-use crate::table::{bold, render};
+use crate::overview::{ClusterReport, overview};
+use crate::table::render;
 use exo_state::State;
-use exo_types::{Instance, NodeId, RunnerId, RunnerStatus, Shard};
 use serde_json::Value;
+use std::io::IsTerminal;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
 
 const NO_MODEL: &str = "No node has a model. Put GGUF files into a directory of `models.dirs`, or start a node with \
                         `exo up --models DIR`.";
+/// Cursor to the corner, and nothing after it.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// What runs where.
-pub(crate) async fn show(client: &Client, json: bool) -> Result<(), CliError> {
-    if json {
-        let state: Value = client.get("/state").await?;
-        say(format_args!("{state:#}"))?;
-    } else {
-        write(overview(&client.state().await?))?;
+/// What runs where, once or again and again.
+pub(crate) async fn show(client: &Client, json: bool, watch: Option<Duration>) -> Result<(), CliError> {
+    let Some(period) = watch else { return write(page(client, json).await?) };
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
+    loop {
+        ticks.tick().await;
+        // Who watches wants to see the api come back.
+        let page = page(client, json).await.unwrap_or_else(|error| format!("error: {error}\n"));
+        write(format_args!("{clear}{page}"))?;
     }
-    Ok(())
+}
+
+async fn page(client: &Client, json: bool) -> Result<String, CliError> {
+    let (cluster, state) = tokio::try_join!(client.get::<Value>("/cluster"), client.get::<Value>("/state"))?;
+    if json {
+        let mut whole = state;
+        whole["cluster"] = cluster;
+        return Ok(format!("{whole:#}\n"));
+    }
+    let cluster: ClusterReport = serde_json::from_value(cluster).map_err(|error| client.not_an_api(&error))?;
+    let state: State = serde_json::from_value(state).map_err(|error| client.not_an_api(&error))?;
+    Ok(format!("{}\n{}", cluster.render(&state), overview(&state)))
 }
 
 /// Which models there are.
@@ -44,98 +64,4 @@ pub(crate) async fn models(client: &Client, json: bool) -> Result<(), CliError> 
     }
     let rows: Vec<Vec<String>> = models.iter().map(row).collect();
     write(render(&["MODEL", "SIZE", "WEIGHTS", "CONTEXT", "STATE"], &rows))
-}
-
-/// Nodes, and what is placed on them.
-pub(crate) fn overview(state: &State) -> String {
-    let nodes: Vec<Vec<String>> = state.topology.nodes.iter().map(|node| node_row(state, node)).collect();
-    let mut text = format!("{}\n", bold(&format!("Nodes: {}", nodes.len())));
-    text.push_str(&render(&["NAME", "NODE", "ADDRESS", "CORES", "MEMORY FREE", "EXO"], &nodes));
-    let instances: Vec<Vec<String>> =
-        state.instances.values().flat_map(|instance| instance_rows(state, instance)).collect();
-    text.push_str(&format!("\n{}\n", bold(&format!("Placed models: {}", state.instances.len()))));
-    if instances.is_empty() {
-        text.push_str("none; place one with `exo place MODEL`\n");
-    } else {
-        text.push_str(&render(&["MODEL", "INSTANCE", "RANK", "NODE", "LAYERS", "RUNNER"], &instances));
-    }
-    text
-}
-
-fn node_row(state: &State, node: &NodeId) -> Vec<String> {
-    let info = state.node_identities.get(node);
-    let memory = state.node_memory.get(node);
-    vec![
-        name_of(state, node),
-        short(node.as_str()).to_owned(),
-        info.and_then(|info| info.addresses.first().cloned()).unwrap_or_default(),
-        info.map(|info| info.cpu.physical_cores.to_string()).unwrap_or_default(),
-        memory.map(|memory| format!("{} of {}", memory.ram_available, memory.ram_total)).unwrap_or_default(),
-        info.map(|info| info.version.clone()).unwrap_or_default(),
-    ]
-}
-
-fn instance_rows(state: &State, instance: &Instance) -> Vec<Vec<String>> {
-    let row = |(node, runner, shard): (&NodeId, &RunnerId, &Shard)| {
-        vec![
-            instance.model_card().model_id.to_string(),
-            short(instance.instance_id.as_str()).to_owned(),
-            shard.device_rank.to_string(),
-            name_of(state, node),
-            format!("{}-{} of {}", shard.start_layer, shard.end_layer.saturating_sub(1), shard.n_layers),
-            describe(state.runners.get(runner)),
-        ]
-    };
-    instance.ranks().into_iter().map(row).collect()
-}
-
-fn name_of(state: &State, node: &NodeId) -> String {
-    match state.node_identities.get(node) {
-        Some(info) => info.friendly_name.clone(),
-        None => short(node.as_str()).to_owned(),
-    }
-}
-
-/// The last twelve characters: ids begin with the time, so that those of one day begin alike.
-pub(crate) fn short(id: &str) -> &str {
-    id.char_indices().rev().nth(11).map_or(id, |(start, _)| &id[start..])
-}
-
-/// What a runner is at.
-pub(crate) fn describe(status: Option<&RunnerStatus>) -> String {
-    match status {
-        None => "waiting".to_owned(),
-        Some(RunnerStatus::RunnerIdle) => "starting".to_owned(),
-        Some(RunnerStatus::RunnerLoading { layers_loaded, total_layers }) => {
-            format!("loading {layers_loaded}/{total_layers}")
-        }
-        Some(RunnerStatus::RunnerLoaded { .. }) => "loaded".to_owned(),
-        Some(RunnerStatus::RunnerConnecting { .. }) => "connecting".to_owned(),
-        Some(RunnerStatus::RunnerReady { .. }) => "ready".to_owned(),
-        Some(RunnerStatus::RunnerShuttingDown | RunnerStatus::RunnerShutdown) => "ending".to_owned(),
-        Some(RunnerStatus::RunnerFailed { failure }) => format!("failed: {}", failure.error_message),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use exo_types::{Event, EventIndex, IndexedEvent};
-
-    #[test]
-    fn the_overview_names_nodes_and_says_how_to_place_a_model() {
-        let mut state = State::default();
-        let event = serde_json::json!({ "NodeGatheredInfo": { "nodeId": "0193c0de-node-of-atlas",
-            "info": { "friendlyName": "atlas", "version": "0.1.0", "addresses": ["10.0.0.7"] } } });
-        let event: Event = serde_json::from_value(event).expect("an event");
-        exo_state::apply(&mut state, &IndexedEvent { idx: EventIndex(1), origin: None, event });
-        let text = overview(&state);
-        assert!(text.contains("atlas  node-of-atlas") || text.contains("atlas  ode-of-atlas"), "{text}");
-        assert!(text.contains("10.0.0.7") && text.contains("exo place MODEL"), "{text}");
-    }
-
-    #[test]
-    fn short_ids_keep_their_end() {
-        assert_eq!((short("abc"), short("0123456789abcdef")), ("abc", "456789abcdef"));
-    }
 }

@@ -7,4 +7,5 @@ mod client;
 mod demo;
 mod faults;
 mod node;
+mod operator;
 mod pipeline;

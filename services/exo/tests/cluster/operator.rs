@@ -1,0 +1,140 @@
+//! What an operator types, against real processes.
+
+use crate::client::Client;
+use crate::node::{DEADLINE, Net, Node, models};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Output, Stdio};
+use std::time::Instant;
+
+const MODEL: &str = "exo-guide";
+
+/// Runs `exo` with the node's own api and directories.
+fn exo(node: &Node, arguments: &[&str]) -> Output {
+    let mut command = node.command("exo");
+    command.args(arguments).env("EXO_API_URL", format!("http://127.0.0.1:{}", node.api_port));
+    command.env("EXO_CONFIG", node.configuration()).output().expect("the program starts")
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What it printed; it must have gone well.
+fn good(node: &Node, arguments: &[&str]) -> String {
+    let output = exo(node, arguments);
+    assert!(output.status.success(), "exo {arguments:?}: {}", text(&output));
+    text(&output)
+}
+
+/// What it said; it must have refused.
+fn refused(node: &Node, arguments: &[&str]) -> String {
+    let output = exo(node, arguments);
+    assert!(!output.status.success(), "exo {arguments:?}: {}", text(&output));
+    text(&output)
+}
+
+fn json(node: &Node) -> Value {
+    serde_json::from_str(&good(node, &["status", "--json"])).expect("JSON")
+}
+
+fn has_all(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+}
+
+/// The first line of a command that goes on, which satisfies `is_it`; the command is ended then.
+fn first_line(node: &Node, arguments: &[&str], is_it: impl Fn(&str) -> bool) -> String {
+    let mut command = node.command("exo");
+    command.args(arguments).env("EXO_API_URL", format!("http://127.0.0.1:{}", node.api_port)).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let begin = Instant::now();
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let found = lines.map_while(Result::ok).take_while(|_| begin.elapsed() < DEADLINE).find(|line| is_it(line));
+    child.kill().expect("it runs");
+    child.wait().expect("it is ours");
+    found.unwrap_or_else(|| panic!("exo {arguments:?} ended without the line"))
+}
+
+#[tokio::test]
+async fn status_says_who_leads_what_is_placed_and_what_is_out_of_use() {
+    let node = Net::new().node("atlas", true, &models(), "");
+    let _running = node.start("exo", &["up"]);
+    let client = Client::new(node.api_port);
+    client.wait_until_ready().await;
+    client.place(MODEL, 1).await;
+    let status = good(&node, &["status"]);
+    has_all(&status, &["Session: 1", "Leader: atlas", "1 of 1 voters are there, 0 may fail", "leader", MODEL, "ready"]);
+    let whole = json(&node);
+    assert_eq!(whole["cluster"]["leader"], whole["session"]["masterNodeId"], "{whole}");
+    assert_eq!(whole["cluster"]["masters"][0]["role"], "leader", "{whole}");
+    let again = first_line(&node, &["status", "--watch", "1"], |line| line.starts_with("Leader:"));
+    assert!(again.contains("atlas"), "{again}");
+
+    let index = whole["lastEventAppliedIdx"].as_u64().expect("an index").to_string();
+    has_all(&good(&node, &["log", "tail", "-n", "3"]), &[&index]);
+    let exported = good(&node, &["log", "export"]);
+    let first: Value = serde_json::from_str(exported.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(first["idx"], 1, "{first}");
+
+    good(&node, &["node", "drain", "atlas"]);
+    client.wait_for("/state", "the node to be out of use", |_, state| state["drainedNodes"][0].is_string()).await;
+    has_all(&good(&node, &["status"]), &["drained"]);
+    let since = json(&node)["lastEventAppliedIdx"].as_u64().expect("an index").to_string();
+    let follow = ["log", "tail", "--follow", "--since", &since];
+    good(&node, &["node", "undrain", "atlas"]);
+    first_line(&node, &follow, |line| line.contains("NodeDrained") && line.contains("false"));
+    has_all(&refused(&node, &["node", "drain", "nobody"]), &["nobody", "exo status"]);
+    has_all(&refused(&node, &["node", "rm", "atlas"]), &["error"]);
+}
+
+#[tokio::test]
+async fn a_backup_brings_the_cluster_back_in_a_new_session() {
+    let node = Net::new().node("atlas", true, &models(), "");
+    let mut running = node.start("exo", &["up"]);
+    let client = Client::new(node.api_port);
+    client.wait_until_ready().await;
+    client.place(MODEL, 1).await;
+    let live = node.folder().join("live.backup");
+    let live = live.to_str().expect("test folders are UTF-8");
+    has_all(&good(&node, &["log", "backup", live]), &[live, "session 1@"]);
+    has_all(&refused(&node, &["log", "verify"]), &["already runs", "stop it"]);
+    assert!(running.stop().success(), "{}", running.log());
+
+    has_all(&good(&node, &["log", "verify"]), &["good", "session 1@"]);
+    has_all(&good(&node, &["log", "verify", "--backup", live]), &["good", "session 1@"]);
+    has_all(&good(&node, &["log", "tail", "-n", "1000", "--offline"]), &["SessionOpened", "InstanceCreated"]);
+    let offline = node.folder().join("offline.backup");
+    let offline = offline.to_str().expect("test folders are UTF-8");
+    good(&node, &["log", "backup", offline, "--offline"]);
+    has_all(&refused(&node, &["log", "backup", offline, "--offline"]), &[offline]);
+    has_all(&refused(&node, &["log", "restore", live]), &["--replace"]);
+    has_all(&good(&node, &["log", "restore", live, "--replace"]), &["session 2@"]);
+
+    let _running = node.start("exo", &["up"]);
+    client.wait_until_ready().await;
+    client.wait_until_placed(MODEL).await;
+    let whole = json(&node);
+    assert_eq!(whole["session"]["generation"], 2, "{whole}");
+    assert!(client.ask(MODEL, "What is exo?", 20).await.is_ok());
+}
+
+#[tokio::test]
+async fn recovering_says_what_is_lost_and_asks_first() {
+    let node = Net::new().node("atlas", true, &models(), "");
+    has_all(&refused(&node, &["cluster", "recover"]), &["there is no log", "--data-dir"]);
+    let mut running = node.start("exo", &["up"]);
+    let client = Client::new(node.api_port);
+    client.wait_until_ready().await;
+    client.place(MODEL, 1).await;
+    assert!(running.stop().success(), "{}", running.log());
+    let said = refused(&node, &["cluster", "recover"]);
+    has_all(&said, &["session 1@", "would be 2@", "nothing was changed", "--yes"]);
+    has_all(&good(&node, &["log", "verify"]), &["session 1@"]);
+    has_all(&good(&node, &["cluster", "recover", "--yes"]), &["Session 2@", "start exo here"]);
+    let _running = node.start("exo", &["up"]);
+    client.wait_until_ready().await;
+    client.wait_until_placed(MODEL).await;
+    assert_eq!(json(&node)["session"]["generation"], 2);
+}
