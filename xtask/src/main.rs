@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 mod acceptance;
 mod bench;
+mod chaos;
+mod cluster;
 mod conformance;
 mod graph;
 mod guide_model;
@@ -35,6 +37,8 @@ enum Chore {
     },
     /// Measure: our engine against llama.cpp, a pipeline against one process, exo with nothing to do.
     Bench(bench::Bench),
+    /// Kill, pause and cut off real processes under load, and check what clients saw.
+    Chaos(chaos::Chaos),
     /// Check against other implementations of the same thing.
     #[command(subcommand)]
     Conformance(conformance::Conformance),
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Acceptance { parts } => acceptance::run(&parts),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Chaos(options) => chaos::run(&options),
         Chore::Conformance(chore) => conformance::run(&chore),
         Chore::GuideModel(chore) => guide_model::run(&chore),
         Chore::Tidy => tidy::run(),

@@ -167,27 +167,33 @@ fn check_dependency_list(workspace: &Workspace, findings: &mut Vec<String>) -> R
     Ok(())
 }
 
-/// Every test that the README's table of promises names exists.
+/// Every test that a table names in its last column exists: README's promises, and the failures that others had.
 fn check_promises(root: &Path, findings: &mut Vec<String>) -> Result<()> {
-    let text = fs::read_to_string(root.join("README.md")).context("README.md")?;
-    let rows = text.lines().skip_while(|line| !line.starts_with("| Promise")).skip(2);
-    for row in rows.take_while(|line| line.starts_with('|')) {
-        let proof = row.rsplit('|').nth(1).unwrap_or_default();
-        let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
-        if names.is_empty() {
-            findings.push(format!("README.md: no test is named for {row:?}"));
-        }
-        for name in names {
-            let (file, test) = name.split_once("::").map_or((name, None), |(file, test)| (file, Some(test)));
-            let path = root.join(file);
-            let found = match test {
-                None => path.exists(),
-                Some(test) => fs::read_to_string(&path).is_ok_and(|source| source.contains(&format!("fn {test}"))),
-            };
-            if !found {
-                findings.push(format!("README.md: {name} does not exist"));
-            }
+    for (document, heading) in [("README.md", "| Promise"), ("docs/failures.md", "| EXO's issue")] {
+        let text = fs::read_to_string(root.join(document)).context(document)?;
+        let rows = text.lines().skip_while(|line| !line.starts_with(heading)).skip(2);
+        for row in rows.take_while(|line| line.starts_with('|')) {
+            check_row(root, document, row, findings);
         }
     }
     Ok(())
+}
+
+fn check_row(root: &Path, document: &str, row: &str, findings: &mut Vec<String>) {
+    let proof = row.rsplit('|').nth(1).unwrap_or_default();
+    let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+    if names.is_empty() {
+        findings.push(format!("{document}: no test is named for {row:?}"));
+    }
+    for name in names {
+        let (file, test) = name.split_once("::").map_or((name, None), |(file, test)| (file, Some(test)));
+        let path = root.join(file);
+        let found = match test {
+            None => path.exists(),
+            Some(test) => fs::read_to_string(&path).is_ok_and(|source| source.contains(&format!("fn {test}"))),
+        };
+        if !found {
+            findings.push(format!("{document}: {name} does not exist"));
+        }
+    }
 }

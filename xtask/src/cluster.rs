@@ -1,0 +1,146 @@
+//! A cluster of real processes that something is done to: nodes with a master, a worker and an API each.
+//!
+//! A [`Site`] is where they run: a network namespace for each node, so that links can be cut, or loopback. A [`Node`]
+//! has a folder, a configuration and processes. An [`Api`] is how users see it. Nothing here outlives its owner: not on
+//! an error, not on a panic, and not when this program is killed.
+
+mod api;
+mod machine;
+mod node;
+mod process;
+mod programs;
+mod site;
+
+pub use api::{Answer, Api, Change, ChatAsk};
+pub use node::{Node, Part, name_of};
+pub use programs::Programs;
+pub use site::{Direction, Site};
+
+use anyhow::{Context, Result, bail};
+use node::{NodeSettings, Ports};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// Within which the APIs of these clusters end every request.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A process that has not ended by then after SIGTERM hangs: longer than a service may drain.
+const STOP: Duration = Duration::from_secs(30);
+
+/// Lines of a log that tell why something went wrong.
+const LAST_WORDS: usize = 12;
+
+/// Nodes at a site.
+pub struct Cluster {
+    site: Site,
+    programs: Programs,
+    nodes: Vec<Node>,
+    key: Option<String>,
+}
+
+/// Which processes each node has.
+pub struct Shape {
+    /// By node.
+    pub parts: Vec<Vec<Part>>,
+}
+
+impl Cluster {
+    /// Writes the configurations of nodes below `folder`. Nothing runs yet.
+    pub fn new(site: Site, programs: Programs, folder: &Path, models: &Path, shape: Shape) -> Result<Self> {
+        let key = site.has_networks().then(|| format!("chaos-{}", std::process::id()));
+        let key_file = match &key {
+            Some(key) => {
+                let file = folder.join("keys");
+                fs::write(&file, key).with_context(|| file.display().to_string())?;
+                Some(file)
+            }
+            None => None,
+        };
+        let places: Result<Vec<_>> =
+            (0..site.count()).map(|number| Ok((site.address(number), Ports::on(&site)?))).collect();
+        let has_master = |(number, parts): (usize, &Vec<Part>)| parts.contains(&Part::Master).then_some(number);
+        let settings = NodeSettings {
+            folder: folder.to_path_buf(),
+            models: models.to_path_buf(),
+            namespace: format!("cluster-{}", std::process::id()),
+            places: places?,
+            masters: shape.parts.iter().enumerate().filter_map(has_master).collect::<BTreeSet<_>>(),
+            key_file,
+        };
+        let parts = shape.parts.into_iter().enumerate();
+        let nodes = parts.map(|(number, parts)| Node::new(&settings, number, parts)).collect::<Result<_>>()?;
+        Ok(Self { site, programs, nodes, key })
+    }
+
+    /// How many nodes.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A node.
+    pub fn node(&mut self, number: usize) -> &mut Node {
+        &mut self.nodes[number]
+    }
+
+    /// Where it runs.
+    pub fn site(&mut self) -> &mut Site {
+        &mut self.site
+    }
+
+    /// The APIs that there are, by node.
+    pub fn apis(&self) -> Result<Vec<Api>> {
+        let with_api = self.nodes.iter().filter(|node| node.parts().contains(&Part::Api));
+        with_api.map(|node| Api::new(node.api_url(), self.key.clone())).collect()
+    }
+
+    /// Starts a process of a node, unless it runs.
+    pub fn start(&mut self, number: usize, part: Part) -> Result<()> {
+        self.nodes[number].start(&self.site, &self.programs, part)
+    }
+
+    /// Starts whatever does not run, and lets go on whatever is paused.
+    pub fn start_all(&mut self) -> Result<()> {
+        for number in 0..self.nodes.len() {
+            for part in self.nodes[number].parts().to_vec() {
+                if let Some(process) = self.nodes[number].process(part).filter(|process| process.is_paused()) {
+                    process.resume()?;
+                }
+                self.start(number, part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of what every process said.
+    pub fn last_words(&mut self) -> String {
+        let mut text = String::new();
+        for node in &mut self.nodes {
+            for part in node.parts().to_vec() {
+                let name = node.name();
+                let Some(process) = node.process(part) else { continue };
+                text += &format!("--- {name} {part}\n{}\n", process.last_words(LAST_WORDS));
+            }
+        }
+        text
+    }
+
+    /// Asks everything to end; an error names what does not, or not well.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut complaints = Vec::new();
+        // Apis first, masters last: nobody waits for one that is gone.
+        for part in Part::ALL.into_iter().rev() {
+            for node in &mut self.nodes {
+                let name = node.name();
+                let Some(process) = node.process(part) else { continue };
+                match process.stop(STOP)? {
+                    Some(status) if status.success() => {}
+                    Some(status) => complaints.push(format!("{name} {part} ended with {status}")),
+                    None => complaints.push(format!("{name} {part} did not end within {STOP:?} of SIGTERM")),
+                }
+            }
+        }
+        if complaints.is_empty() { Ok(()) } else { bail!("{}", complaints.join("; ")) }
+    }
+}
