@@ -18,6 +18,8 @@ mod codec;
 mod facts;
 mod identity;
 mod invariants;
+#[cfg(test)]
+mod issues;
 mod queries;
 mod state;
 #[cfg(test)]

@@ -21,14 +21,17 @@ const DEADLINE: Duration = Duration::from_secs(40);
 /// As many as the context holds, so that an answer is surely under way when something happens to it.
 const CONTEXT: u32 = 16_384;
 
+/// Enough for a rank each in the longest pipeline here.
+const LAYERS: u32 = 5;
+
 fn model() -> TemporaryModel {
-    let spec = ModelSpec { layers: 4, context: CONTEXT as usize, ..ModelSpec::default() };
+    let spec = ModelSpec { layers: LAYERS as usize, context: CONTEXT as usize, ..ModelSpec::default() };
     spec.write_temporary().expect("a temporary directory can be written to")
 }
 
 fn shard(rank: u32, world: u32) -> Shard {
-    let (start_layer, end_layer) = (4 * rank / world, 4 * (rank + 1) / world);
-    Shard { device_rank: rank, world_size: world, start_layer, end_layer, n_layers: 4 }
+    let (start_layer, end_layer) = (LAYERS * rank / world, LAYERS * (rank + 1) / world);
+    Shard { device_rank: rank, world_size: world, start_layer, end_layer, n_layers: LAYERS }
 }
 
 fn order(path: &Path, rank: u32, world: u32) -> Load {
@@ -87,6 +90,29 @@ struct Answer {
     error: Option<ErrorCode>,
 }
 
+impl Answer {
+    /// True if that was its end.
+    fn push(&mut self, chunk: StreamChunk) -> bool {
+        match chunk {
+            StreamChunk::PrefillProgress(_) => {}
+            StreamChunk::Token(token) => {
+                self.text += &token.text;
+                self.tokens.extend(token.token_ids);
+                if token.finish_reason.is_some() {
+                    self.finish = token.finish_reason;
+                    self.usage = token.usage.expect("the last chunk tells the cost");
+                    return true;
+                }
+            }
+            StreamChunk::Error(error) => {
+                self.error = Some(error.code);
+                return true;
+            }
+        }
+        false
+    }
+}
+
 impl Rank {
     async fn start(host: &RunnerHost, order: Load) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_exo-runner"));
@@ -133,29 +159,20 @@ impl Rank {
 
     /// Reads an answer to its end, passing over what else is told.
     async fn answer(&mut self, id: &str) -> Answer {
-        let mut answer = Answer::default();
-        loop {
+        let [answer] = self.answers([id]).await;
+        answer
+    }
+
+    /// Reads answers that come at the same time to their ends.
+    async fn answers<const N: usize>(&mut self, ids: [&str; N]) -> [Answer; N] {
+        let mut answers = std::array::from_fn(|_| Answer::default());
+        let mut open = N;
+        while open > 0 {
             let RunnerMessage::Chunk { request_id, chunk } = self.message().await else { continue };
-            if request_id.as_str() != id {
-                continue;
-            }
-            match chunk {
-                StreamChunk::PrefillProgress(_) => {}
-                StreamChunk::Token(token) => {
-                    answer.text += &token.text;
-                    answer.tokens.extend(token.token_ids);
-                    if token.finish_reason.is_some() {
-                        answer.finish = token.finish_reason;
-                        answer.usage = token.usage.expect("the last chunk tells the cost");
-                        return answer;
-                    }
-                }
-                StreamChunk::Error(error) => {
-                    answer.error = Some(error.code);
-                    return answer;
-                }
-            }
+            let Some(place) = ids.iter().position(|id| *id == request_id.as_str()) else { continue };
+            open -= usize::from(answers[place].push(chunk));
         }
+        answers
     }
 
     async fn first_token(&mut self, id: &str) {
@@ -334,6 +351,22 @@ async fn pipelines_answer_as_one_process_does_token_for_token() {
             let answer = ranks[0].answer(id).await;
             assert_eq!((&answer.tokens, &answer.text), (&expect.tokens, &expect.text), "{world} ranks, {id}");
         }
+    }
+}
+
+/// exo#2219: a ring of five nodes came up and stood still for ever at the first request.
+#[tokio::test]
+async fn issue_2219_five_ranks_answer_the_first_requests_that_they_get() {
+    let (host, model) = (host(), model());
+    let mut rank = alone(&host, &model.path()).await;
+    rank.send(HostMessage::Generate(text("alone", 24)));
+    let expect = rank.answer("alone").await;
+    let (mut ranks, _) = pipeline(&host, &model.path(), LAYERS).await;
+    // Two at once, and nothing before them that could have warmed anything up.
+    ranks[0].send(HostMessage::Generate(text("first", 24)));
+    ranks[0].send(HostMessage::Generate(text("with-it", 24)));
+    for answer in ranks[0].answers(["first", "with-it"]).await {
+        assert_eq!((answer.error, &answer.tokens), (None, &expect.tokens));
     }
 }
 

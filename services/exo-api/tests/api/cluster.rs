@@ -1,6 +1,6 @@
 //! A cluster of fakes on the memory bus: a master with a fixed log, and a worker that answers as an engine does.
 
-use exo_bus::{Bus, IncomingStream, MemoryNetwork, PresenceToken, topics};
+use exo_bus::{Bus, IncomingStream, MemoryNetwork, PresenceToken, ProcessId, topics};
 use exo_types::{
     Candidate, Command, CommandReply, DownloadProgress, ErrorChunk, ErrorCode, Event, EventIndex, EventLogPage,
     FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId, MasterPresence,
@@ -93,6 +93,7 @@ pub fn ready(instance: &str) -> Event {
 pub struct Cluster {
     pub network: MemoryNetwork,
     master: Bus,
+    worker: ProcessId,
     log: Arc<Mutex<Vec<IndexedEvent>>>,
     kept_from: Arc<Mutex<EventIndex>>,
     session: SessionId,
@@ -107,6 +108,7 @@ impl Cluster {
         let network = MemoryNetwork::new(7);
         let master = network.join(node("master")).await.expect("the memory bus is open to all");
         let worker = network.join(node("worker")).await.expect("the memory bus is open to all");
+        let worker_process = worker.process();
         let session = SessionId { generation: 1, master_node_id: node("master") };
         let indexed = |(index, event)| IndexedEvent { idx: EventIndex(index), origin: None, event };
         let log = Arc::new(Mutex::new((1..).zip(beginning(&session)).map(indexed).collect::<Vec<_>>()));
@@ -119,7 +121,17 @@ impl Cluster {
         serve_generations(worker, sender, &mut tasks).await;
         let candidate = Candidate { session: session.clone(), seniority: 0, commands_seen: 0 };
         let presence = master.announce(topics::MASTER, &MasterPresence::leading(candidate)).await.expect("small");
-        Self { network, master, log, kept_from, session, cancelled, _presence: presence, _tasks: tasks }
+        Self {
+            network,
+            master,
+            worker: worker_process,
+            log,
+            kept_from,
+            session,
+            cancelled,
+            _presence: presence,
+            _tasks: tasks,
+        }
     }
 
     /// Folds everything before that event away.
@@ -137,6 +149,11 @@ impl Cluster {
         let candidate = Candidate { session, seniority: 0, commands_seen: 0 };
         let presence = other.announce(topics::MASTER, &MasterPresence::leading(candidate)).await.expect("small");
         self._presence = presence;
+    }
+
+    /// The worker dies, as its machine would: without a word.
+    pub fn kill_worker(&self) {
+        self.network.kill(self.worker);
     }
 
     /// Records and publishes.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod events;
+mod issues;
 
 use cluster::{Cluster, instance, node, ready};
 use exo_api::{Api, ApiContext};

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 const MODEL: &str = "model";
 
 /// Long enough to be in the middle of it: a generated model never ends by itself.
-const LONG: u32 = 1800;
+pub const LONG: u32 = 1800;
 
 /// A model that takes its time: tens of milliseconds for every hundred tokens.
-fn slow_model() -> TemporaryModel {
+pub fn slow_model() -> TemporaryModel {
     let spec = ModelSpec {
         layers: 12,
         hidden: 512,
@@ -59,7 +59,7 @@ impl Machine {
     }
 }
 
-fn folder(model: &TemporaryModel) -> std::path::PathBuf {
+pub fn folder(model: &TemporaryModel) -> std::path::PathBuf {
     model.path().parent().expect("a file lies in a folder").to_path_buf()
 }
 

@@ -121,6 +121,8 @@ pub struct Net {
     /// Where masters listen: the static peers of everybody.
     master_port: u16,
     discovery_port: u16,
+    /// Find each other instead of being told.
+    multicast: bool,
 }
 
 impl Net {
@@ -130,7 +132,13 @@ impl Net {
             namespace: format!("test-{}-{master_port}", std::process::id()),
             master_port,
             discovery_port: free_port(),
+            multicast: false,
         }
+    }
+
+    /// Machines that nobody tells of each other.
+    pub fn discovering() -> Self {
+        Self { multicast: true, ..Self::new() }
     }
 
     /// A machine whose models lie in `models`. The first one gets the master's port.
@@ -148,9 +156,9 @@ impl Net {
             "name = \"{name}\"\ndataDir = \"{data}\"\n{more}\n\
              [api]\nport = {api_port}\n\
              [models]\ndirs = [\"{models}\"]\n\
-             [networking]\nnamespace = \"{namespace}\"\nloopbackOnly = true\nmulticast = false\n\
+             [networking]\nnamespace = \"{namespace}\"\nloopbackOnly = true\nmulticast = {multicast}\n\
              clusterPort = {cluster_port}\nworkerPort = {worker_port}\napiPort = {bus_port}\n\
-             discoveryPort = {discovery_port}\npeers = [\"127.0.0.1:{master_port}\"]\n\
+             discoveryPort = {discovery_port}\npeers = [{peers}]\n\
              [engine]\nthreads = 1\ncontextLength = 2048\n{engine}\n\
              [runner]\nstallTimeout = \"1500ms\"\n",
             data = folder.path().join("data").display(),
@@ -159,7 +167,8 @@ impl Net {
             worker_port = free_port(),
             bus_port = free_port(),
             discovery_port = self.discovery_port,
-            master_port = self.master_port,
+            multicast = self.multicast,
+            peers = if self.multicast { String::new() } else { format!("\"127.0.0.1:{}\"", self.master_port) },
         );
         std::fs::write(&configuration, text).expect("the configuration is written");
         Node { folder, api_port, configuration }
