@@ -105,6 +105,8 @@ struct Master {
     lead_after: Option<Instant>,
     /// A round is on its way to the disks.
     appending: bool,
+    /// Nodes that the round under way removes.
+    removing: Vec<NodeId>,
     changing_members: bool,
     /// When members may be changed again after that failed.
     change_after: Option<Instant>,
@@ -115,6 +117,8 @@ struct Master {
     leaving: Vec<Incoming<exo_types::RequestLeave, SessionReply>>,
     has_left: bool,
     token: Option<PresenceToken<MasterPresence>>,
+    /// Whether it said that it leads, and in which term, so that it is logged once.
+    presented: Option<(bool, u64)>,
     pages: Pages,
     jobs: FuturesUnordered<Job>,
 }
@@ -141,6 +145,7 @@ impl Master {
             leading: Leading::No,
             lead_after: None,
             appending: false,
+            removing: Vec::new(),
             changing_members: false,
             change_after: None,
             asked: Asked::default(),
@@ -149,6 +154,7 @@ impl Master {
             leaving: Vec::new(),
             has_left: false,
             token: None,
+            presented: None,
             pages: Pages::default(),
             jobs: FuturesUnordered::new(),
             bus,

@@ -97,7 +97,9 @@ impl Master {
     }
 
     async fn present(&mut self, presence: &MasterPresence) -> Result<(), MasterError> {
-        if presence.leading {
+        let is_new = self.presented != Some((presence.leading, presence.term));
+        self.presented = Some((presence.leading, presence.term));
+        if presence.leading && is_new {
             tracing::info!(session = %presence.candidate.session, term = presence.term, "this master leads");
         }
         match &mut self.token {
@@ -148,6 +150,8 @@ impl Master {
             (Ok(_), Leading::Yes(_, lead)) if is_current => {
                 lead.on_written(waiting);
                 self.asked.on_brought(joins);
+                // A removed node votes no more.
+                self.removing.drain(..).for_each(|node| self.masters.on_leaving(node));
             }
             // It is written, but the answer must not be remembered by who does not lead any more.
             (Ok(_), _) => crate::lead::answer_written(waiting),

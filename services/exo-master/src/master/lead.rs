@@ -4,8 +4,8 @@ use super::{Leading, Master, wall_clock};
 use crate::job;
 use crate::lead::{Lead, Work, refuse};
 use crate::upkeep::Lost;
-use exo_log::LogRole;
-use exo_types::EventIndex;
+use exo_log::{DraftEvent, LogRole};
+use exo_types::{Event, EventIndex};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,11 @@ impl Master {
             return;
         }
         self.appending = true;
+        let removed = |draft: &DraftEvent| match &draft.event {
+            Event::NodeRemoved { node_id } => Some(node_id.clone()),
+            _ => None,
+        };
+        self.removing = proposal.events.iter().filter_map(removed).collect();
         let log = session.log.clone();
         let last = EventIndex(proposal.base.0 + proposal.events.len() as u64);
         let told = session.publisher.told(last);

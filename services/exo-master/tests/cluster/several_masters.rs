@@ -263,3 +263,39 @@ async fn a_follower_gets_what_it_missed_while_nobody_leads() {
     assert_eq!(late.node.view().borrow().leader, None);
     drop(masters);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_node_votes_no_more() {
+    let network = MemoryNetwork::new(11);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let leader = until_voters(&network, 3).await;
+    let worker = worker(&network, "w").await;
+    worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    let at = masters.iter().position(|(master, _)| *master.bus.node() != leader).expect("three");
+    let (dead, _) = masters.remove(at);
+    let node_id = dead.bus.node().clone();
+    dead.kill(&network).await;
+    let removed = worker.send(Command::RemoveNode { node_id: node_id.clone() }).await.expect("answered");
+    assert!(is_accepted(&removed), "{removed:?}");
+    until_voters(&network, 2).await;
+    assert!(!voters(&network).await.contains(&node_id.to_string()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_node_is_emptied() {
+    let network = MemoryNetwork::new(12);
+    let _masters = masters(&network, &["a"], &MasterOptions::default()).await;
+    let (one, two) = (worker(&network, "w1").await, worker(&network, "w2").await);
+    one.until("both are known", |view| view.state.downloads.len() == 2).await;
+    let placed = instance_of(&one.send(place(1)).await.expect("answered"));
+    let view = two.until("placed", |view| view.state.instances.contains_key(&placed)).await;
+    let from = view.state.instances[&placed].head().expect("a runner").0.clone();
+    let drain = Command::DrainNode { node_id: from.clone(), drained: true };
+    assert!(is_accepted(&one.send(drain).await.expect("answered")));
+    let moved = |view: &View| {
+        let mut instances = view.state.instances.values();
+        view.state.instances.len() == 1 && instances.all(|instance| instance.runner_on(&from).is_none())
+    };
+    let view = two.until("it is on the other one", moved).await;
+    assert_eq!(view.state.intents.len(), 1);
+}
