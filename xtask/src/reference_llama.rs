@@ -51,10 +51,20 @@ fn on_path(program: &str) -> bool {
 impl ReferenceLlama {
     /// Starts the tool and waits until the model is loaded.
     pub fn start(program: &Path, model: &Path, threads: usize, context: u32) -> Result<Self> {
+        Self::start_with(program, model, threads, context, "auto")
+    }
+
+    /// Starts it with the attention that is faster on processors: flash attention, its own choice, falls behind as the
+    /// context grows.
+    pub fn start_fast(program: &Path, model: &Path, threads: usize, context: u32) -> Result<Self> {
+        Self::start_with(program, model, threads, context, "plain")
+    }
+
+    fn start_with(program: &Path, model: &Path, threads: usize, context: u32, attention: &str) -> Result<Self> {
         let mut child = Command::new(program)
             .arg("--model")
             .arg(model)
-            .args(["--threads", &threads.to_string(), "--context", &context.to_string()])
+            .args(["--threads", &threads.to_string(), "--context", &context.to_string(), "--attention", attention])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,6 +1,7 @@
 //! One model and one sequence of it.
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -14,6 +15,18 @@ use std::time::Instant;
 
 /// Most tokens of one call: llama.cpp's own default for a physical batch.
 const BATCH: usize = 512;
+
+/// How attention is computed.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Attention {
+    /// As llama.cpp decides by itself.
+    #[default]
+    Auto,
+    /// In one pass over the cache, scores never stored.
+    Flash,
+    /// Scores, their softmax and the weighted sum, one after the other.
+    Plain,
+}
 
 /// A model in memory.
 pub struct Loaded {
@@ -40,9 +53,16 @@ impl Loaded {
     }
 
     /// A cache for one sequence of up to `length` tokens; the rest is as llama.cpp has it by default.
-    pub fn context(&mut self, threads: u16, length: u32) -> Result<Llama<'_>> {
+    pub fn context(&mut self, threads: u16, length: u32, attention: Attention) -> Result<Llama<'_>> {
+        // The values of `llama_flash_attn_type`.
+        let policy = match attention {
+            Attention::Auto => -1,
+            Attention::Plain => 0,
+            Attention::Flash => 1,
+        };
         let params = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(length))
+            .with_flash_attention_policy(policy)
             .with_n_batch(BATCH as u32)
             .with_n_ubatch(BATCH as u32)
             .with_n_threads(i32::from(threads))

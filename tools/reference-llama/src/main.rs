@@ -29,13 +29,16 @@ struct Arguments {
     /// Most tokens of a sequence.
     #[arg(long, default_value_t = 4096)]
     context: u32,
+    /// How attention is computed.
+    #[arg(long, value_enum, default_value_t)]
+    attention: llama::Attention,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let begin = Instant::now();
     let mut loaded = llama::Loaded::open(&arguments.model)?;
-    let mut llama = loaded.context(arguments.threads, arguments.context)?;
+    let mut llama = loaded.context(arguments.threads, arguments.context, arguments.attention)?;
     reply(&Reply::Ready { seconds: begin.elapsed().as_secs_f64() })?;
     for line in std::io::stdin().lock().lines() {
         let line = line.context("cannot read standard input")?;

@@ -87,7 +87,7 @@ impl EngineBench<'_> {
             let name = model.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             eprintln!("loading {name} in both engines");
             let mut exo = OwnEngine::load(model, self.threads, CONTEXT)?;
-            let mut llama = ReferenceLlama::start(self.reference, model, self.threads, CONTEXT)?;
+            let mut llama = ReferenceLlama::start_fast(self.reference, model, self.threads, CONTEXT)?;
             instructions = exo.instructions();
             eprintln!("  exo uses {instructions}");
             for &work in &self.work {
