@@ -21,13 +21,17 @@ use node::{NodeSettings, Ports};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Within which the APIs of these clusters end every request.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A process that has not ended by then after SIGTERM hangs: longer than a service may drain.
 const STOP: Duration = Duration::from_secs(30);
+
+/// Between two tries of what is not there yet.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Lines of a log that tell why something went wrong.
 const LAST_WORDS: usize = 12;
@@ -38,6 +42,8 @@ pub struct Cluster {
     programs: Programs,
     nodes: Vec<Node>,
     key: Option<String>,
+    /// Whether the nodes belong to one cluster already.
+    is_joined: bool,
 }
 
 /// Which processes each node has.
@@ -71,7 +77,7 @@ impl Cluster {
         };
         let parts = shape.parts.into_iter().enumerate();
         let nodes = parts.map(|(number, parts)| Node::new(&settings, number, parts)).collect::<Result<_>>()?;
-        Ok(Self { site, programs, nodes, key })
+        Ok(Self { site, programs, nodes, key, is_joined: false })
     }
 
     /// How many nodes.
@@ -100,8 +106,13 @@ impl Cluster {
         self.nodes[number].start(&self.site, &self.programs, part)
     }
 
-    /// Starts whatever does not run, and lets go on whatever is paused.
+    /// Starts whatever does not run, and lets go on whatever is paused. The first time the first node, which has a
+    /// master, lets the others in before anything starts there.
     pub fn start_all(&mut self) -> Result<()> {
+        if !std::mem::replace(&mut self.is_joined, true) {
+            self.start(0, Part::Master)?;
+            self.join_all().context("the nodes do not come together")?;
+        }
         for number in 0..self.nodes.len() {
             for part in self.nodes[number].parts().to_vec() {
                 if let Some(process) = self.nodes[number].process(part).filter(|process| process.is_paused()) {
@@ -109,6 +120,27 @@ impl Cluster {
                 }
                 self.start(number, part)?;
             }
+        }
+        Ok(())
+    }
+
+    fn join_all(&self) -> Result<()> {
+        let Some((first, others)) = self.nodes.split_first() else { return Ok(()) };
+        if others.is_empty() {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let said = loop {
+            // Its master founds the cluster, and leads it a moment later.
+            match first.run(&self.site, &self.programs, &["cluster", "token", "--reusable"]) {
+                Ok(said) => break said,
+                Err(error) if begin.elapsed() > REQUEST_DEADLINE => return Err(error),
+                Err(_) => sleep(LOOK),
+            }
+        };
+        let token = said.lines().rev().find(|line| line.starts_with("exo1-")).context("no token was printed")?;
+        for node in others {
+            node.run(&self.site, &self.programs, &["cluster", "join", token])?;
         }
         Ok(())
     }

@@ -4,9 +4,11 @@
 //! `cargo run --release -p exo-bus --example bus_speed`; with `-- everywhere` over all interfaces, not loopback only.
 
 use exo_bus::{Bus, PresenceChange, PresenceKind, PresenceWatch, Scouting, Service, StreamService, ZenohConfig};
+use exo_identity::{Identity, IdentityStore, Opening};
 use exo_types::NodeId;
+use std::path::Path;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const DOUBLE: Service<u32, u32> = Service::new("double");
 const COUNT: StreamService<u32, u32> = StreamService::new("count");
@@ -18,25 +20,43 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const SERVE: &str = "serve";
 const EVERYWHERE: &str = "everywhere";
+/// Variable that tells the other process where the identity lies.
+const FOLDER: &str = "BUS_SPEED_FOLDER";
 
 fn asked_for(word: &str) -> bool {
     std::env::args().any(|argument| argument == word)
 }
 
-async fn join(name: &str) -> Outcome<Bus> {
+async fn join(name: &str, folder: &Path) -> Outcome<Bus> {
+    // Both processes read the identity of the first node, and the second one is vouched for.
+    let store = IdentityStore::new(folder);
+    let opening = Opening {
+        node_id: NodeId::new("client")?,
+        namespace: "bus-speed",
+        wants_authority: true,
+        token: None,
+        masters: &[],
+        set_aside: &[],
+        patience: DEADLINE,
+        now: SystemTime::now(),
+    };
+    let (first, _) = Identity::open(&store, &opening)?;
+    let identity = match name {
+        "client" => first,
+        other => Identity::from_parts(&first.vouch(NodeId::new(other)?, SystemTime::now())?)?,
+    };
     let config = ZenohConfig {
-        namespace: "bus-speed".to_owned(),
         port: 0,
         scouting: Scouting::Multicast { port: DISCOVERY },
         loopback_only: !asked_for(EVERYWHERE),
-        ..ZenohConfig::new(NodeId::new(name)?)
+        ..ZenohConfig::new(identity)
     };
     Ok(config.join().await?)
 }
 
 /// The other process: answers until it is killed.
-async fn serve() -> Outcome<()> {
-    let bus = join("server").await?;
+async fn serve(folder: &Path) -> Outcome<()> {
+    let bus = join("server", folder).await?;
     let mut requests = bus.serve(DOUBLE).await?;
     let mut streams = bus.serve_streams(COUNT).await?;
     let _ready = bus.announce(READY, &"ready".to_owned()).await?;
@@ -66,8 +86,8 @@ async fn find(watch: &mut PresenceWatch<String>) -> Outcome<NodeId> {
     }
 }
 
-fn start_server() -> std::io::Result<Child> {
-    Command::new(std::env::current_exe()?).args(std::env::args().skip(1)).arg(SERVE).spawn()
+fn start_server(folder: &Path) -> std::io::Result<Child> {
+    Command::new(std::env::current_exe()?).args(std::env::args().skip(1)).arg(SERVE).env(FOLDER, folder).spawn()
 }
 
 async fn lose(watch: &mut PresenceWatch<String>) -> Outcome<()> {
@@ -76,8 +96,8 @@ async fn lose(watch: &mut PresenceWatch<String>) -> Outcome<()> {
 }
 
 /// A stopped process keeps its sockets and says nothing: as a machine that lost its power does.
-async fn measure_silence(watch: &mut PresenceWatch<String>) -> Outcome<()> {
-    let mut server = start_server()?;
+async fn measure_silence(watch: &mut PresenceWatch<String>, folder: &Path) -> Outcome<()> {
+    let mut server = start_server(folder)?;
     find(watch).await?;
     Command::new("kill").args(["-STOP", &server.id().to_string()]).status()?;
     let start = Instant::now();
@@ -88,10 +108,10 @@ async fn measure_silence(watch: &mut PresenceWatch<String>) -> Outcome<()> {
     Ok(())
 }
 
-async fn measure() -> Outcome<()> {
-    let mut server = start_server()?;
+async fn measure(folder: &Path) -> Outcome<()> {
+    let mut server = start_server(folder)?;
     let start = Instant::now();
-    let bus = join("client").await?;
+    let bus = join("client", folder).await?;
     println!("join                    {:>9.1} ms", millis(start.elapsed()));
     let mut watch = bus.watch(READY).await?;
     let node = find(&mut watch).await?;
@@ -124,7 +144,7 @@ async fn measure() -> Outcome<()> {
     lose(&mut watch).await?;
     println!("killed process missed   {:>9.1} ms", millis(start.elapsed()));
     server.wait()?;
-    measure_silence(&mut watch).await?;
+    measure_silence(&mut watch, folder).await?;
     let start = Instant::now();
     bus.close().await;
     println!("leave                   {:>9.1} ms", millis(start.elapsed()));
@@ -156,7 +176,8 @@ fn resident_mib() -> Outcome<f64> {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Outcome<()> {
     if asked_for(SERVE) {
-        return serve().await;
+        return serve(Path::new(&std::env::var(FOLDER)?)).await;
     }
-    measure().await
+    let folder = tempfile::tempdir()?;
+    measure(folder.path()).await
 }

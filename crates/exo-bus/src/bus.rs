@@ -3,6 +3,7 @@
 use crate::envelope::{Draft, Envelope, Header, Kind};
 use crate::error::{AnnounceError, BusError, OpenError, PublishError, RequestError};
 use crate::keys;
+use crate::links::LinkReport;
 use crate::names::{Message, PresenceKind, ProcessId, Service, StreamService, Topic};
 use crate::presence::{PresenceToken, PresenceWatch};
 use crate::request::Requests;
@@ -135,6 +136,11 @@ impl Bus {
         stream: StreamService<Q, I>,
     ) -> Result<IncomingStreams<Q, I>, BusError> {
         IncomingStreams::open(self.shared.clone(), stream).await
+    }
+
+    /// Who is linked to this process, and what was refused.
+    pub fn links(&self) -> LinkReport {
+        self.shared.transport.links()
     }
 
     /// Leaves: presence ends, open streams fail on both sides, every wait on this bus returns "closed".

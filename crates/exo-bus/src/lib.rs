@@ -1,6 +1,9 @@
 //! Io. Topics, requests, presence and streams between the processes of a cluster.
 //! Knows nothing of what the messages mean, of State, of elections or of models.
 //!
+//! Between processes every byte travels in TLS, and only processes that hold a certificate of the same cluster
+//! ([`exo_identity`]) ever exchange one.
+//!
 //! A [`Bus`] is a cheap handle that every part of a process shares. Two adapters carry it: [`zenoh`](ZenohConfig)
 //! between processes, and [`MemoryNetwork`] inside one, with delays, loss and partitions from a seed. Both go through
 //! one [`Transport`] trait and one suite of contract tests (`tests/contract.rs`).
@@ -36,6 +39,7 @@ mod bus;
 mod envelope;
 mod error;
 mod keys;
+mod links;
 mod mailbox;
 mod memory;
 mod names;
@@ -52,6 +56,7 @@ pub use envelope::MESSAGE_LIMIT;
 pub use error::{
     AnnounceError, BusError, OpenError, PublishError, RecvError, ReplyError, RequestError, SendError, StreamError,
 };
+pub use links::{LinkReport, Neighbour};
 pub use memory::{Faults, MemoryNetwork, Sent};
 pub use names::{Message, PresenceKind, ProcessId, Service, StreamService, Topic};
 pub use presence::{PresenceChange, PresenceToken, PresenceWatch, TokenId};

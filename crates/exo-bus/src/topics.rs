@@ -14,6 +14,7 @@
 //! | `leave_session` | service | master → leading master | [`LeaveSession`] → [`SessionReply`]: let me go |
 //! | `standing` | service | anybody → master | [`RequestStanding`] → [`MasterStanding`]: how its log stands |
 //! | `leave_cluster` | service | command line, api → master of a node | [`RequestLeave`] → [`SessionReply`]: leave for good |
+//! | `renew` | service | any node → master | a wish for a certificate → the certificate: bytes of `exo-identity` |
 //! | `generate` | stream | api → worker of rank 0 | [`GenerateRequest`] → [`StreamChunk`]s: an answer |
 //! | `node` | presence | every process | [`NodePresence`]: which roles it plays |
 //! | `master` | presence | masters of a session | [`MasterPresence`]: which session, and whether it leads it |
@@ -62,6 +63,9 @@ pub const STANDING: Service<RequestStanding, MasterStanding> = Service::new("sta
 
 /// A master is to leave its session, before it is stopped for good.
 pub const LEAVE_CLUSTER: Service<RequestLeave, SessionReply> = Service::new("leave_cluster");
+
+/// A new certificate before the old one ends.
+pub const RENEW: Service<Blob, Blob> = Service::new("renew");
 
 /// An answer of a placed model.
 pub const GENERATE: StreamService<GenerateRequest, StreamChunk> = StreamService::new("generate");

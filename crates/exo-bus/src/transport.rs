@@ -1,5 +1,6 @@
 //! What an adapter provides: keys and bytes. Everything typed is built on it once, for all adapters.
 
+use crate::links::LinkReport;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::any::Any;
@@ -107,4 +108,9 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Takes back everything and leaves.
     fn close(&self) -> BoxFuture<'_, ()>;
+
+    /// How its links fare; nothing where there are none.
+    fn links(&self) -> LinkReport {
+        LinkReport::default()
+    }
 }

@@ -1,38 +1,45 @@
 //! The bus between processes, over zenoh in peer mode: every process holds a link to every other, nobody routes.
 //!
-//! zenoh carries keys and bytes; finding each other is ours ([`discovery`]), because zenoh scouts in one address family
-//! only and answers everybody. The namespace stands in the discovery packet, in the credential that every link must
-//! show, and before every key.
+//! zenoh carries keys and bytes, and never touches the network: every link runs through the [`tunnel`], which is TLS with
+//! certificates of the cluster on both sides. Finding each other is ours as well ([`discovery`]), because zenoh scouts in
+//! one address family only and answers everybody. The namespace stands in the discovery packet, in every certificate, and
+//! before every key.
 
 mod config;
 mod discovery;
+mod listen;
 mod outbox;
 mod session;
 mod transport;
+mod tunnel;
 
 pub use config::{Scouting, ZenohConfig};
 
 use crate::bus::Bus;
 use crate::error::BusError;
-use crate::names::ProcessId;
 use std::sync::Arc;
-use transport::ZenohTransport;
+use transport::{Links, ZenohTransport};
 
 impl ZenohConfig {
-    /// Opens the links and joins. Returns once this process listens; who is there comes by presence.
+    /// Opens the way for others and joins. Returns once this process listens; who is there comes by presence.
     ///
-    /// The runtime that this is called on must live as long as the bus: discovery runs on it.
+    /// The runtime that this is called on must live as long as the bus: links and discovery run on it.
     pub async fn join(self) -> Result<Bus, BusError> {
         let settings = self.check()?;
-        let (runtime, session) = session::open(&settings).await?;
-        let id = session.zid();
-        let addresses = session::bound_addresses(&runtime);
-        tracing::info!(namespace = settings.namespace, listen = ?addresses, "joined the bus");
-        let discovery = discovery::start(&settings, &runtime, id, addresses);
-        let mut half = [0; 8];
-        half.copy_from_slice(&id.to_le_bytes()[..8]);
-        let process = ProcessId(u64::from_le_bytes(half));
-        let transport = ZenohTransport::new(&settings, runtime, session, discovery)?;
-        Bus::join(settings.node, process, Arc::new(transport)).await
+        let listeners = listen::listen(&settings)?;
+        let bound = listeners.iter().map(tokio::net::TcpListener::local_addr).collect::<Result<Vec<_>, _>>();
+        let bound = bound.map_err(|error| session::failed("listen", &error))?;
+        let nook = tunnel::Nook::new()?;
+        let (runtime, session) = session::open(&nook).await?;
+        let id = session.zid().to_le_bytes();
+        let (node, namespace) = (settings.identity.node_id(), settings.identity.namespace());
+        let cluster = settings.identity.cluster().short();
+        tracing::info!(namespace, cluster, listen = ?bound, "joined the bus");
+        let shared = tunnel::Shared::new(&settings, id, nook, runtime.clone(), bound.clone());
+        let shared = Arc::new(shared.map_err(|error| session::failed("use this node's identity", &error))?);
+        let links = Links::start(shared, listeners, &settings.static_peers);
+        let discovery = discovery::start(&settings, id, bound, links.handle());
+        let transport = ZenohTransport::new(&namespace, runtime, session, discovery, links)?;
+        Bus::join(node, tunnel::process_of(&id), Arc::new(transport)).await
     }
 }

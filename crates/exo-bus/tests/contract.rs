@@ -7,6 +7,7 @@ mod contract {
     pub mod requests;
     pub mod streams;
     pub mod topics;
+    mod tunnel;
     mod zenoh_only;
 }
 

@@ -110,6 +110,13 @@ pub struct Networking {
     pub advertise_address: Option<IpAddr>,
 }
 
+/// `[security]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// File with the token that lets this node in.
+    pub join_token_file: Option<PathBuf>,
+}
+
 /// `[election]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Election {
@@ -184,6 +191,8 @@ pub struct Config {
     pub api: Api,
     /// `[networking]`.
     pub networking: Networking,
+    /// `[security]`.
+    pub security: Security,
     /// `[election]`.
     pub election: Election,
     /// `[models]`.

@@ -77,7 +77,8 @@ pub(crate) fn find(path: &str) -> Option<&'static Key> {
 }
 
 /// Variables that are older or shorter names of a key's own variable.
-pub(crate) const ALIASES: &[(&str, &str)] = &[("EXO_CPU", "engine.cpu")];
+pub(crate) const ALIASES: &[(&str, &str)] =
+    &[("EXO_CPU", "engine.cpu"), ("EXO_JOIN_TOKEN_FILE", "security.joinTokenFile")];
 
 /// Variables that are no keys: the file itself, and what the command line needs to ask an api.
 pub(crate) const RESERVED: &[&str] = &["EXO_CONFIG", "EXO_API_URL", "EXO_API_KEY"];
@@ -118,6 +119,8 @@ pub const KEYS: &[Key] = &[
     key("networking.peers", Kind::Texts, "", "Nodes to connect to where multicast does not reach, as `host:port`."),
     key("networking.listenAddresses", Kind::Addresses, "", "Addresses on which the bus and the runners listen. Default: all."),
     key("networking.advertiseAddress", Kind::Address, "", "Address that other nodes are told to use. Default: every address of this machine."),
+
+    key("security.joinTokenFile", Kind::Path, "", "File with a join token (`exo cluster token`) that lets this node into a cluster when it starts for the first time. Also `EXO_JOIN_TOKEN_FILE`. Default: the credential `join-token`, if systemd gave one."),
 
     key("election.seniority", Kind::Number(0, u32::MAX as u64), "0", "The larger number leads when two clusters meet."),
     key("election.takeoverAfter", Kind::Duration(0, 24 * HOUR), "30s",

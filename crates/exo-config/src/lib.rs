@@ -16,7 +16,7 @@ mod read;
 mod reference;
 mod value;
 
-pub use config::{Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Runner};
+pub use config::{Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Runner, Security};
 pub use error::{ConfigErrors, Problem};
 pub use key::{KEYS, Key, Kind};
 pub use load::{Loaded, Origin, Sources, Surroundings, load};

@@ -2,8 +2,8 @@
 
 use exo_bus::{Scouting, ZenohConfig};
 use exo_config::Networking;
+use exo_identity::Identity;
 use exo_node::Role;
-use exo_types::NodeId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The port of a process's own bus listener.
@@ -42,7 +42,7 @@ fn is_self(networking: &Networking, own_port: u16, peer: &str) -> bool {
 }
 
 /// How a process joins the bus.
-pub(crate) fn settings(networking: &Networking, role: Role, node: NodeId) -> ZenohConfig {
+pub(crate) fn settings(networking: &Networking, role: Role, identity: Identity) -> ZenohConfig {
     let port = port(networking, role);
     let host = networking.listen_addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let mut peers = networking.peers.clone();
@@ -55,7 +55,6 @@ pub(crate) fn settings(networking: &Networking, role: Role, node: NodeId) -> Zen
         false => Scouting::Off,
     };
     ZenohConfig {
-        namespace: networking.namespace.clone(),
         listen: networking.listen_addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
         port,
         port_key: port_key(role),
@@ -63,8 +62,21 @@ pub(crate) fn settings(networking: &Networking, role: Role, node: NodeId) -> Zen
         static_peers: peers,
         loopback_only: networking.loopback_only,
         advertise: networking.advertise_address,
-        ..ZenohConfig::new(node)
+        admits: role.roles().master,
+        ..ZenohConfig::new(identity)
     }
+}
+
+/// How the command line joins for a moment: through the processes of this node, or its peers.
+pub(crate) fn visitor(networking: &Networking, identity: Identity) -> ZenohConfig {
+    let joined = settings(networking, Role::Api, identity);
+    let host = networking.listen_addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let mut static_peers = joined.static_peers;
+    if networking.api_port != 0 {
+        static_peers.push(SocketAddr::new(host, networking.api_port).to_string());
+    }
+    let listen = joined.listen.iter().map(|address| SocketAddr::new(address.ip(), 0)).collect();
+    ZenohConfig { static_peers, listen, port: 0, scouting: Scouting::Off, ..joined }
 }
 
 #[cfg(test)]
@@ -77,7 +89,9 @@ mod tests {
         let sources = Sources { surroundings, file: None, environment: Vec::new(), flags: Vec::new() };
         let mut networking = load(&sources).expect("the defaults are good").config.networking;
         networking.peers = configured.iter().map(ToString::to_string).collect();
-        settings(&networking, role, NodeId::new("n").expect("an id")).static_peers
+        let node = exo_types::NodeId::new("n").expect("an id");
+        let identity = Identity::found(node, "exo", std::time::SystemTime::now()).expect("founds");
+        settings(&networking, role, identity).static_peers
     }
 
     #[test]

@@ -23,12 +23,16 @@
 //! }
 //! ```
 
+mod admission;
 mod args;
 mod bus;
 mod configuration;
 mod paths;
 mod process;
+mod visit;
 
+pub use admission::opening;
 pub use args::CommonArgs;
 pub use configuration::{Configuration, ConfigurationError, read_configuration};
 pub use process::{Process, StartError, configure, run, run_with};
+pub use visit::{Visit, VisitError};

@@ -10,6 +10,8 @@ pub(crate) struct Place {
     pub(crate) configuration_directory: Option<String>,
     /// systemd's `StateDirectory=`.
     pub(crate) state_directory: Option<String>,
+    /// systemd's `LoadCredential=`.
+    pub(crate) credentials_directory: Option<String>,
     pub(crate) config_home: Option<String>,
     pub(crate) data_home: Option<String>,
     pub(crate) home: Option<String>,
@@ -22,6 +24,7 @@ impl Place {
             is_root: std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0),
             configuration_directory: variable("CONFIGURATION_DIRECTORY"),
             state_directory: variable("STATE_DIRECTORY"),
+            credentials_directory: variable("CREDENTIALS_DIRECTORY"),
             config_home: variable("XDG_CONFIG_HOME"),
             data_home: variable("XDG_DATA_HOME"),
             home: variable("HOME"),
@@ -49,6 +52,12 @@ impl Place {
             return PathBuf::from("/var/lib/exo");
         }
         self.of_user(self.data_home.as_ref(), ".local/share").join("exo")
+    }
+
+    /// A secret that systemd handed over, if it is there.
+    pub(crate) fn credential(&self, name: &str) -> Option<PathBuf> {
+        let path = PathBuf::from(self.credentials_directory.as_ref()?).join(name);
+        path.is_file().then_some(path)
     }
 
     fn of_user(&self, xdg: Option<&String>, below_home: &str) -> PathBuf {
@@ -84,6 +93,7 @@ mod tests {
             is_root: false,
             configuration_directory: None,
             state_directory: None,
+            credentials_directory: None,
             config_home: None,
             data_home: None,
             home: text("/home/ada"),

@@ -1,15 +1,18 @@
 //! The life of a process.
 
+use crate::admission::{keep_identity, open_identity};
 use crate::bus::{port, settings};
 use crate::{CommonArgs, Configuration, read_configuration};
 use exo_bus::{Bus, BusError};
 use exo_config::{Config, LogFormat, print};
+use exo_identity::{Identity, IdentityError};
 use exo_node::{DataDir, DataDirError, JoinError, Node, NodeHandle, Role};
 use exo_telemetry::{LogOptions, Notifier, TelemetryError};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// sysexits' EX_USAGE: systemd's `RestartPreventExitStatus=64` keeps a bad configuration from restarting for ever.
@@ -25,6 +28,8 @@ pub struct Process {
     pub config: Arc<Config>,
     /// The directory of the node, locked for this process.
     pub data_dir: Arc<DataDir>,
+    /// Who this node is, by its certificate.
+    pub identity: Identity,
     /// The bus.
     pub bus: Bus,
     /// This process's place in the cluster.
@@ -44,6 +49,9 @@ pub enum StartError {
     /// No data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// No identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// No bus.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -59,6 +67,14 @@ impl StartError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Telemetry(_) | Self::Bus(BusError::Config { .. }) => ExitCode::from(BAD_CONFIGURATION),
+            // Another try would be refused as well: somebody has to look.
+            Self::Identity(
+                IdentityError::Token(_)
+                | IdentityError::Namespace(_)
+                | IdentityError::OtherCluster { .. }
+                | IdentityError::Damaged { .. }
+                | IdentityError::Join(exo_identity::JoinError::Refused { .. }),
+            ) => ExitCode::from(BAD_CONFIGURATION),
             _ => ExitCode::FAILURE,
         }
     }
@@ -134,17 +150,24 @@ fn run_checked<E: std::error::Error>(
         tracing::warn!("{warning}");
     }
     let data_dir = Arc::new(DataDir::open(&config.data_dir, role)?);
+    let identity = open_identity(&config, role, &data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let process = start(role, &configuration.source, config, data_dir).await?;
+        let process = start(role, &configuration.source, config, data_dir, identity).await?;
         Ok(supervise(process, service).await)
     });
     runtime.shutdown_timeout(LEAVE);
     result
 }
 
-async fn start(role: Role, source: &str, config: Arc<Config>, data_dir: Arc<DataDir>) -> Result<Process, StartError> {
-    let node_id = data_dir.node_id().clone();
+async fn start(
+    role: Role,
+    source: &str,
+    config: Arc<Config>,
+    data_dir: Arc<DataDir>,
+    identity: Identity,
+) -> Result<Process, StartError> {
+    let node_id = data_dir.node_id();
     let version = env!("CARGO_PKG_VERSION");
     let (networking, api) = (&config.networking, &config.api);
     tracing::info!(
@@ -155,14 +178,17 @@ async fn start(role: Role, source: &str, config: Arc<Config>, data_dir: Arc<Data
     );
     let notifier = Notifier::from_environment();
     let shutdown = CancellationToken::new();
-    let bus = settings(networking, role, node_id).join().await?;
+    let bus = settings(networking, role, identity.clone()).join().await?;
     let node = Node::join(&bus, data_dir.identity()).await?;
-    Ok(Process { config, data_dir, bus, node, notifier, shutdown })
+    Ok(Process { config, data_dir, identity, bus, node, notifier, shutdown })
 }
 
 async fn supervise<E>(process: Process, service: impl AsyncFnOnce(Process) -> Result<(), E>) -> Result<(), E> {
     let (bus, node, shutdown) = (process.bus.clone(), process.node.clone(), process.shutdown.clone());
     let notifier = process.notifier.clone();
+    let mut keeper = JoinSet::new();
+    let (identity, data_dir) = (process.identity.clone(), process.data_dir.clone());
+    keeper.spawn(keep_identity(identity, data_dir, bus.clone(), node.clone(), shutdown.clone()));
     let result = {
         let service = std::pin::pin!(service(process));
         let deadline = async {
@@ -181,6 +207,7 @@ async fn supervise<E>(process: Process, service: impl AsyncFnOnce(Process) -> Re
         }
     };
     shutdown.cancel();
+    keeper.shutdown().await;
     let leave = async {
         node.leave().await;
         bus.close().await;

@@ -18,6 +18,7 @@
 //! With one or two, availability wins: a survivor that has not heard the leader for `election.takeoverAfter` goes on
 //! from its own State in the next generation.
 
+mod admission;
 mod adopt;
 mod answers;
 mod cause;
@@ -41,6 +42,7 @@ mod standing;
 mod testing;
 mod upkeep;
 
+pub use admission::AdmissionDesk;
 pub use decide::{Circumstances, Decision, decide};
 pub use error::MasterError;
 pub use home::{DirectoryHome, LogHome, MemoryHome, Slot};

@@ -1,7 +1,7 @@
 //! Service. The master: orders commands into events and decides placement.
 
 use clap::Parser;
-use exo_master::{MasterContext, MasterError, run};
+use exo_master::{AdmissionDesk, MasterContext, MasterError, run};
 use exo_node::Role;
 use exo_service::{CommonArgs, Process};
 use std::process::ExitCode;
@@ -25,7 +25,8 @@ fn main() -> ExitCode {
 }
 
 async fn serve(process: Process) -> Result<(), MasterError> {
-    let Process { config, data_dir, bus, node, notifier, shutdown } = process;
+    let Process { config, data_dir, identity, bus, node, notifier, shutdown } = process;
     let status = notifier.service("master");
+    let _desk = AdmissionDesk::open(identity, &bus, node.clone()).await?;
     run(MasterContext { config, data_dir, bus, node, status }, shutdown).await
 }

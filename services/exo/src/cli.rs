@@ -1,8 +1,9 @@
 //! What can be typed.
 
 use crate::client::Client;
+use crate::cluster::{self, ClusterCommand};
 use crate::error::{CliError, finish};
-use crate::{chat, cluster, configuration, demo, log, node, place, status, up};
+use crate::{chat, configuration, demo, log, node, place, status, up};
 use clap::{Args, Parser, Subcommand};
 use exo_service::{CommonArgs, read_configuration};
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 /// exo joins Linux machines into one cluster that serves language models.
 ///
-/// Start a node with `exo up` on every machine; they find each other in the same network. Then place a model and ask it.
+/// Start a node with `exo up` on one machine, let others in with `exo cluster token`; they find each other in the same
+/// network. Then place a model and ask it.
 #[derive(Debug, Parser)]
 #[command(
     name = "exo",
@@ -23,7 +25,11 @@ use std::time::Duration;
   exo models                     which models the nodes have
   exo place exo-guide --wait     load one
   exo chat exo-guide             talk to it
-  exo status                     what runs where, and who leads"
+  exo status                     what runs where, and who leads
+
+A second machine:
+  exo cluster token              on a machine of the cluster: prints a join token
+  exo cluster join TOKEN         on the new machine, before exo starts there"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -81,11 +87,6 @@ enum Command {
         #[command(subcommand)]
         command: node::NodeCommand,
     },
-    /// Bring a cluster back whose masters are lost
-    Cluster {
-        #[command(subcommand)]
-        command: cluster::ClusterCommand,
-    },
     /// List the models that the nodes have
     Models {
         #[command(flatten)]
@@ -134,6 +135,11 @@ enum Command {
         /// Longest answer
         #[arg(long, value_name = "TOKENS")]
         max_tokens: Option<u32>,
+    },
+    /// Let machines into the cluster, throw them out, list them; bring a cluster back whose masters are lost
+    Cluster {
+        #[command(subcommand)]
+        command: ClusterCommand,
     },
     /// Look at the configuration
     Config {
@@ -197,6 +203,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config { command: ConfigCommand::Check { common } } => configuration::check(common),
         Command::Config { command: ConfigCommand::Print { common } } => configuration::print(common),
         Command::Config { command: ConfigCommand::Reference } => configuration::reference(),
+        // The bus needs several threads.
+        Command::Cluster { command } => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => finish(runtime.block_on(cluster::run(command))),
+            Err(source) => finish(Err(CliError::System { what: "cannot start".to_owned(), source })),
+        },
         other => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => finish(runtime.block_on(ask(other))),
             Err(source) => finish(Err(CliError::System { what: "cannot start".to_owned(), source })),
@@ -217,8 +228,7 @@ async fn ask(command: Command) -> Result<(), CliError> {
             chat::run(&api.client(), chat::Options { model, temperature, max_tokens }, prompt).await
         }
         Command::Demo(args) => demo::run(args).await,
-        Command::Cluster { command } => cluster::run(command).await,
-        Command::Up(_) | Command::Config { .. } => Ok(()),
+        Command::Up(_) | Command::Config { .. } | Command::Cluster { .. } => Ok(()),
     }
 }
 
@@ -271,6 +281,10 @@ mod tests {
             "exo chat m hello --temperature 1",
             "exo config print --data-dir /x",
             "exo demo --once --api-port 1",
+            "exo cluster token --reusable --expires 7d --address 10.0.0.7:52414 --data-dir /x",
+            "exo cluster join exo1-abc --set networking.namespace=lab",
+            "exo cluster revoke attic",
+            "exo cluster nodes --json",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -284,6 +298,8 @@ mod tests {
             "exo place",
             "exo chat",
             "exo demo --twice",
+            "exo cluster token --expires soon",
+            "exo cluster join",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -10,7 +10,7 @@ use crate::overview::overview;
 use crate::place::wait_ready;
 use crate::table::{bold, dim};
 use clap::Args;
-use node::{DemoNode, Plan};
+use node::{DemoNode, Plan, Ports};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -44,9 +44,10 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), CliError> {
     let directory = tempfile::Builder::new().prefix("exo-demo-").tempdir();
     let directory = directory.map_err(CliError::system("cannot make a temporary directory"))?;
     let plan = Plan { directory: directory.path().to_owned(), models, api_port: api_port(args.api_port)? };
-    let mut nodes = plan.start()?;
+    let ports = Ports::choose()?;
+    let mut nodes = vec![plan.start_first(ports)?];
     let result = tokio::select! {
-        result = show(&args, &plan, &mut nodes) => result,
+        result = show(&args, &plan, ports, &mut nodes) => result,
         () = interrupted() => {
             say("\nstopping")
         }
@@ -57,9 +58,11 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), CliError> {
     result
 }
 
-async fn show(args: &DemoArgs, plan: &Plan, nodes: &mut [DemoNode]) -> Result<(), CliError> {
+async fn show(args: &DemoArgs, plan: &Plan, ports: Ports, nodes: &mut Vec<DemoNode>) -> Result<(), CliError> {
     let client = Client::new(format!("http://127.0.0.1:{}", plan.api_port), None);
-    say(bold("Two nodes start on this machine, over loopback only."))?;
+    say(bold("Two nodes start on this machine, over loopback only. The second comes in with a join token."))?;
+    wait_for_nodes(&client, nodes).await?;
+    nodes.push(plan.start_second(ports).await?);
     wait_for_nodes(&client, nodes).await?;
     say(bold(&format!("They found each other. Placing {MODEL}, half of its layers on each.")))?;
     let accepted = client.post("/place_instance", &json!({ "model_id": MODEL, "min_nodes": 2 })).await?;
@@ -80,7 +83,7 @@ async fn show(args: &DemoArgs, plan: &Plan, nodes: &mut [DemoNode]) -> Result<()
     serve(nodes).await
 }
 
-/// Until both nodes are known and have the model.
+/// Until all nodes that were started are known and have the model.
 async fn wait_for_nodes(client: &Client, nodes: &mut [DemoNode]) -> Result<(), CliError> {
     let deadline = Instant::now() + START;
     loop {

@@ -63,6 +63,12 @@ pub(crate) enum CliError {
     /// The answers of the demo are not the expected ones.
     #[error("question {question:?} was answered {answer:?}, expected was {expected:?}")]
     WrongAnswer { question: String, answer: String, expected: String },
+    /// The cluster, or the way into it.
+    #[error("{0}")]
+    Cluster(String),
+    /// The way to the cluster.
+    #[error(transparent)]
+    Visit(#[from] exo_service::VisitError),
     /// Whoever read our output is gone.
     #[error("nobody reads the output")]
     NobodyReads,

@@ -3,7 +3,7 @@
 use crate::cli::UpArgs;
 use exo_api::ApiContext;
 use exo_config::Mode;
-use exo_master::MasterContext;
+use exo_master::{AdmissionDesk, MasterContext};
 use exo_node::Role;
 use exo_service::{Process, configure, run_with};
 use exo_worker::WorkerContext;
@@ -59,7 +59,7 @@ fn join(paths: &[std::path::PathBuf]) -> String {
 
 /// One task for each service. When one ends, for whatever reason, the others are asked to end too.
 async fn serve(role: Role, process: Process) -> Result<(), UpError> {
-    let Process { config, data_dir, bus, node, notifier, shutdown } = process;
+    let Process { config, data_dir, identity, bus, node, notifier, shutdown } = process;
     let mut services: JoinSet<Result<(), UpError>> = JoinSet::new();
     // All are registered before the first can be ready.
     let parts: Vec<_> = role.parts().iter().map(|part| (*part, notifier.service(part.as_str()))).collect();
@@ -68,7 +68,13 @@ async fn serve(role: Role, process: Process) -> Result<(), UpError> {
         match part {
             Role::Master => {
                 let context = MasterContext { config, data_dir: data_dir.clone(), bus, node, status };
-                services.spawn(async move { Ok(exo_master::run(context, shutdown).await?) });
+                let desk = AdmissionDesk::open(identity.clone(), &context.bus, context.node.clone()).await;
+                let desk = desk.map_err(exo_master::MasterError::from)?;
+                services.spawn(async move {
+                    let result = exo_master::run(context, shutdown).await;
+                    drop(desk);
+                    Ok(result?)
+                });
             }
             Role::Worker => {
                 let context = WorkerContext { config, bus, node, status };

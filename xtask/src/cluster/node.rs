@@ -10,6 +10,10 @@ use std::fmt;
 use std::fs;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// No command takes longer.
+const COMMAND: Duration = Duration::from_secs(60);
 
 /// A process of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,6 +134,14 @@ impl Node {
         let process = Process::start(site.machine(self.number), &program, arguments, log)?;
         self.processes.insert(part, process);
         Ok(())
+    }
+
+    /// Runs a command of exo here, and gives what it says.
+    pub fn run(&self, site: &Site, programs: &Programs, arguments: &[&str]) -> Result<String> {
+        let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        arguments.extend(["--config".to_owned(), self.configuration.display().to_string()]);
+        let log = self.folder.join(format!("exo-{}.log", arguments[1]));
+        Process::start(site.machine(self.number), &programs.path("exo"), arguments, log)?.finish(COMMAND)
     }
 
     /// Whether a process of it runs.

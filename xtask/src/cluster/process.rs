@@ -1,7 +1,7 @@
 //! A process that can be killed, stopped and started again, and never outlives its machine.
 
 use crate::cluster::machine::Machine;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -81,6 +81,20 @@ impl Process {
             sleep(POLL);
         }
         self.kill().map(|()| None)
+    }
+
+    /// Waits until it ends by itself, and gives all that it said; an error if it ends badly, or not in time.
+    pub fn finish(mut self, patience: Duration) -> Result<String> {
+        let begin = Instant::now();
+        loop {
+            let said = || fs::read_to_string(&self.log).unwrap_or_default();
+            match self.child.try_wait().context("it is ours")? {
+                Some(status) if status.success() => return Ok(said()),
+                Some(status) => bail!("{status}: {}", said()),
+                None if begin.elapsed() > patience => bail!("it has not ended after {patience:?}: {}", said()),
+                None => sleep(POLL),
+            }
+        }
     }
 
     /// Ids of the processes that it started.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The packages whose programs a cluster runs.
-const PACKAGES: [&str; 4] = ["exo-master", "exo-worker", "exo-api", "exo-runner"];
+const PACKAGES: [&str; 5] = ["exo", "exo-master", "exo-worker", "exo-api", "exo-runner"];
 
 /// The folder that they are in.
 pub struct Programs {

@@ -1,15 +1,13 @@
 //! What a user can set, checked.
 
 use crate::error::BusError;
-use exo_types::NodeId;
+use exo_identity::Identity;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Port on which others reach this process, unless configured.
 const CLUSTER_PORT: u16 = 52414;
 /// Port on which nodes find each other, unless configured.
 const DISCOVERY_PORT: u16 = 52416;
-/// Longest namespace: it stands in every key.
-const NAMESPACE_LIMIT: usize = 64;
 
 /// How others are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +24,8 @@ pub enum Scouting {
 /// How a process joins.
 #[derive(Debug, Clone)]
 pub struct ZenohConfig {
-    /// Who we are.
-    pub node: NodeId,
-    /// Only processes of the same namespace ever exchange a message. Letters, digits and `- _ .`.
-    pub namespace: String,
+    /// Who we are, of which cluster, in which namespace: only processes that agree on both ever exchange a message.
+    pub identity: Identity,
     /// Addresses to listen on; all of this machine, IPv4 and IPv6, if empty. Port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
     /// Port if `listen` is empty; 0 takes a free one.
@@ -46,14 +42,15 @@ pub struct ZenohConfig {
     pub interfaces: Vec<String>,
     /// Address that others are told to use instead of the one that they see.
     pub advertise: Option<IpAddr>,
+    /// Whether this process lets nodes into the cluster: it has a master.
+    pub admits: bool,
 }
 
 impl ZenohConfig {
-    /// The defaults: all interfaces, multicast, ports 52414 and 52416, namespace `exo`.
-    pub fn new(node: NodeId) -> Self {
+    /// The defaults: all interfaces, multicast, ports 52414 and 52416.
+    pub fn new(identity: Identity) -> Self {
         Self {
-            node,
-            namespace: "exo".to_owned(),
+            identity,
             listen: Vec::new(),
             port: CLUSTER_PORT,
             port_key: "networking.clusterPort",
@@ -62,12 +59,12 @@ impl ZenohConfig {
             loopback_only: false,
             interfaces: Vec::new(),
             advertise: None,
+            admits: false,
         }
     }
 
     /// Checks everything and settles the addresses.
     pub(super) fn check(mut self) -> Result<Self, BusError> {
-        check_namespace(&self.namespace)?;
         self.static_peers.iter().try_for_each(|peer| check_peer(peer))?;
         if self.listen.is_empty() {
             self.listen = self.default_addresses();
@@ -96,14 +93,6 @@ impl ZenohConfig {
 
 const LOOPBACK_ONLY: &str = "`networking.loopbackOnly` = true allows 127.0.0.1 and ::1 only";
 
-fn check_namespace(namespace: &str) -> Result<(), BusError> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if namespace.is_empty() || namespace.len() > NAMESPACE_LIMIT || !namespace.chars().all(allowed) {
-        return Err(refused("networking.namespace", namespace, "1 to 64 ASCII letters, digits and - _ . are allowed"));
-    }
-    Ok(())
-}
-
 fn check_peer(peer: &str) -> Result<(), BusError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '[' | ']' | '%');
     let port = peer.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
@@ -131,7 +120,8 @@ mod tests {
     use super::*;
 
     fn config() -> ZenohConfig {
-        ZenohConfig::new(NodeId::new("a").expect("a good id"))
+        let node = exo_types::NodeId::new("a").expect("a good id");
+        ZenohConfig::new(Identity::found(node, "lab", std::time::SystemTime::now()).expect("founds"))
     }
 
     #[test]
@@ -150,14 +140,6 @@ mod tests {
         ] {
             assert_eq!(check_peer(peer).is_ok(), good, "{peer}");
         }
-    }
-
-    #[test]
-    fn a_namespace_is_a_plain_word() {
-        for (namespace, good) in [("exo", true), ("lab-2.x_y", true), ("", false), ("a/b", false), ("*", false)] {
-            assert_eq!(check_namespace(namespace).is_ok(), good, "{namespace}");
-        }
-        assert!(check_namespace(&"x".repeat(65)).is_err());
     }
 
     #[test]

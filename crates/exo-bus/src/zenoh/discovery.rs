@@ -1,84 +1,85 @@
-//! Finds the processes of the same namespace by multicast, over IPv4 and IPv6, and opens links to them.
+//! Finds the processes of the same cluster by multicast, over IPv4 and IPv6.
 //!
 //! A process says hello on every interface when it starts, soon again, and then every few seconds; who hears it for the
-//! first time answers. Of two, the one with the larger id opens the link; the other does when it still hears hellos
-//! after a while. What cannot be done here is no error: static peers and gossip remain.
+//! first time answers. Whom it finds the tunnel calls. Packets are not secret and prove nothing: who is there is proved
+//! by the link. What cannot be done here is no error: static peers, and whom they know, remain.
 
 mod packet;
 mod places;
 mod sockets;
 
 use super::config::{Scouting, ZenohConfig};
-use packet::{Kind, NamespaceTag, Packet, namespace_tag};
+use super::tunnel::{Handle, PeerId};
+use exo_identity::Identity;
+use packet::{ClusterTag, Kind, NamespaceTag, Packet, namespace_tag};
 use places::Places;
 use sockets::Sockets;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use zenoh::config::{Locator, ZenohId};
-use zenoh::internal::runtime::Runtime;
 
-/// When hellos follow one another at first, in milliseconds; the last goes on for ever.
-const PAUSES_MS: [u64; 4] = [100, 300, 1000, 3000];
-/// Interfaces come and go; looked after with every so many hellos.
-const RESCAN_EVERY: usize = 4;
+/// When hellos follow one another at first, in milliseconds; the last goes on for ever. Who starts is heard at once; the
+/// steady hellos only bring networks together that were cut apart.
+const PAUSES_MS: [u64; 6] = [100, 300, 1000, 3000, 3000, 10_000];
+/// Interfaces come and go; looked after so often.
+const RESCAN: Duration = Duration::from_secs(12);
 /// A process that answered keeps quiet for so long.
 const ANSWER_PAUSE: Duration = Duration::from_secs(30);
-/// The lesser id leaves the first step to the greater for so long.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two attempts to reach the same process.
-const DIAL_PAUSE: Duration = Duration::from_secs(2);
-const DIAL_DEADLINE: Duration = Duration::from_secs(5);
-/// Attempts at the same time; more than that is no cluster but a flood.
-const DIALS: usize = 32;
 /// Processes remembered; beyond that the memory starts anew.
 const PEERS: usize = 4096;
+/// Other clusters that are told of.
+const FOREIGN: usize = 16;
 
 /// Starts it; dropping the set ends it.
-pub(super) fn start(settings: &ZenohConfig, runtime: &Runtime, id: ZenohId, addresses: Vec<SocketAddr>) -> JoinSet<()> {
+pub(super) fn start(settings: &ZenohConfig, id: PeerId, bound: Vec<SocketAddr>, tunnel: Handle) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     if let Scouting::Multicast { port } = settings.scouting {
         let scout = Scout {
-            namespace: namespace_tag(&settings.namespace),
+            namespace: namespace_tag(&settings.identity.namespace()),
+            cluster: cluster_tag(&settings.identity),
             id,
-            places: Places::new(settings, addresses),
+            places: Places::new(settings, bound),
             sockets: Sockets::new(settings, port),
-            runtime: runtime.clone(),
-            peers: BTreeMap::new(),
-            dials: JoinSet::new(),
+            identity: settings.identity.clone(),
+            tunnel,
+            answered: BTreeMap::new(),
+            foreign: BTreeSet::new(),
         };
         tasks.spawn(scout.run());
     }
     tasks
 }
 
-struct Peer {
-    first_seen: Instant,
-    dialled: Option<Instant>,
-    answered: Option<Instant>,
+fn cluster_tag(identity: &Identity) -> ClusterTag {
+    let cluster = identity.cluster();
+    std::array::from_fn(|at| cluster.as_bytes()[at])
 }
 
 struct Scout {
     namespace: NamespaceTag,
-    id: ZenohId,
+    cluster: ClusterTag,
+    id: PeerId,
     places: Places,
     sockets: Sockets,
-    runtime: Runtime,
-    peers: BTreeMap<[u8; 16], Peer>,
-    dials: JoinSet<()>,
+    identity: Identity,
+    tunnel: Handle,
+    answered: BTreeMap<PeerId, Instant>,
+    foreign: BTreeSet<ClusterTag>,
 }
 
 impl Scout {
     async fn run(mut self) {
         let mut hellos = 0;
-        let mut next_hello = Instant::now();
+        let (mut next_hello, mut next_scan) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(next_hello) => {
-                    if hellos % RESCAN_EVERY == 0 {
+                    if Instant::now() >= next_scan {
                         self.sockets.rescan();
+                        next_scan = Instant::now() + RESCAN;
                     }
                     self.say_hello().await;
                     let pause = PAUSES_MS[hellos.min(PAUSES_MS.len() - 1)];
@@ -86,7 +87,6 @@ impl Scout {
                     hellos += 1;
                 }
                 Some((bytes, from)) = self.sockets.recv() => self.on_packet(&bytes, from).await,
-                Some(_) = self.dials.join_next() => {}
             }
         }
     }
@@ -101,7 +101,8 @@ impl Scout {
 
     fn packet(&self, kind: Kind, place: &places::Place) -> Packet {
         let (port, advertised) = (place.port, place.advertised);
-        Packet { kind, namespace: self.namespace, process: self.id.to_le_bytes(), port, advertised }
+        let (namespace, cluster, process) = (self.namespace, self.cluster, self.id);
+        Packet { kind, namespace, cluster, process, port, advertised }
     }
 
     async fn on_packet(&mut self, bytes: &[u8], from: SocketAddr) {
@@ -109,29 +110,52 @@ impl Scout {
             tracing::trace!(%from, "not a packet of ours on the discovery port");
             return;
         };
-        let own = packet.process == self.id.to_le_bytes();
-        if own || packet.namespace != self.namespace {
+        if packet.process == self.id || packet.namespace != self.namespace {
             return;
         }
-        let now = Instant::now();
-        if self.peers.len() >= PEERS && !self.peers.contains_key(&packet.process) {
-            self.peers.clear();
+        if packet.cluster != self.cluster {
+            self.on_foreign(packet.cluster, from);
+            return;
         }
-        let new = Peer { first_seen: now, dialled: None, answered: None };
-        let peer = self.peers.entry(packet.process).or_insert(new);
-        let past = |instant: Option<Instant>, pause| instant.is_none_or(|instant| now - instant >= pause);
-        let answers = packet.kind == Kind::Hello && past(peer.answered, ANSWER_PAUSE);
-        let our_turn = self.id.to_le_bytes() > packet.process || now - peer.first_seen >= PATIENCE;
-        let dials = our_turn && past(peer.dialled, DIAL_PAUSE) && self.dials.len() < DIALS;
-        if answers {
-            peer.answered = Some(now);
+        let mut address = SocketAddr::new(packet.advertised.unwrap_or(from.ip()), packet.port);
+        if let (SocketAddr::V6(address), SocketAddr::V6(from), None) = (&mut address, from, packet.advertised) {
+            // An address that holds on one link only needs to say on which.
+            address.set_scope_id(from.scope_id());
         }
-        if dials {
-            peer.dialled = Some(now);
-            self.dial(&packet, from);
-        }
-        if answers {
+        self.tunnel.heard(packet.process, address);
+        if packet.kind == Kind::Hello && self.is_due(packet.process) {
             self.answer(from).await;
+        }
+    }
+
+    /// Whether that process may be answered again.
+    fn is_due(&mut self, process: PeerId) -> bool {
+        let now = Instant::now();
+        if self.answered.len() >= PEERS && !self.answered.contains_key(&process) {
+            self.answered.clear();
+        }
+        let due = self.answered.get(&process).is_none_or(|last| now.duration_since(*last) >= ANSWER_PAUSE);
+        if due {
+            self.answered.insert(process, now);
+        }
+        due
+    }
+
+    /// Tells the person who looks why these two do not join.
+    fn on_foreign(&mut self, cluster: ClusterTag, from: SocketAddr) {
+        if self.foreign.len() >= FOREIGN || !self.foreign.insert(cluster) {
+            return;
+        }
+        let theirs: String = cluster[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        let ours = self.identity.cluster().short();
+        if self.identity.has_authority() && !self.identity.members().has_others(&self.identity.node_id()) {
+            tracing::warn!(
+                "found cluster {theirs} at {}, and this node is not admitted there: it is alone in its own cluster {ours}. \
+                 To join, run `exo cluster token` on a node there, and `exo cluster join TOKEN` on this one",
+                from.ip()
+            );
+        } else {
+            tracing::info!("another cluster, {theirs}, is at {}; this is cluster {ours}", from.ip());
         }
     }
 
@@ -140,25 +164,5 @@ impl Scout {
         if let Some(place) = place {
             self.sockets.answer(&self.packet(Kind::Answer, &place).write(), to).await;
         }
-    }
-
-    /// Does nothing if there is a link already.
-    fn dial(&mut self, packet: &Packet, from: SocketAddr) {
-        let mut address = from;
-        address.set_port(packet.port);
-        if let Some(advertised) = packet.advertised {
-            address = SocketAddr::new(advertised, packet.port);
-        }
-        let (Ok(id), Ok(locator)) =
-            (ZenohId::try_from(packet.process.as_slice()), format!("tcp/{address}").parse::<Locator>())
-        else {
-            return;
-        };
-        let runtime = self.runtime.clone();
-        self.dials.spawn(async move {
-            let (peer, locators) = (id.into(), [locator]);
-            let connected = tokio::time::timeout(DIAL_DEADLINE, runtime.connect_peer(&peer, &locators)).await;
-            tracing::debug!(peer = %id, %address, connected = connected.unwrap_or(false), "discovered");
-        });
     }
 }

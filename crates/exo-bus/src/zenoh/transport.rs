@@ -1,17 +1,20 @@
 //! [`Transport`] over a zenoh session.
 
-use super::config::ZenohConfig;
 use super::outbox::Outbox;
 use super::session::failed;
+use super::tunnel::{Driver, Handle, Shared};
 use crate::error::BusError;
+use crate::links::LinkReport;
 use crate::transport::{Answer, CallError, Deliver, Registration, Reply, Sighting, Transport, TransportError, Witness};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use zenoh::bytes::ZBytes;
 use zenoh::internal::runtime::Runtime;
 use zenoh::qos::CongestionControl;
@@ -22,6 +25,39 @@ use zenoh::{Session, Wait};
 /// How long leaving may take: the others notice anyway.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// zenoh's last bytes need so long to leave by the tunnel.
+const LAST_BYTES: Duration = Duration::from_millis(300);
+
+/// The tunnel while it runs. Dropped, every link is cut.
+pub(super) struct Links {
+    shared: Arc<Shared>,
+    handle: Handle,
+    stop: CancellationToken,
+    driver: Mutex<JoinSet<()>>,
+}
+
+impl Links {
+    /// Starts it.
+    pub fn start(shared: Arc<Shared>, listeners: Vec<TcpListener>, statics: &[String]) -> Self {
+        let stop = CancellationToken::new();
+        let (driver, handle) = Driver::new(shared.clone(), listeners, statics, stop.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver.run());
+        Self { shared, handle, stop, driver: Mutex::new(tasks) }
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// After zenoh has closed its sides.
+    async fn end(&self) {
+        self.stop.cancel();
+        let mut driver = std::mem::take(&mut *self.driver.lock().expect("no code panics while it holds this lock"));
+        let _cut = tokio::time::timeout(LAST_BYTES, driver.join_next()).await;
+    }
+}
+
 pub(super) struct ZenohTransport {
     /// `exo/<namespace>/`: stands before every key.
     prefix: String,
@@ -29,16 +65,18 @@ pub(super) struct ZenohTransport {
     outbox: Outbox,
     /// Ends discovery.
     discovery: Mutex<JoinSet<()>>,
+    links: Links,
     /// Resolves when the session and its links are closed.
     closed: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl ZenohTransport {
     pub fn new(
-        settings: &ZenohConfig,
+        namespace: &str,
         runtime: Runtime,
         session: Session,
         discovery: JoinSet<()>,
+        links: Links,
     ) -> Result<Self, BusError> {
         let (closing, closed) = oneshot::channel();
         let last = move |session: Session| {
@@ -51,10 +89,11 @@ impl ZenohTransport {
         };
         let outbox = Outbox::start(session.clone(), last).map_err(|error| failed("start its thread", &error))?;
         Ok(Self {
-            prefix: format!("exo/{}/", settings.namespace),
+            prefix: format!("exo/{namespace}/"),
             session,
             outbox,
             discovery: Mutex::new(discovery),
+            links,
             closed: Mutex::new(Some(closed)),
         })
     }
@@ -64,6 +103,7 @@ impl ZenohTransport {
     }
 
     fn stop(&self) {
+        self.links.stop.cancel();
         self.discovery.lock().expect("no code panics while it holds this lock").abort_all();
         self.outbox.close();
     }
@@ -230,7 +270,12 @@ impl Transport for ZenohTransport {
             {
                 tracing::debug!("leaving the bus takes long; the others will notice by themselves");
             }
+            self.links.end().await;
         }
         .boxed()
+    }
+
+    fn links(&self) -> LinkReport {
+        self.links.shared.report()
     }
 }

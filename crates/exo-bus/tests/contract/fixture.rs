@@ -1,10 +1,11 @@
 //! Two ways to make a network, and what tests say to each other.
 
 use exo_bus::{Bus, MemoryNetwork, PresenceChange, PresenceKind, Scouting, ZenohConfig};
+use exo_identity::Identity;
 use exo_types::NodeId;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Long enough for a machine that does much else; nothing waits for it to pass.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -69,26 +70,35 @@ impl Fixture for Memory {
     }
 }
 
+/// The first node of a cluster.
+pub fn found(name: &str) -> Identity {
+    Identity::found(node(name), "lab", SystemTime::now()).expect("founds")
+}
+
+/// Another node of the same cluster.
+pub fn admitted(first: &Identity, name: &str) -> Identity {
+    let parts = first.vouch(node(name), SystemTime::now()).expect("the first one has the authority");
+    Identity::from_parts(&parts).expect("a good identity")
+}
+
 /// Everybody knows the first one's port.
 pub struct Zenoh {
-    namespace: String,
+    pub cluster: Identity,
     port: u16,
 }
 
 impl Zenoh {
     pub fn new() -> Self {
-        let port = free_port();
-        Self { namespace: format!("test-{port}-{}", std::process::id()), port }
+        Self { cluster: found("founder"), port: free_port() }
     }
 
     pub fn config(&self, name: &str) -> ZenohConfig {
         ZenohConfig {
-            namespace: self.namespace.clone(),
             port: 0,
             scouting: Scouting::Off,
             static_peers: vec![format!("127.0.0.1:{}", self.port)],
             loopback_only: true,
-            ..ZenohConfig::new(node(name))
+            ..ZenohConfig::new(admitted(&self.cluster, name))
         }
     }
 }

@@ -1,7 +1,9 @@
 //! From checked values to the structure that services read.
 
 use super::Values;
-use crate::config::{Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Runner};
+use crate::config::{
+    Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Runner, Security,
+};
 use exo_types::ModelId;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ impl Values {
             data_dir: PathBuf::from(self.required("dataDir")),
             api: self.api(),
             networking: self.networking(),
+            security: Security { join_token_file: self.text("security.joinTokenFile").map(PathBuf::from) },
             election: Election {
                 seniority: self.number("election.seniority"),
                 take_over_after: self.duration("election.takeoverAfter"),

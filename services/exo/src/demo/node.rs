@@ -22,6 +22,19 @@ pub(super) struct Plan {
     pub(super) api_port: u16,
 }
 
+/// Where the nodes' buses listen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    a: u16,
+    b: u16,
+}
+
+impl Ports {
+    pub(super) fn choose() -> Result<Self, CliError> {
+        Ok(Self { a: free_port()?, b: free_port()? })
+    }
+}
+
 /// A running node. Dropped, it is killed; when this process is killed, its standard input closes and it ends by itself.
 pub(super) struct DemoNode {
     name: &'static str,
@@ -31,13 +44,32 @@ pub(super) struct DemoNode {
 }
 
 impl Plan {
-    /// Node A is everything, node B only works.
-    pub(super) fn start(&self) -> Result<Vec<DemoNode>, CliError> {
-        let (port_a, port_b) = (free_port()?, free_port()?);
-        let a = self.node("A", &format!("mode = \"auto\"\n{}", self.common("A", port_a, port_b)))?;
-        let peer = format!("peers = [\"127.0.0.1:{port_a}\"]");
-        let b = self.node("B", &format!("mode = \"worker\"\n{}{peer}\n", self.common("B", port_b, port_a)))?;
-        Ok(vec![a, b])
+    /// Node A is everything, and begins a cluster.
+    pub(super) fn start_first(&self, ports: Ports) -> Result<DemoNode, CliError> {
+        self.node("A", &format!("mode = \"auto\"\n{}", self.common("A", ports.a, ports.b)))
+    }
+
+    /// Node B only works. It comes in with a token of node A's.
+    pub(super) async fn start_second(&self, ports: Ports) -> Result<DemoNode, CliError> {
+        let token = self.directory.join("join-token");
+        std::fs::write(&token, self.token().await?).map_err(CliError::system("cannot write the join token"))?;
+        let peer = format!("peers = [\"127.0.0.1:{}\"]", ports.a);
+        let security = format!("[security]\njoinTokenFile = {}", quote(&token));
+        let config = format!("mode = \"worker\"\n{}{peer}\n{security}\n", self.common("B", ports.b, ports.a));
+        self.node("B", &config)
+    }
+
+    /// As a person would get it: `exo cluster token` on the machine of node A.
+    async fn token(&self) -> Result<Vec<u8>, CliError> {
+        let mut command = program()?;
+        command.args(["cluster", "token", "--config"]).arg(self.directory.join("A.toml")).stdin(Stdio::null());
+        let output = timeout(STOP, command.kill_on_drop(true).output()).await;
+        match output {
+            Ok(Ok(output)) if output.status.success() => Ok(output.stdout),
+            Ok(Ok(output)) => Err(CliError::Cluster(String::from_utf8_lossy(&output.stderr).into_owned())),
+            Ok(Err(error)) => Err(CliError::system("cannot ask for a join token")(error)),
+            Err(_) => Err(CliError::TooLong { what: "a join token".to_owned(), seconds: STOP.as_secs() }),
+        }
     }
 
     /// Ends in the section `[networking]`. Nodes of other clusters on this machine are of another namespace.
@@ -62,19 +94,11 @@ impl Plan {
         std::fs::write(&file, config).map_err(CliError::system("cannot write the demo's configuration"))?;
         let output = File::create(&log).map_err(CliError::system("cannot write the demo's log"))?;
         let errors = output.try_clone().map_err(CliError::system("cannot write the demo's log"))?;
-        let program = std::env::current_exe().map_err(CliError::system("cannot find this program's own file"))?;
-        let mut command = Command::new(program);
+        let mut command = program()?;
         command.arg("up").arg("--until-stdin-closes").arg("--config").arg(&file);
         command.stdin(Stdio::piped()).stdout(output).stderr(errors).kill_on_drop(true);
         // Ctrl-C reaches us alone; we end the nodes in order.
         command.process_group(0);
-        let ours = |name: &str| name.starts_with("EXO_") && name != "EXO_CPU";
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
-            command.env_remove(name);
-        }
-        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "STATE_DIRECTORY"] {
-            command.env_remove(name);
-        }
         let mut child = command.spawn().map_err(CliError::system("cannot start a node"))?;
         let stdin = child.stdin.take();
         Ok(DemoNode { name, child, stdin, log })
@@ -105,6 +129,20 @@ impl DemoNode {
             let _ = self.child.kill().await;
         }
     }
+}
+
+/// This program, without what the environment would have it do.
+fn program() -> Result<Command, CliError> {
+    let program = std::env::current_exe().map_err(CliError::system("cannot find this program's own file"))?;
+    let mut command = Command::new(program);
+    let ours = |name: &str| name.starts_with("EXO_") && name != "EXO_CPU";
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
+        command.env_remove(name);
+    }
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
+        command.env_remove(name);
+    }
+    Ok(command)
 }
 
 /// A port that was free a moment ago.

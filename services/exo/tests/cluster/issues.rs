@@ -73,9 +73,11 @@ async fn issue_1325_nodes_that_find_each_other_share_the_work() {
     let net = Net::discovering();
     let first = net.node("first", true, &models(), "");
     let second = net.node("second", false, &models(), "mode = \"worker\"");
-    let (first_process, second_process) = (first.start("exo", &["up"]), second.start("exo", &["up"]));
+    let first_process = first.start("exo", &["up"]);
     let client = Client::new(first.api_port);
     client.wait_until_ready().await;
+    second.join(&first);
+    let second_process = second.start("exo", &["up"]);
     client.place("exo-guide", 2).await;
     let state = client.get("/state").await.expect("the api answers").1;
     let instance = state["instances"].as_object().and_then(|all| all.values().next()).expect("an instance");

@@ -183,12 +183,27 @@ impl Node {
         Process::start(command, self.folder.path().join(format!("{program}.log")))
     }
 
+    /// Lets this machine into the cluster of another, which has a master that runs, before anything starts here.
+    pub fn join(&self, member: &Node) {
+        let token = member.run(&["cluster", "token"]);
+        self.run(&["cluster", "join", token.trim()]);
+    }
+
+    /// Runs `exo` with this machine's configuration, and gives what it prints.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let mut command = self.command("exo");
+        let output = command.args(arguments).arg("--config").arg(&self.configuration).output().expect("exo starts");
+        let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "exo {arguments:?}: {text}{errors}");
+        text.into_owned()
+    }
+
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(programs().join(program));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EXO_")) {
             command.env_remove(name);
         }
-        command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
+        command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM").env_remove("CREDENTIALS_DIRECTORY");
         command
     }
 

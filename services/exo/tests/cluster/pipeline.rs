@@ -24,6 +24,7 @@ async fn two_nodes_give_the_same_tokens_as_one() {
     let instance = state["instances"].as_object().and_then(|all| all.keys().next().cloned()).expect("an instance");
     client.delete(&format!("/instance/{instance}")).await;
 
+    second.join(&first);
     let second_process = second.start("exo", &["up"]);
     client.place(MODEL, 2).await;
     for (question, expected) in QUESTIONS.iter().zip(&alone) {

@@ -1,8 +1,8 @@
 //! What nodes call out to find each other.
 //!
 //! ```text
-//! 0      4        5     6              22         38        40               56
-//! "EXOD" version  kind  namespace[16]  process[16] port u16  advertised IPv6  end
+//! 0      4        5     6              22          38        54        56               72
+//! "EXOD" version  kind  namespace[16]  cluster[16] process[16] port u16  advertised IPv6  end
 //! ```
 //! The port is little-endian; an advertised IPv4 address is mapped into IPv6, none is all zeros: then the address is the
 //! one that the packet came from.
@@ -10,12 +10,15 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Bytes of a packet.
-pub(super) const LENGTH: usize = 56;
+pub(super) const LENGTH: usize = 72;
 const MAGIC: [u8; 4] = *b"EXOD";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// First half of a hash of the namespace.
 pub(super) type NamespaceTag = [u8; 16];
+
+/// First half of the fingerprint of the cluster's authority.
+pub(super) type ClusterTag = [u8; 16];
 
 /// Says which namespace is meant without saying its name.
 pub(super) fn namespace_tag(namespace: &str) -> NamespaceTag {
@@ -35,6 +38,7 @@ pub(super) enum Kind {
 pub(super) struct Packet {
     pub kind: Kind,
     pub namespace: NamespaceTag,
+    pub cluster: ClusterTag,
     pub process: [u8; 16],
     pub port: u16,
     pub advertised: Option<IpAddr>,
@@ -50,14 +54,15 @@ impl Packet {
             Kind::Answer => 2,
         };
         bytes[6..22].copy_from_slice(&self.namespace);
-        bytes[22..38].copy_from_slice(&self.process);
-        bytes[38..40].copy_from_slice(&self.port.to_le_bytes());
+        bytes[22..38].copy_from_slice(&self.cluster);
+        bytes[38..54].copy_from_slice(&self.process);
+        bytes[54..56].copy_from_slice(&self.port.to_le_bytes());
         if let Some(address) = self.advertised {
             let address = match address {
                 IpAddr::V4(address) => address.to_ipv6_mapped(),
                 IpAddr::V6(address) => address,
             };
-            bytes[40..].copy_from_slice(&address.octets());
+            bytes[56..].copy_from_slice(&address.octets());
         }
         bytes
     }
@@ -65,7 +70,7 @@ impl Packet {
     /// None for anything that is not ours: other programs may use the port, other versions may come.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; LENGTH] = bytes.try_into().ok()?;
-        let port = u16::from_le_bytes([bytes[38], bytes[39]]);
+        let port = u16::from_le_bytes([bytes[54], bytes[55]]);
         if bytes[..4] != MAGIC || bytes[4] != VERSION || port == 0 {
             return None;
         }
@@ -74,12 +79,11 @@ impl Packet {
             2 => Kind::Answer,
             _ => return None,
         };
-        let mut packet = Self { kind, namespace: [0; 16], process: [0; 16], port, advertised: None };
-        packet.namespace.copy_from_slice(&bytes[6..22]);
-        packet.process.copy_from_slice(&bytes[22..38]);
-        let address = Ipv6Addr::from(std::array::from_fn::<u8, 16, _>(|at| bytes[40 + at]));
-        packet.advertised = (!address.is_unspecified()).then(|| IpAddr::V6(address).to_canonical());
-        Some(packet)
+        let sixteen = |from: usize| std::array::from_fn(|at| bytes[from + at]);
+        let address = Ipv6Addr::from(sixteen(56));
+        let advertised = (!address.is_unspecified()).then(|| IpAddr::V6(address).to_canonical());
+        let (namespace, cluster, process) = (sixteen(6), sixteen(22), sixteen(38));
+        Some(Self { kind, namespace, cluster, process, port, advertised })
     }
 }
 
@@ -89,7 +93,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn packet(advertised: Option<IpAddr>) -> Packet {
-        Packet { kind: Kind::Answer, namespace: namespace_tag("lab"), process: [7; 16], port: 52414, advertised }
+        let namespace = namespace_tag("lab");
+        Packet { kind: Kind::Answer, namespace, cluster: [8; 16], process: [7; 16], port: 52414, advertised }
     }
 
     #[test]
@@ -102,7 +107,7 @@ mod tests {
     #[test]
     fn anything_else_is_no_packet() {
         let good = packet(None).write();
-        for (at, wrong) in [(0, b'x'), (4, 2), (5, 9)] {
+        for (at, wrong) in [(0, b'x'), (4, 1), (5, 9)] {
             let mut bytes = good;
             bytes[at] = wrong;
             assert_eq!(Packet::read(&bytes), None, "byte {at}");

@@ -46,8 +46,9 @@ mod tests {
     fn places(listen: &[&str], bound: &[&str], advertise: Option<&str>) -> Places {
         let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("an address")).collect::<Vec<_>>();
         let node = exo_types::NodeId::new("a").expect("a good id");
+        let identity = exo_identity::Identity::found(node, "lab", std::time::SystemTime::now()).expect("founds");
         let advertise = advertise.map(|text| text.parse().expect("an address"));
-        let settings = ZenohConfig { listen: parse(listen), advertise, ..ZenohConfig::new(node) };
+        let settings = ZenohConfig { listen: parse(listen), advertise, ..ZenohConfig::new(identity) };
         Places::new(&settings, parse(bound))
     }
 

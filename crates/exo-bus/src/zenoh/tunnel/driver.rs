@@ -1,0 +1,373 @@
+//! The one task that knows all links of a process.
+
+use super::accept::accept;
+use super::dial::{Called, dial};
+use super::handshake::{NoLink, Ready};
+use super::hello::{Hello, Place, Verdict};
+use super::pipe::{answered_by_zenoh, called_by_zenoh, carry};
+use super::table::{Call, Link, LinkId, Table, Target};
+use super::{Shared, process_of};
+use crate::links::Neighbour;
+use exo_identity::Facts;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Callers that shake hands at the same time. One more ends the oldest: an honest one needs milliseconds.
+const HALF_OPEN: usize = 64;
+/// Calls at the same time; more than that is no cluster but a flood.
+const CALLS: usize = 32;
+/// What waits for the driver; links wait when it is full.
+const EVENTS: usize = 256;
+/// Words to one link that wait; what is more is left out, and told by others.
+const WORDS: usize = 64;
+/// Pause when the system has no more descriptors.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// What the parts of the tunnel tell the driver.
+pub(super) enum Event {
+    /// A handshake asks for a place among the links.
+    Claim {
+        hello: Box<Hello>,
+        facts: Box<Facts>,
+        /// Whether this side decides; otherwise the other side has.
+        decides: bool,
+        answer: oneshot::Sender<Result<Established, Verdict>>,
+    },
+    /// Somebody told where processes are.
+    Heard(Vec<Place>),
+}
+
+/// What the driver tells a link.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// To be told to the peer.
+    Peers(Vec<Place>),
+    /// The end.
+    Bye(String),
+}
+
+/// A place among the links; given up when it is dropped.
+pub(super) struct Established {
+    pub link: LinkId,
+    pub words: mpsc::Receiver<Word>,
+}
+
+enum Done {
+    Called(Target, Box<Called>),
+    Accepted(SocketAddr, Result<Option<Box<Ready>>, NoLink>),
+}
+
+/// Which side of a link this is, for zenoh.
+#[derive(Debug, Clone, Copy)]
+enum SocketSide {
+    Caller,
+    Called,
+}
+
+/// Tells the driver what others find out.
+#[derive(Clone)]
+pub(in crate::zenoh) struct Handle(mpsc::Sender<Event>);
+
+impl Handle {
+    /// A process was heard of. Never waits; what is lost is heard again.
+    pub fn heard(&self, id: super::PeerId, address: SocketAddr) {
+        let _lost = self.0.try_send(Event::Heard(vec![Place { id, addresses: vec![address] }]));
+    }
+}
+
+/// Owns the links.
+pub(in crate::zenoh) struct Driver {
+    shared: Arc<Shared>,
+    table: Table,
+    words: BTreeMap<LinkId, mpsc::Sender<Word>>,
+    made: u64,
+    events: mpsc::Receiver<Event>,
+    tell: mpsc::Sender<Event>,
+    callers: mpsc::Receiver<(TcpStream, SocketAddr)>,
+    doors: JoinSet<()>,
+    handshakes: JoinSet<Done>,
+    half_open: VecDeque<AbortHandle>,
+    calls: JoinSet<Done>,
+    links: JoinSet<()>,
+    changes: watch::Receiver<u64>,
+    stop: CancellationToken,
+}
+
+impl Driver {
+    /// Takes over the listeners. Runs with [`Self::run`], until `stop`.
+    pub fn new(
+        shared: Arc<Shared>,
+        listeners: Vec<TcpListener>,
+        statics: &[String],
+        stop: CancellationToken,
+    ) -> (Self, Handle) {
+        let (tell, events) = mpsc::channel(EVENTS);
+        let (enter, callers) = mpsc::channel(1);
+        let mut doors = JoinSet::new();
+        for listener in listeners {
+            doors.spawn(keep_door(listener, enter.clone()));
+        }
+        let driver = Self {
+            table: Table::new(shared.own, statics, Instant::now().into_std()),
+            words: BTreeMap::new(),
+            made: 0,
+            events,
+            tell: tell.clone(),
+            callers,
+            doors,
+            handshakes: JoinSet::new(),
+            half_open: VecDeque::new(),
+            calls: JoinSet::new(),
+            links: JoinSet::new(),
+            changes: shared.identity.changes(),
+            stop,
+            shared,
+        };
+        (driver, Handle(tell))
+    }
+
+    /// Until it is stopped; then until the links that zenoh closes have ended.
+    pub async fn run(mut self) {
+        let stop = self.stop.clone();
+        while !stop.is_cancelled() {
+            self.call();
+            let due = self.table.poll_timeout().map(Instant::from_std);
+            let due = due.filter(|_| self.calls.len() < CALLS);
+            let timer = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Ok(()) = self.changes.changed() => self.on_members(),
+                Some(event) = self.events.recv() => self.on_event(event),
+                Some(ended) = self.links.join_next() => note_panic(ended.err()),
+                Some(done) = self.calls.join_next() => self.on_done(done),
+                Some(done) = self.handshakes.join_next() => self.on_done(done),
+                Some((stream, from)) = self.callers.recv() => self.on_caller(stream, from),
+                () = timer => {}
+            }
+            self.reap();
+        }
+        self.doors.abort_all();
+        self.calls.abort_all();
+        self.handshakes.abort_all();
+        while self.links.join_next().await.is_some() {}
+    }
+
+    fn call(&mut self) {
+        let room = CALLS.saturating_sub(self.calls.len());
+        if room == 0 {
+            return;
+        }
+        for call in self.table.calls(Instant::now().into_std(), room) {
+            let (shared, tell) = (self.shared.clone(), self.tell.clone());
+            self.calls.spawn(async move {
+                let called = dial(&shared, &call, &tell).await;
+                log_call(&call, &called);
+                Done::Called(call.target, Box::new(called))
+            });
+        }
+    }
+
+    fn on_caller(&mut self, stream: TcpStream, from: SocketAddr) {
+        self.half_open.retain(|handshake| !handshake.is_finished());
+        if self.half_open.len() >= HALF_OPEN
+            && let Some(oldest) = self.half_open.pop_front()
+        {
+            oldest.abort();
+            self.shared.refuse("crowded_out", from, &"too many callers shake hands at once; the oldest is cut off");
+        }
+        let (shared, tell) = (self.shared.clone(), self.tell.clone());
+        let handshake = self.handshakes.spawn(async move {
+            Done::Accepted(from, accept(&shared, stream, &tell).await.map(|ready| ready.map(Box::new)))
+        });
+        self.half_open.push_back(handshake);
+        let half_open = self.half_open.len();
+        self.shared.edit(|report| report.half_open = half_open);
+    }
+
+    fn on_done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Called(target, called)) => {
+                self.table.on_called(Instant::now().into_std(), &target, called.answered);
+                if let Ok(ready) = called.outcome {
+                    self.start(ready, SocketSide::Caller);
+                }
+            }
+            Ok(Done::Accepted(_, Ok(Some(ready)))) => self.start(*ready, SocketSide::Called),
+            Ok(Done::Accepted(_, Ok(None))) => {}
+            Ok(Done::Accepted(from, Err(error))) => match error.word() {
+                Some(word) => self.shared.refuse(word, from, &error),
+                None => tracing::trace!(%from, %error, "no link"),
+            },
+            Err(error) => note_panic(Some(error)),
+        }
+        self.half_open.retain(|handshake| !handshake.is_finished());
+        let half_open = self.half_open.len();
+        self.shared.edit(|report| report.half_open = half_open);
+    }
+
+    fn start(&mut self, ready: Ready, side: SocketSide) {
+        let (shared, tell) = (self.shared.clone(), self.tell.clone());
+        self.links.spawn(async move {
+            let Ready { stream, peer, established: Established { link, words } } = ready;
+            let local = match side {
+                SocketSide::Called => answered_by_zenoh(&shared).await.map(|local| (local, None)),
+                SocketSide::Caller => {
+                    called_by_zenoh(&shared, link.0, &peer).await.map(|(local, call)| (local, Some(call)))
+                }
+            };
+            let process = process_of(&peer);
+            match local {
+                Ok((local, call)) => {
+                    let ended = carry(stream, local, call, words, tell).await;
+                    let reason = ended.unwrap_or_else(|error| error.to_string());
+                    tracing::debug!(%process, reason, "a link ended");
+                }
+                Err(error) => tracing::debug!(%process, %error, "a link did not reach zenoh"),
+            }
+        });
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Heard(places) => {
+                let now = Instant::now().into_std();
+                places.into_iter().for_each(|place| self.table.on_heard(now, place));
+            }
+            Event::Claim { hello, facts, decides, answer } => {
+                self.reap();
+                // A handshake that was given up meanwhile drops its place at once.
+                let _given_up = answer.send(self.on_claim(*hello, *facts, decides));
+            }
+        }
+    }
+
+    fn on_claim(&mut self, hello: Hello, facts: Facts, decides: bool) -> Result<Established, Verdict> {
+        if self.shared.identity.check_facts(&facts).is_err() {
+            return Err(Verdict::Foreign);
+        }
+        match self.table.judge(&hello.place.id, &hello.node) {
+            Verdict::Accepted => {}
+            // The other side knows better that the old one is gone.
+            Verdict::Doubled if !decides => {}
+            unwanted => return Err(unwanted),
+        }
+        self.made += 1;
+        let link = LinkId(self.made);
+        let (word, words) = mpsc::channel(WORDS);
+        let Hello { node, place, admits } = hello;
+        let others: Vec<Place> =
+            self.table.links().filter(|other| other.place.id != place.id).map(|other| other.place.clone()).collect();
+        for other in self.words.values() {
+            let _lost = other.try_send(Word::Peers(vec![place.clone()]));
+        }
+        if !others.is_empty() {
+            let _lost = word.try_send(Word::Peers(others));
+        }
+        if let Some(replaced) = self.table.on_linked(Link { id: link, node, place, admits, facts }) {
+            self.end(replaced, "a newer link replaces it");
+        }
+        self.words.insert(link, word);
+        self.tell_neighbours();
+        Ok(Established { link, words })
+    }
+
+    /// Closes links of nodes that were thrown out.
+    fn on_members(&mut self) {
+        let now = Instant::now().into_std();
+        let identity = self.shared.identity.clone();
+        let refused: Vec<_> = self
+            .table
+            .links()
+            .filter_map(|link| Some((link.clone(), identity.check_facts(&link.facts).err()?)))
+            .collect();
+        for (link, refused) in refused {
+            tracing::warn!(node = %link.node, "a link is closed: {refused}");
+            self.shared.edit(|report| *report.refused.entry(refused.word().to_owned()).or_default() += 1);
+            self.end(link.id, &refused.to_string());
+            self.table.on_ended(now, &link.place.id, link.id);
+        }
+        self.tell_neighbours();
+    }
+
+    fn end(&mut self, link: LinkId, reason: &str) {
+        if let Some(words) = self.words.remove(&link) {
+            // If it is too busy to hear it, it ends without a word.
+            let _silent = words.try_send(Word::Bye(reason.to_owned()));
+        }
+    }
+
+    /// Forgets links that ended, however they did.
+    fn reap(&mut self) {
+        let ended: Vec<LinkId> =
+            self.words.iter().filter(|(_, words)| words.is_closed()).map(|(link, _)| *link).collect();
+        if ended.is_empty() {
+            return;
+        }
+        let now = Instant::now().into_std();
+        for link in ended {
+            self.words.remove(&link);
+            let peer = self.table.links().find(|held| held.id == link).map(|held| held.place.id);
+            if let Some(peer) = peer {
+                self.table.on_ended(now, &peer, link);
+            }
+        }
+        self.tell_neighbours();
+    }
+
+    fn tell_neighbours(&self) {
+        let neighbour = |link: &Link| Neighbour {
+            node: link.node.clone(),
+            process: process_of(&link.place.id),
+            addresses: link.place.addresses.iter().map(ToString::to_string).collect(),
+            admits: link.admits,
+            certificate_ends: link.facts.not_after,
+        };
+        let neighbours = self.table.links().map(neighbour).collect();
+        self.shared.edit(|report| report.neighbours = neighbours);
+    }
+}
+
+async fn keep_door(listener: TcpListener, enter: mpsc::Sender<(TcpStream, SocketAddr)>) {
+    loop {
+        match listener.accept().await {
+            Ok(caller) => {
+                if enter.send(caller).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => on_accept_error(&error).await,
+        }
+    }
+}
+
+async fn on_accept_error(error: &io::Error) {
+    tracing::warn!(%error, "a caller could not be taken in");
+    tokio::time::sleep(BREATH).await;
+}
+
+fn log_call(call: &Call, called: &Called) {
+    match &called.outcome {
+        Ok(_) => tracing::debug!(target = ?call.target, "linked"),
+        Err(error) => tracing::debug!(target = ?call.target, %error, "not linked"),
+    }
+}
+
+fn note_panic(error: Option<tokio::task::JoinError>) {
+    if let Some(error) = error.filter(|error| !error.is_cancelled()) {
+        tracing::error!(%error, "a link ended by a defect");
+    }
+}
