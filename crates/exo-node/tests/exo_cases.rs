@@ -3,8 +3,9 @@
 //! Translated: an event is a node that tells its name, so that one can see which of two with the same index was taken; the
 //! session is opened by an event of its own, so that index 0 there is index 2 here; a gap is asked for after 50 ms, there
 //! after 500. With the opposite expectation: nack-06 (a duplicate made EXO ask), nack-07 (joining late replayed the whole
-//! history; here one State comes). Elsewhere: buffer-09 (facts of several sources: `exo-state/tests/exo_sources.rs`), the
-//! cases of the log on the disk (`exo-log`).
+//! history; here one State comes). Elsewhere: buffer-09 (facts of several sources: `exo-state/tests/exo_sources.rs`),
+//! evlog-05 (the archive is bounded: `exo-master/src/layout.rs`), evlog-04 the other way round (a log that is opened again
+//! has its events: the tests of `exo-log`).
 
 use exo_node::{Follower, SnapshotParts};
 use exo_state::{State, apply};

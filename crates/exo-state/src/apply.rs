@@ -92,6 +92,7 @@ fn apply_event(state: &mut State, event: &Event) -> Effect {
         Event::TaskStatusUpdated { task_id, task_status } => tasks::status_updated(state, task_id, *task_status),
         Event::TaskFailed { task_id, error_message } => tasks::failed(state, task_id, error_message),
         Event::TaskDeleted { task_id } => tasks::deleted(state, task_id),
+        Event::FactRefused => Err(Skip::NoChange),
         Event::CommandAccepted { command_id, task_id, instance_id } => {
             let (command_id, task_id, instance_id) = (command_id.clone(), task_id.clone(), instance_id.clone());
             accepted(state, AcceptedCommand { command_id, task_id, instance_id })

@@ -115,6 +115,8 @@ pub enum Event {
         /// Which.
         task_id: TaskId,
     },
+    /// A node told something that is not its own to tell. Only its number counts, so that what it tells next is heard.
+    FactRefused,
     /// Everything that a command leads to stands before this; its sender may be told so, by any master, also later.
     CommandAccepted {
         /// Which.
