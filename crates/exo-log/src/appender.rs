@@ -10,6 +10,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::error::{ClientWriteError, Fatal};
 use openraft::raft::ClientWriteResult;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -23,8 +24,16 @@ pub(crate) const LARGEST: usize = 4 << 20;
 const GROUP_BYTES: usize = 1 << 20;
 const GROUP_APPENDS: usize = 4096;
 
-/// Groups under way: while one is on its way to the others, the next one is written here.
+/// Groups under way: while one is on its way to the others, the next one is written here. Where there are no others,
+/// a second group would only halve the first.
 const UNDER_WAY: usize = 2;
+const UNDER_WAY_ALONE: usize = 1;
+
+/// How long a group waits for those who were in the last one and are about to come again: a small part of what that one
+/// took, and so many turns of everybody else at most.
+const SHARE: u32 = 8;
+const LONGEST_WAIT: Duration = Duration::from_micros(500);
+const TURNS: usize = 512;
 
 /// An append that waits.
 #[derive(Debug)]
@@ -41,16 +50,21 @@ pub(crate) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Pending>)
     let mut under_way = FuturesUnordered::new();
     let mut number = 0;
     let mut gathered = Vec::new();
+    let mut last = Last { appends: 1, took: Duration::ZERO };
     loop {
+        let most = if shared.is_alone() { UNDER_WAY_ALONE } else { UNDER_WAY };
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => break,
-            Some(()) = under_way.next(), if !under_way.is_empty() => {}
-            count = queue.recv_many(&mut gathered, 1), if under_way.len() < UNDER_WAY => {
+            Some(done) = under_way.next(), if !under_way.is_empty() => last = done,
+            count = queue.recv_many(&mut gathered, 1), if under_way.len() < most => {
                 if count == 0 {
                     break;
                 }
                 gather(&mut queue, &mut gathered);
+                if under_way.is_empty() {
+                    wait_for_the_same(&mut queue, &mut gathered, &last).await;
+                }
                 number += 1;
                 under_way.push(submit(&shared, number, std::mem::take(&mut gathered)));
             }
@@ -60,7 +74,28 @@ pub(crate) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Pending>)
     while let Ok(pending) = queue.try_recv() {
         drop(pending.answer.send(Err(AppendError::Closed)));
     }
-    while let Some(()) = under_way.next().await {}
+    while under_way.next().await.is_some() {}
+}
+
+/// The last group.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    appends: usize,
+    took: Duration,
+}
+
+/// Who waited for the last group may come again in a moment; without them the rounds of the disk would be half as full
+/// and twice as many. A lone writer waits for nobody.
+async fn wait_for_the_same(queue: &mut mpsc::Receiver<Pending>, gathered: &mut Vec<Pending>, last: &Last) {
+    let begin = Instant::now();
+    let longest = (last.took / SHARE).min(LONGEST_WAIT);
+    for _ in 0..TURNS {
+        if gathered.len() >= last.appends || begin.elapsed() > longest {
+            return;
+        }
+        tokio::task::yield_now().await;
+        gather(queue, gathered);
+    }
 }
 
 /// Takes what else waits.
@@ -73,8 +108,9 @@ fn gather(queue: &mut mpsc::Receiver<Pending>, gathered: &mut Vec<Pending>) {
     }
 }
 
-async fn submit(shared: &Arc<Shared>, number: u64, pending: Vec<Pending>) {
+async fn submit(shared: &Arc<Shared>, number: u64, pending: Vec<Pending>) -> Last {
     let now = Instant::now();
+    let appends = pending.len();
     let deadline = pending.iter().map(|pending| pending.deadline).max().unwrap_or(now);
     let mut parts = Vec::with_capacity(pending.len());
     let mut answers = Answers::with_capacity(pending.len());
@@ -87,13 +123,14 @@ async fn submit(shared: &Arc<Shared>, number: u64, pending: Vec<Pending>) {
         }
     }
     if answers.is_empty() {
-        return;
+        return Last { appends, took: Duration::ZERO };
     }
     count(&shared.counting.groups);
     match write(shared, number, parts, deadline).await {
         Ok(outcome) => answer_each(answers, outcome),
         Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
     }
+    Last { appends, took: now.elapsed() }
 }
 
 async fn write(

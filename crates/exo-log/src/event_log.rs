@@ -121,6 +121,7 @@ impl EventLog {
     /// Begins a session in an empty place, with this master as its only voter. `seed` is the State to go on from, its
     /// index included. Returns when that is on the disk; the log leads a moment later.
     pub async fn found(&self, session: SessionId, seed: Option<State>) -> Result<(), FoundError> {
+        let _alone = self.shared.beginning.lock().await;
         self.check_empty()?;
         let content = Content { state: Arc::new(seed.unwrap_or_default()), events: Vec::new() };
         let (own, new, first) = (self.shared.own.clone(), session.clone(), content.clone());
@@ -136,6 +137,7 @@ impl EventLog {
 
     /// Makes an empty place part of a session: it waits to be taken in by the session's leader.
     pub async fn join(&self, session: SessionId) -> Result<(), FoundError> {
+        let _alone = self.shared.beginning.lock().await;
         if self.shared.session().as_ref() == Some(&session) {
             return Ok(());
         }

@@ -213,6 +213,7 @@ impl<'a> Keeper<'a> {
             _ if voters.contains(&own) => Duty::Follow { alone: voters.len() == 1 },
             _ => Duty::Learn,
         };
+        shared.set_alone(voters.len() == 1);
         shared.pacemaker().on_duty(Instant::now(), duty);
         shared.standing.tell(standing);
     }

@@ -40,7 +40,6 @@ mod pacemaker;
 mod peers;
 mod raft_types;
 mod shared;
-pub mod single;
 mod standing;
 mod store;
 mod watchers;

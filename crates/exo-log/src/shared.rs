@@ -13,6 +13,7 @@ use crate::{LogOptions, LogStanding, Member, PeerTransport};
 use exo_types::SessionId;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
@@ -38,10 +39,14 @@ pub(crate) struct Shared {
     pub(crate) standing: Watchers<LogStanding>,
     pub(crate) answers: Semaphore,
     pub(crate) assembly: AsyncMutex<Option<Assembly>>,
+    /// A session begins here once, however many ask for it.
+    pub(crate) beginning: AsyncMutex<()>,
     /// Wakes the keeper, who looks at everything then.
     pub(crate) wake: Notify,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// Nobody else votes.
+    alone: AtomicBool,
     changing: Mutex<Changing>,
     pacemaker: Mutex<Pacemaker>,
 }
@@ -97,9 +102,11 @@ impl Shared {
             standing: Watchers::new(standing),
             answers: Semaphore::new(ANSWERS_AT_ONCE),
             assembly: AsyncMutex::new(None),
+            beginning: AsyncMutex::new(()),
             wake: Notify::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            alone: AtomicBool::new(false),
             changing: Mutex::default(),
             pacemaker: Mutex::new(parts.pacemaker),
         };
@@ -125,6 +132,14 @@ impl Shared {
 
     pub(crate) fn session(&self) -> Option<SessionId> {
         self.changing().session.as_ref().map(|(session, _)| session.clone())
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_alone(&self, alone: bool) {
+        self.alone.store(alone, Ordering::Relaxed);
     }
 
     pub(crate) fn raft(&self) -> Option<Raft> {

@@ -4,7 +4,7 @@ use crate::support::*;
 use exo_log::{
     EventLog, LogOptions, LogRole, Place, ToolError, export, read_backup, restore, tail, verify, write_backup,
 };
-use exo_log::{OpenError, read_single, retire_single, single};
+use exo_log::{OpenError, read_single, retire_single};
 use exo_state::State;
 use exo_types::{Event, EventIndex, IndexedEvent, Millis};
 use std::path::Path;
@@ -107,14 +107,31 @@ async fn what_is_missing_in_use_or_damaged_is_told() {
     assert!(matches!(verify(&directory), Err(ToolError::Open(OpenError::Damaged { .. }))));
 }
 
+/// What the one-master log wrote: a State of two events, and three events behind it.
+fn write_single(old: &redb::Database) {
+    let opened = |idx| Event::SessionOpened { session: session(idx), when: Millis(idx) };
+    let event = |idx| IndexedEvent { idx: EventIndex(idx), origin: None, event: opened(idx) };
+    let mut snapshot = State::default();
+    (1..=2).for_each(|idx| drop(exo_state::apply(&mut snapshot, &event(idx))));
+    let write = old.begin_write().expect("writes");
+    {
+        let mut meta = write.open_table(redb::TableDefinition::<&str, &[u8]>::new("meta")).expect("writes");
+        meta.insert("snapshot", exo_state::encode_state(&snapshot).expect("encodes").as_slice()).expect("writes");
+        let mut events = write.open_table(redb::TableDefinition::<u64, &[u8]>::new("events")).expect("writes");
+        for idx in 1..=5 {
+            let record = exo_state::encode_event(&event(idx)).expect("encodes");
+            events.insert(idx, record.as_slice()).expect("writes");
+        }
+    }
+    write.commit().expect("commits");
+}
+
 #[tokio::test]
 async fn the_log_of_one_master_becomes_the_seed_of_a_session() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     assert_eq!(read_single(scratch.path()), Ok(None));
-    let (old, _) = single::EventLog::open(scratch.path()).expect("opens");
-    let opened = |idx| Event::SessionOpened { session: session(idx), when: Millis(idx) };
-    let event = |idx| IndexedEvent { idx: EventIndex(idx), origin: None, event: opened(idx) };
-    old.append((1..=5).map(event).collect()).await.expect("appends");
+    let old = redb::Database::create(scratch.path().join("log.redb")).expect("creates");
+    write_single(&old);
     assert!(matches!(read_single(scratch.path()), Err(OpenError::InUse { .. })));
     drop(old);
     let state = read_single(scratch.path()).expect("reads").expect("is there");

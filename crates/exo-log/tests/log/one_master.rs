@@ -115,6 +115,16 @@ async fn a_place_takes_one_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_many_who_found_a_session_at_once_one_does() {
+    let mut cluster = Cluster::new(11);
+    cluster.start("a").await;
+    let log = cluster.log("a");
+    let outcomes = join_all((1..=5).map(|generation| log.found(session(generation), None))).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    cluster.append(1..=1).await.expect("appends");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_place_and_a_closed_log_take_nothing() {
     let mut cluster = Cluster::new(8);
     cluster.start("a").await;
