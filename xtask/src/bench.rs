@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 mod engine;
+mod failover;
 mod idle;
 mod log;
 mod machine;
@@ -32,6 +33,8 @@ enum Subject {
     Log,
     /// The fold: an event in a State of 256 nodes, and what that State takes.
     State,
+    /// Three masters on loopback whose leader is killed again and again.
+    Failover,
     /// All of them.
     All,
 }
@@ -93,6 +96,10 @@ pub fn run(bench: &Bench) -> Result<()> {
     if bench.wants(Subject::State) {
         let report = state::run(bench.quick)?;
         reports.add("state", &report, report.render())?;
+    }
+    if bench.wants(Subject::Failover) {
+        let report = failover::run(&places, bench.quick)?;
+        reports.add("failover", &report, report.render())?;
     }
     reports.finish()
 }

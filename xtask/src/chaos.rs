@@ -10,6 +10,7 @@ mod fault;
 mod history;
 mod injector;
 mod load;
+mod logs;
 mod models;
 mod report;
 
@@ -252,6 +253,7 @@ impl Run {
             }
         }
         rest.complaints.extend(cluster.stop().err().map(|error| format!("{error:#}")));
+        rest.complaints.extend(logs::complaints(cluster));
         rest
     }
 }

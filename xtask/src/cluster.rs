@@ -145,6 +145,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Runs `exo` on a node with its configuration, and gives what it says.
+    pub fn exo(&self, number: usize, arguments: &[&str]) -> Result<String> {
+        self.nodes[number].run(&self.site, &self.programs, arguments)
+    }
+
     /// The end of what every process said.
     pub fn last_words(&mut self) -> String {
         let mut text = String::new();

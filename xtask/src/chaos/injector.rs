@@ -82,13 +82,14 @@ impl Injector {
                 parts.into_iter().try_for_each(|part| self.start(cluster, node, part, pending.since))
             }
             Fault::Pause { node, part } => {
-                if let Some(process) = cluster.node(node).process(part).filter(|process| process.is_paused()) {
-                    process.resume()?;
-                    if part == Part::Api {
-                        self.history.was_out(node, pending.since, false);
-                    }
+                if part == Part::Api {
+                    self.history.was_out(node, pending.since, false);
                 }
-                Ok(())
+                // One that was killed meanwhile is not paused any more.
+                match cluster.node(node).process(part).filter(|process| process.is_paused()) {
+                    Some(process) => process.resume(),
+                    None => Ok(()),
+                }
             }
             _ => Ok(()),
         }

@@ -112,6 +112,11 @@ impl Api {
         self.change(self.request(Method::DELETE, &format!("/instance/{instance}"))).await
     }
 
+    /// Lets a node be used that was never drained: recorded like any command, and nothing else happens.
+    pub async fn undrain(&self, node: &str) -> Change {
+        self.change(self.request(Method::POST, &format!("/node/{node}/undrain"))).await
+    }
+
     async fn change(&self, request: RequestBuilder) -> Change {
         let ask = async {
             let response = request.send().await.map_err(|error| (error.is_connect(), error.to_string()))?;

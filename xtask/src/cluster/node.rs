@@ -118,6 +118,13 @@ impl Node {
         name_of(self.number)
     }
 
+    /// The id that it gave itself at its first start.
+    pub fn id(&self) -> Result<String> {
+        let file = self.folder.join("data/node-id");
+        let id = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        Ok(id.trim().to_owned())
+    }
+
     /// Where its api is.
     pub fn api_url(&self) -> String {
         format!("http://{}:{}", self.api.0, self.api.1)

@@ -52,6 +52,7 @@ impl Process {
 
     /// SIGKILL, and waits for the end, which the kernel makes.
     pub fn kill(&mut self) -> Result<()> {
+        self.paused = false;
         self.child.kill().context("it cannot be killed")?;
         self.child.wait().context("it is ours")?;
         Ok(())

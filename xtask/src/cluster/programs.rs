@@ -19,7 +19,7 @@ impl Programs {
         let own = std::env::current_exe().context("path of this program")?;
         let folder = own.parent().context("a program lies in a folder")?.to_path_buf();
         if folder.ends_with("release") {
-            return Self::build_release(places);
+            return Ok(Self { folder: places.release(&PACKAGES)? });
         }
         // All of the workspace, as `./x test` builds it: cargo would build much of it anew for fewer packages.
         let mut command = Command::new("cargo");
@@ -27,11 +27,6 @@ impl Programs {
         eprintln!("building exo's programs");
         ensure!(command.status().context("cargo does not start")?.success(), "exo's programs do not build");
         Ok(Self { folder })
-    }
-
-    /// Builds them as users get them.
-    pub fn build_release(places: &Places) -> Result<Self> {
-        Ok(Self { folder: places.release(&PACKAGES)? })
     }
 
     /// Path of one.
