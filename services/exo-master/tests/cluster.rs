@@ -2,6 +2,7 @@
 
 mod cluster {
     mod harness;
+    mod issues;
     mod one_master;
     mod sessions;
     mod several_masters;
