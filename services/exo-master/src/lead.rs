@@ -54,12 +54,20 @@ pub(crate) struct Lead {
     /// What could not be done in the last round, so that it is said once.
     complaints: BTreeSet<String>,
     upkeep_due: Instant,
+    /// Something changed since the last upkeep.
+    is_dirty: bool,
 }
 
 impl Lead {
     /// `state` has everything that was ever acknowledged.
     pub(crate) fn new(now: Instant, state: State) -> Self {
-        Self { draft: Draft::new(state), answers: Answers::default(), complaints: BTreeSet::new(), upkeep_due: now }
+        Self {
+            draft: Draft::new(state),
+            answers: Answers::default(),
+            complaints: BTreeSet::new(),
+            upkeep_due: now,
+            is_dirty: true,
+        }
     }
 
     /// The State once everything proposed is written.
@@ -67,9 +75,9 @@ impl Lead {
         self.draft.state()
     }
 
-    /// When to go round though nothing came.
-    pub(crate) fn upkeep_due(&self) -> Instant {
-        self.upkeep_due
+    /// When to go round though nothing came. An idle cluster needs no upkeep.
+    pub(crate) fn upkeep_due(&self) -> Option<Instant> {
+        Some(self.upkeep_due).filter(|_| self.is_dirty)
     }
 
     /// One round: facts, commands and upkeep become events.
@@ -103,6 +111,9 @@ impl Lead {
             let complaints = upkeep(&mut self.draft, lost, &options.wishes, &circumstances);
             self.complain(complaints);
             self.upkeep_due = now + UPKEEP_EVERY;
+            self.is_dirty = false;
+        } else {
+            self.is_dirty = true;
         }
         let (base, events) = self.draft.take();
         Proposal { base, events, waiting }

@@ -29,6 +29,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Before what was due and could not be done is looked at again.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// What a master needs.
 pub struct MasterContext {
     /// The configuration.
@@ -190,7 +193,11 @@ impl Master {
         let leads = matches!(self.leading, Leading::Yes(..));
         let of_lead = match &self.leading {
             Leading::Yes(_, lead) if !self.appending => {
-                [self.presence.poll_timeout(), Some(lead.upkeep_due()).filter(|due| *due > now.into_std())]
+                // What is due and could not be done (a session is being given up) is looked at again after a while.
+                let soonest = (now + AGAIN).into_std();
+                let absent = self.presence.poll_timeout();
+                let absent = absent.map(|due| if due > now.into_std() { due } else { soonest });
+                [absent, lead.upkeep_due().map(|due| due.max(soonest))]
             }
             _ => [None, None],
         };
