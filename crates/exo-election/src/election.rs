@@ -2,12 +2,15 @@
 
 use crate::sightings::{Led, Sightings};
 use crate::{Options, OwnLog};
-use exo_types::{Candidate, ElectionMessage, MasterPresence, NodeId, SessionId};
+use exo_types::{Candidate, ElectionMessage, EventIndex, MasterPresence, NodeId, SessionId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A learner lets voters go before it: they may know more.
 const LEARNER_WAITS: Duration = Duration::from_secs(5);
+/// Of an idle leader, every so many periods one announcement: enough to find an event that was lost on its way.
+const IDLE_PERIODS: u32 = 3;
+
 /// How much a session has done is told anew that often; it changes with every command, and everybody hears it.
 const RETELL: Duration = Duration::from_secs(10);
 /// A master that others go before listens so many times longer, in case none of them founds anything.
@@ -91,7 +94,7 @@ pub struct Election {
     asking: bool,
     not_before: Option<Instant>,
     told: Option<Since<MasterPresence>>,
-    announced: Option<Instant>,
+    announced: Option<(Instant, EventIndex)>,
     outputs: VecDeque<Output>,
 }
 
@@ -203,7 +206,7 @@ impl Election {
         let seen = self.log.commands_seen;
         let is_old = |told: &&Since<MasterPresence>| told.what.leading && told.what.candidate.commands_seen != seen;
         let retell = self.told.as_ref().filter(is_old).map(|told| told.since + RETELL);
-        let announce = self.announced.filter(|_| self.leads()).map(|at| at + self.options.announce_every);
+        let announce = self.announce_at().filter(|_| self.leads());
         let again = self.not_before.filter(|_| self.standing == Standing::Member && !self.asking);
         of_standing.into_iter().chain([retell, announce, again]).flatten().min()
     }
@@ -431,10 +434,17 @@ impl Election {
         self.outputs.push_back(Output::Present(presence));
     }
 
+    /// When the end of the log is told again; less often while it stays where it was.
+    fn announce_at(&self) -> Option<Instant> {
+        let (at, last) = self.announced?;
+        let periods = if last == self.log.last { IDLE_PERIODS } else { 1 };
+        Some(at + self.options.announce_every * periods)
+    }
+
     fn announce(&mut self, now: Instant) {
-        let is_due = self.announced.is_none_or(|at| at + self.options.announce_every <= now);
+        let is_due = self.announce_at().is_none_or(|at| at <= now);
         let Some(candidate) = self.own_candidate().filter(|_| self.leads() && is_due) else { return };
-        self.announced = Some(now);
+        self.announced = Some((now, self.log.last));
         self.outputs.push_back(Output::Announce(ElectionMessage { candidate, last_index: self.log.last }));
     }
 }

@@ -13,7 +13,7 @@ pub struct Options {
     pub seniority: u32,
     /// How long to listen before a session is founded.
     pub listen: Duration,
-    /// Between two announcements of a leader.
+    /// Between two announcements of a leader while its log grows; an idle one speaks less often.
     pub announce_every: Duration,
     /// How long a larger session has to be there before a led one is given up for it: longer than a link bounces.
     pub settle: Duration,

@@ -103,12 +103,17 @@ fn a_master_that_finds_nothing_founds_a_session_and_says_so_when_it_leads() {
     assert_eq!(pass(&mut election, now, LISTEN / 2), []);
     assert_eq!(pass(&mut election, now, LISTEN), [Output::Found(session(1, "b"))]);
     let founded = leading(log(1, "b", &["b"]));
-    election.on_log(now + LISTEN, founded);
+    election.on_log(now + LISTEN, founded.clone());
     let said = outputs(&mut election);
     assert!(
         matches!(&said[..], [Output::Present(p), Output::Announce(a)] if p.leading && a.last_index == EventIndex(7))
     );
+    // While the end of the log stays where it is, it is told less often.
     election.handle_timeout(now + LISTEN + EVERY);
+    assert_eq!(outputs(&mut election), []);
+    election.on_log(now + LISTEN + EVERY, OwnLog { last: EventIndex(8), ..founded });
+    assert!(matches!(&outputs(&mut election)[..], [Output::Announce(a)] if a.last_index == EventIndex(8)));
+    election.handle_timeout(now + LISTEN + EVERY * (1 + IDLE_PERIODS));
     assert!(matches!(&outputs(&mut election)[..], [Output::Announce(_)]));
 }
 
