@@ -10,3 +10,4 @@ mod issues;
 mod node;
 mod operator;
 mod pipeline;
+mod walk_through;
