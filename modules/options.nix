@@ -86,6 +86,18 @@ in
         default = "/var/lib/exo";
         description = "Identity of the node, the log, and models of its own.";
       };
+
+      joinTokenFile = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        example = "/run/secrets/exo-join-token";
+        description = ''
+          File with a join token (`exo cluster token` on a machine of the cluster), outside of the Nix store. It lets this
+          machine into the cluster at its first start; later its content does not matter, but the file has to be there.
+          The services get it as a credential, so that only root has to be able to read it. Without one the machine
+          begins a cluster of its own.
+        '';
+      };
     };
   };
 }

@@ -25,6 +25,9 @@ let
           }
           // lib.optionalAttrs (dataDir != defaultDataDir) {
             ReadWritePaths = [ dataDir ];
+          }
+          // lib.optionalAttrs (cfg.security.joinTokenFile != null) {
+            LoadCredential = [ "join-token:${cfg.security.joinTokenFile}" ];
           };
         }
       else

@@ -10,7 +10,7 @@ use crate::fingerprint::Fingerprint;
 use crate::key::{Key, PublicKey};
 use crate::members::Members;
 use crate::name::PeerName;
-use crate::parts::IdentityParts;
+use crate::parts::{IdentityParts, RunnerIdentity};
 use exo_types::NodeId;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::fmt;
@@ -103,9 +103,17 @@ impl Identity {
         self.current().to_parts()
     }
 
-    /// What a runner of this node needs for its links: never the authority's key.
-    pub fn for_runner(&self) -> IdentityParts {
-        IdentityParts { authority_key: None, ..self.parts() }
+    /// What a runner of this node needs for its links.
+    pub fn for_runner(&self) -> RunnerIdentity {
+        let parts = IdentityParts { authority_key: None, ..self.parts() };
+        RunnerIdentity { parts, members: (*self.members()).clone() }
+    }
+
+    /// The identity in a runner.
+    pub fn of_runner(handed_over: &RunnerIdentity) -> Result<Self, CryptoError> {
+        let identity = Self::from_parts(&handed_over.parts)?;
+        identity.set_members(handed_over.members.clone());
+        Ok(identity)
     }
 
     /// The members that were told last.

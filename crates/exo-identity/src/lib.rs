@@ -63,7 +63,7 @@ pub use key::{Key, PUBLIC_KEY, PublicKey};
 pub use members::Members;
 pub use name::{PeerName, is_namespace};
 pub use open::{Opened, Opening, read_token};
-pub use parts::IdentityParts;
+pub use parts::{IdentityParts, RunnerIdentity};
 pub use store::IdentityStore;
 pub use tls::{BUS, HandshakeRefused, JOIN, TENSOR, join_client_config, peer_of, refusal_of, server_name};
 pub use token::{ADDRESSES, JoinToken, TOKEN_LIMIT, TokenVerifier};

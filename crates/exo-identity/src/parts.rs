@@ -1,5 +1,6 @@
 //! An identity as bytes, for the disk and for a runner.
 
+use crate::members::Members;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -22,4 +23,13 @@ impl fmt::Debug for IdentityParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("IdentityParts")
     }
+}
+
+/// What a runner of a node needs for its links, which are its node's: never the authority's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunnerIdentity {
+    pub(crate) parts: IdentityParts,
+    #[serde(default)]
+    pub(crate) members: Members,
 }

@@ -4,6 +4,7 @@ use crate::confine::Limits;
 use crate::keeper::Keeper;
 use crate::process::Process;
 use crate::runner::{Ends, Runner, RunnerEvents, supervise};
+use exo_identity::Identity;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -68,12 +69,20 @@ pub enum SpawnError {
 pub struct RunnerHost {
     keeper: Keeper,
     tasks: TaskTracker,
+    identity: Option<Identity>,
 }
 
 impl RunnerHost {
     /// Starts the thread that forks.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { keeper: Keeper::start()?, tasks: TaskTracker::new() })
+        Ok(Self { keeper: Keeper::start()?, tasks: TaskTracker::new(), identity: None })
+    }
+
+    /// Hands this identity to every child, over the socket that it inherits, and its changes. Without one a child can
+    /// hold a model alone.
+    #[must_use]
+    pub fn with_identity(self, identity: Identity) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 
     /// Starts a child. It ends when the returned [`Runner`] is dropped, or this process ends in any way.
@@ -101,7 +110,7 @@ impl RunnerHost {
         let stderr = pipe::Receiver::from_owned_fd(stderr)?;
         let (outbox, to_send) = mpsc::channel(CHANNEL);
         let (heard, events) = mpsc::channel(CHANNEL);
-        let ends = Ends { reader, writer, stdout, stderr };
+        let ends = Ends { reader, writer, stdout, stderr, identity: self.identity.clone() };
         self.tasks.spawn(supervise(process.clone(), name, ends, to_send, heard));
         Ok((Runner::new(process, outbox), RunnerEvents::new(events)))
     }

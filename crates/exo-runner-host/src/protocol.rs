@@ -1,5 +1,6 @@
 //! What a worker and its runner tell each other.
 
+use exo_identity::RunnerIdentity;
 use exo_types::{GenerateRequest, RequestId, Shard, StreamChunk};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -62,7 +63,9 @@ pub struct Connect {
 /// From the worker to its runner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum HostMessage {
-    /// First of all: load. Answered by `Loading`, then `Loaded` or `Failed`.
+    /// Who the node is, for links to other ranks: before everything else, and again when it changes. Not answered.
+    Identity(RunnerIdentity),
+    /// First of all that is answered: load. Answered by `Loading`, then `Loaded` or `Failed`.
     Load(Load),
     /// All ranks are loaded: connect to the next. Answered by `Ready`, or by `Loaded` with a new incarnation.
     Connect(Connect),
@@ -129,6 +132,7 @@ impl HostMessage {
     /// Its name, for logs: requests are never printed.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Identity(_) => "identity",
             Self::Load(_) => "load",
             Self::Connect(_) => "connect",
             Self::Generate(_) => "generate",

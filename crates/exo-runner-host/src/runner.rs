@@ -5,6 +5,7 @@ use crate::lines::{LastWords, read_lines};
 use crate::process::{Process, code_and_signal};
 use crate::protocol::{HostMessage, RunnerMessage};
 use crate::start::Child;
+use exo_identity::Identity;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// A child that closed its socket has so long to end by itself; what it printed before it ended is read for as long.
@@ -122,12 +123,14 @@ impl RunnerEvents {
     }
 }
 
-/// The pipes and sockets of a child.
+/// The pipes and sockets of a child, and what it is told first.
 pub(crate) struct Ends {
     pub(crate) reader: OwnedReadHalf,
     pub(crate) writer: OwnedWriteHalf,
     pub(crate) stdout: pipe::Receiver,
     pub(crate) stderr: pipe::Receiver,
+    /// What it is told of its node.
+    pub(crate) identity: Option<Identity>,
 }
 
 /// Carries messages and lines for as long as the child lives, then reports its end.
@@ -152,7 +155,7 @@ pub(crate) async fn supervise(
     };
     let mut listening =
         Box::pin(async { tokio::join!(reading, read_lines(ends.stdout, on_line), read_lines(ends.stderr, on_line)).0 });
-    let living = async { tokio::join!(process.ended(), write(ends.writer, outbox, &process)).0 };
+    let living = async { tokio::join!(process.ended(), write(ends.writer, ends.identity, outbox, &process)).0 };
     tokio::pin!(living);
     let (status, fault) = tokio::select! {
         status = &mut living => (status, timeout(GRACE, &mut listening).await.ok().flatten()),
@@ -184,10 +187,31 @@ async fn forward(mut reader: OwnedReadHalf, events: &mpsc::Sender<RunnerEvent>) 
     Ok(())
 }
 
-/// Writes until the handle is dropped or the child ends.
-async fn write(mut writer: OwnedWriteHalf, mut outbox: mpsc::Receiver<HostMessage>, process: &Process) {
+/// Writes until the handle is dropped or the child ends: the identity first, and whenever it changed.
+async fn write(
+    mut writer: OwnedWriteHalf,
+    identity: Option<Identity>,
+    mut outbox: mpsc::Receiver<HostMessage>,
+    process: &Process,
+) {
     let writing = async {
-        while let Some(message) = outbox.recv().await {
+        let mut changes = identity.as_ref().map(Identity::changes);
+        let mut next = identity.as_ref().map(|identity| HostMessage::Identity(identity.for_runner()));
+        loop {
+            let message = match next.take() {
+                Some(message) => message,
+                None => tokio::select! {
+                    biased;
+                    message = outbox.recv() => match message {
+                        Some(message) => message,
+                        None => return,
+                    },
+                    () = changed(&mut changes) => {
+                        next = identity.as_ref().map(|identity| HostMessage::Identity(identity.for_runner()));
+                        continue;
+                    }
+                },
+            };
             let frame = match frame::encode(&message) {
                 Ok(frame) => frame,
                 Err(error) => {
@@ -196,7 +220,7 @@ async fn write(mut writer: OwnedWriteHalf, mut outbox: mpsc::Receiver<HostMessag
                 }
             };
             if writer.write_all(&frame).await.is_err() {
-                break;
+                return;
             }
         }
     };
@@ -204,4 +228,14 @@ async fn write(mut writer: OwnedWriteHalf, mut outbox: mpsc::Receiver<HostMessag
         () = writing => {}
         _ = process.ended() => {}
     }
+}
+
+/// Never, if there is nothing to change.
+async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
+    if let Some(changes) = changes
+        && changes.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -2,8 +2,9 @@
 //!
 //! `cargo run --release -p exo-tensor-link --example round_trip`
 
+use exo_identity::Identity;
 use exo_tensor_link::{Handshake, Link, LinkError, Listener, Precision};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const ROUNDS: usize = 20_000;
 
@@ -33,10 +34,12 @@ fn echo(mut link: Link, deadline: Instant) -> Result<(), LinkError> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let deadline = Instant::now() + Duration::from_secs(120);
+    let identity = Identity::found(exo_types::NodeId::new("bench")?, "bench", SystemTime::now())?;
+    let own = identity.clone();
     let listener = Listener::bind(([127, 0, 0, 1], 0).into())?;
     let address = listener.address();
-    let other = std::thread::spawn(move || echo(listener.accept(&handshake(1, 0), deadline)?, deadline));
-    let mut link = Link::connect(address, &handshake(0, 1), deadline)?;
+    let other = std::thread::spawn(move || echo(listener.accept(&own, &handshake(1, 0), deadline)?, deadline));
+    let mut link = Link::connect(address, &identity, &handshake(0, 1), deadline)?;
     println!("{:>10} {:>12} {:>12} {:>12}", "bytes", "median µs", "p99 µs", "MiB/s");
     for bytes in [64, 16 << 10, 256 << 10] {
         let mut times = round_trips(&mut link, bytes, deadline)?;

@@ -1,14 +1,19 @@
-//! Io. Carries activations from rank to rank, over TCP.
+//! Io. Carries activations from rank to rank, over TCP, encrypted.
 //! Knows nothing of models, shards or requests, of the bus or of State.
 //!
-//! A [`Link`] joins two ranks of one life of one instance. It blocks the thread that uses it: ranks compute on threads
+//! A [`Link`] joins two ranks of one life of one instance. Both sides show a certificate of the cluster
+//! ([`exo_identity`]): nobody else gets as far as a handshake. A link blocks the thread that uses it: ranks compute on threads
 //! of their own, and a wake-up through an async runtime costs more than a loopback round trip. A frame is a small blob
 //! of metadata, the caller's, and the hidden states of the step.
 //!
 //! ```
+//! use exo_identity::Identity;
 //! use exo_tensor_link::{Handshake, Link, Listener, Precision};
-//! use std::time::{Duration, Instant};
+//! use std::time::{Duration, Instant, SystemTime};
 //!
+//! let node = exo_types::NodeId::new("attic")?;
+//! let identity = Identity::found(node, "exo", SystemTime::now())?;
+//! let other = identity.clone();
 //! let handshake = |rank, peer| Handshake {
 //!     instance: "instance-1".to_owned(),
 //!     incarnation: 1,
@@ -22,8 +27,8 @@
 //! let deadline = Instant::now() + Duration::from_secs(5);
 //! let listener = Listener::bind("127.0.0.1:0".parse()?)?;
 //! let address = listener.address();
-//! let last = std::thread::spawn(move || listener.accept(&handshake(1, 0), deadline));
-//! let mut first = Link::connect(address, &handshake(0, 1), deadline)?;
+//! let last = std::thread::spawn(move || listener.accept(&other, &handshake(1, 0), deadline));
+//! let mut first = Link::connect(address, &identity, &handshake(0, 1), deadline)?;
 //! let mut last = last.join().expect("the thread does not panic")?;
 //!
 //! first.send(b"step 1", &[0.5, -1.0], deadline)?;
@@ -38,7 +43,7 @@
 //!   allocate.
 //! - Frames arrive whole, in order, once, or the link is over with a typed error.
 //! - Every call has a deadline, and a [`Closer`] ends it from another thread.
-//! - Nothing is allocated once the vectors of the caller have grown to their size.
+//! - Nothing is allocated once the vectors of the caller have grown to their size, but for what TLS needs for a record.
 
 mod closer;
 mod error;
@@ -47,6 +52,7 @@ mod handshake;
 mod link;
 mod listener;
 mod receiver;
+mod secure;
 mod sender;
 mod socket;
 mod tensor_link;

@@ -5,9 +5,11 @@ use crate::error::{LinkError, ProtocolError};
 use crate::frame::{Agreed, HEADER, Header, Kind};
 use crate::handshake::{Handshake, LIMIT, Precision};
 use crate::receiver::LinkReceiver;
+use crate::secure::Secure;
 use crate::sender::LinkSender;
 use crate::socket::Socket;
 use crate::tensor_link::TensorLink;
+use exo_identity::Identity;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -24,10 +26,16 @@ pub struct Link {
 
 impl Link {
     /// Calls a rank, again and again until it answers or the deadline passes.
-    pub fn connect(address: SocketAddr, handshake: &Handshake, deadline: Instant) -> Result<Self, LinkError> {
+    pub fn connect(
+        address: SocketAddr,
+        identity: &Identity,
+        handshake: &Handshake,
+        deadline: Instant,
+    ) -> Result<Self, LinkError> {
         handshake.check()?;
         loop {
-            match Self::call(dial(address, deadline)?, handshake, deadline) {
+            let secure = Secure::connect(dial(address, deadline)?, identity, deadline);
+            match secure.and_then(|secure| Self::call(secure, handshake, deadline)) {
                 // It closes the door, or was just stopped; the next one there may be the right one.
                 Err(LinkError::Closed) if Instant::now() + RETRY < deadline => std::thread::sleep(RETRY),
                 called => return called,
@@ -35,7 +43,7 @@ impl Link {
         }
     }
 
-    fn call(mut socket: Socket, handshake: &Handshake, deadline: Instant) -> Result<Self, LinkError> {
+    fn call(mut socket: Secure, handshake: &Handshake, deadline: Instant) -> Result<Self, LinkError> {
         // Only to tell links apart; the hasher's keys are random for every process and differ with every call.
         let nonce = RandomState::new().hash_one(handshake.incarnation);
         greet(&mut socket, Kind::Hello, nonce, &handshake.write(), deadline)?;
@@ -53,7 +61,7 @@ impl Link {
     }
 
     /// The other side of [`Self::connect`], on a stream that was accepted.
-    pub(crate) fn answer(mut socket: Socket, handshake: &Handshake, deadline: Instant) -> Result<Self, LinkError> {
+    pub(crate) fn answer(mut socket: Secure, handshake: &Handshake, deadline: Instant) -> Result<Self, LinkError> {
         let (header, body) = hear(&mut socket, "hello", deadline)?;
         if header.kind != Kind::Hello {
             return Err(ProtocolError::Kind { found: header.kind.code(), expected: "hello" }.into());
@@ -70,7 +78,7 @@ impl Link {
         }
     }
 
-    fn new(socket: Socket, agreed: &Handshake, nonce: u64) -> Self {
+    fn new(socket: Secure, agreed: &Handshake, nonce: u64) -> Self {
         let agreed = Agreed {
             precision: agreed.precision,
             nonce,
@@ -152,14 +160,14 @@ fn dial(address: SocketAddr, deadline: Instant) -> Result<Socket, LinkError> {
 }
 
 /// Sends a frame of the handshake.
-fn greet(socket: &mut Socket, kind: Kind, nonce: u64, body: &[u8], deadline: Instant) -> Result<(), LinkError> {
+fn greet(socket: &mut Secure, kind: Kind, nonce: u64, body: &[u8], deadline: Instant) -> Result<(), LinkError> {
     let body = &body[..body.len().min(LIMIT)];
     let header = Header { kind, precision: Precision::F32, nonce, sequence: 0, metadata: body.len(), values: 0 };
     socket.write_all(&[header.write().as_slice(), body].concat(), deadline, "shaking hands")
 }
 
 /// Receives a frame of the handshake, and not a byte of what follows it.
-fn hear(socket: &mut Socket, expected: &'static str, deadline: Instant) -> Result<(Header, Vec<u8>), LinkError> {
+fn hear(socket: &mut Secure, expected: &'static str, deadline: Instant) -> Result<(Header, Vec<u8>), LinkError> {
     let mut bytes = [0; HEADER];
     read_exact(socket, &mut bytes, deadline)?;
     let header = Header::read(&bytes, expected)?;
@@ -169,7 +177,7 @@ fn hear(socket: &mut Socket, expected: &'static str, deadline: Instant) -> Resul
     Ok((header, body))
 }
 
-fn read_exact(socket: &mut Socket, buffer: &mut [u8], deadline: Instant) -> Result<(), LinkError> {
+fn read_exact(socket: &mut Secure, buffer: &mut [u8], deadline: Instant) -> Result<(), LinkError> {
     let mut received = 0;
     while received < buffer.len() {
         match socket.read(&mut buffer[received..], deadline, "shaking hands")? {

@@ -3,7 +3,9 @@
 use crate::error::{BindError, LinkError};
 use crate::handshake::Handshake;
 use crate::link::Link;
+use crate::secure::Secure;
 use crate::socket::Socket;
+use exo_identity::Identity;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -40,7 +42,7 @@ impl Listener {
     }
 
     /// Waits for the rank that the handshake names. Others are refused and told why, and waited past.
-    pub fn accept(&self, handshake: &Handshake, deadline: Instant) -> Result<Link, LinkError> {
+    pub fn accept(&self, identity: &Identity, handshake: &Handshake, deadline: Instant) -> Result<Link, LinkError> {
         handshake.check()?;
         let doing = "waiting to be called";
         loop {
@@ -59,7 +61,7 @@ impl Listener {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(source) => return Err(LinkError::Io { doing, source }),
             };
-            match answer(stream, handshake, deadline.min(Instant::now() + HELLO)) {
+            match answer(stream, identity, handshake, deadline.min(Instant::now() + HELLO)) {
                 Ok(link) => return Ok(link),
                 Err(error) => tracing::warn!(%from, %error, "a caller was turned away"),
             }
@@ -75,7 +77,7 @@ impl Listener {
     }
 }
 
-fn answer(stream: TcpStream, handshake: &Handshake, deadline: Instant) -> Result<Link, LinkError> {
+fn answer(stream: TcpStream, identity: &Identity, handshake: &Handshake, deadline: Instant) -> Result<Link, LinkError> {
     let socket = Socket::new(stream).map_err(|source| LinkError::Io { doing: "shaking hands", source })?;
-    Link::answer(socket, handshake, deadline)
+    Link::answer(Secure::accept(socket, identity, deadline)?, handshake, deadline)
 }

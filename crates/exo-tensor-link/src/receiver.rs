@@ -4,7 +4,7 @@ use crate::closer::Closer;
 use crate::error::{LinkError, ProtocolError};
 use crate::frame::{Agreed, HEADER, Header};
 use crate::handshake::Precision;
-use crate::socket::Socket;
+use crate::secure::Secure;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::net::Shutdown;
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 /// Receives frames. Dropped, the peer may send on in vain until the other half is dropped as well.
 pub struct LinkReceiver {
-    socket: Socket,
+    socket: Secure,
     agreed: Agreed,
     /// What arrived and was not taken: `start..end`. As long as the longest frame.
     arrived: Vec<u8>,
@@ -25,7 +25,7 @@ pub struct LinkReceiver {
 }
 
 impl LinkReceiver {
-    pub(crate) fn new(socket: Socket, agreed: Agreed) -> Self {
+    pub(crate) fn new(socket: Secure, agreed: Agreed) -> Self {
         let arrived = vec![0; agreed.longest_frame()];
         Self { socket, agreed, arrived, start: 0, end: 0, received: 0, halves: Vec::new(), over: false }
     }

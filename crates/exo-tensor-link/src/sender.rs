@@ -4,7 +4,7 @@ use crate::closer::Closer;
 use crate::error::LinkError;
 use crate::frame::{Agreed, Header, Kind};
 use crate::handshake::Precision;
-use crate::socket::Socket;
+use crate::secure::Secure;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::net::Shutdown;
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 /// Sends frames. Dropped, the peer sees the link closed behind the last.
 pub struct LinkSender {
-    socket: Socket,
+    socket: Secure,
     agreed: Agreed,
     /// The frame that leaves; has room for the longest.
     out: Vec<u8>,
@@ -23,7 +23,7 @@ pub struct LinkSender {
 }
 
 impl LinkSender {
-    pub(crate) fn new(socket: Socket, agreed: Agreed) -> Self {
+    pub(crate) fn new(socket: Secure, agreed: Agreed) -> Self {
         let out = Vec::with_capacity(agreed.longest_frame());
         Self { socket, agreed, out, sent: 0, halves: Vec::new(), over: false }
     }

@@ -1,10 +1,13 @@
 //! Two ranks on loopback, and peers that do not behave.
 
+use exo_identity::{Identity, TENSOR, server_name};
 use exo_tensor_link::{Handshake, Link, LinkError, Listener, Precision, ProtocolError, TensorLink};
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::LazyLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 fn handshake(rank: u32, peer: u32) -> Handshake {
     Handshake {
@@ -17,6 +20,17 @@ fn handshake(rank: u32, peer: u32) -> Handshake {
         max_values: 5000,
         precision: Precision::F32,
     }
+}
+
+/// The first node of the cluster, which both ranks are on.
+static OWN: LazyLock<Identity> = LazyLock::new(|| found("a"));
+
+fn node(name: &str) -> exo_types::NodeId {
+    exo_types::NodeId::new(name).expect("a good id")
+}
+
+fn found(name: &str) -> Identity {
+    Identity::found(node(name), "lab", SystemTime::now()).expect("founds")
 }
 
 /// Long enough for a machine that does much else; nothing waits for it to pass.
@@ -32,8 +46,8 @@ fn listen() -> Listener {
 fn pair_of(first: Handshake, last: Handshake) -> (Link, Link) {
     let listener = listen();
     let address = listener.address();
-    let last = thread::spawn(move || listener.accept(&last, soon()).expect("accepts"));
-    let first = Link::connect(address, &first, soon()).expect("connects");
+    let last = thread::spawn(move || listener.accept(&OWN, &last, soon()).expect("accepts"));
+    let first = Link::connect(address, &OWN, &first, soon()).expect("connects");
     (first, last.join().expect("does not panic"))
 }
 
@@ -105,7 +119,7 @@ fn the_smaller_maximum_holds_and_a_larger_frame_is_refused_before_it_leaves() {
 fn a_wrong_rank_is_told_why_and_the_right_one_still_gets_in() {
     let listener = listen();
     let address = listener.address();
-    let last = thread::spawn(move || listener.accept(&handshake(1, 0), soon()).map(drop));
+    let last = thread::spawn(move || listener.accept(&OWN, &handshake(1, 0), soon()).map(drop));
     for (wrong, word) in [
         (Handshake { incarnation: 2, ..handshake(0, 1) }, "incarnation"),
         (Handshake { instance: "instance-2".to_owned(), ..handshake(0, 1) }, "instance"),
@@ -113,11 +127,11 @@ fn a_wrong_rank_is_told_why_and_the_right_one_still_gets_in() {
         (Handshake { rank: 2, world: 3, ..handshake(0, 1) }, "number of ranks"),
         (handshake(1, 0), "called"),
     ] {
-        let refused = Link::connect(address, &wrong, soon()).map(drop);
+        let refused = Link::connect(address, &OWN, &wrong, soon()).map(drop);
         let Err(LinkError::HandshakeRefused { reason }) = refused else { panic!("{refused:?}") };
         assert!(reason.contains(word), "{reason}");
     }
-    Link::connect(address, &handshake(0, 1), soon()).expect("the right one");
+    Link::connect(address, &OWN, &handshake(0, 1), soon()).expect("the right one");
     last.join().expect("does not panic").expect("accepts");
 }
 
@@ -128,17 +142,17 @@ fn callers_that_do_not_speak_do_not_keep_the_right_one_out() {
     let mut web = TcpStream::connect(address).expect("connects");
     web.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("writes");
     drop(TcpStream::connect(address).expect("connects"));
-    let last = thread::spawn(move || listener.accept(&handshake(1, 0), soon()).map(drop));
-    Link::connect(address, &handshake(0, 1), soon()).expect("connects");
+    let last = thread::spawn(move || listener.accept(&OWN, &handshake(1, 0), soon()).map(drop));
+    Link::connect(address, &OWN, &handshake(0, 1), soon()).expect("connects");
     last.join().expect("does not panic").expect("accepts");
 }
 
 #[test]
 fn a_rank_that_does_not_listen_yet_is_called_again() {
     let free = listen().address();
-    let first = thread::spawn(move || Link::connect(free, &handshake(0, 1), soon()).map(drop));
+    let first = thread::spawn(move || Link::connect(free, &OWN, &handshake(0, 1), soon()).map(drop));
     let listener = Listener::bind(free).expect("still free");
-    listener.accept(&handshake(1, 0), soon()).expect("accepts");
+    listener.accept(&OWN, &handshake(1, 0), soon()).expect("accepts");
     first.join().expect("does not panic").expect("connects");
 }
 
@@ -146,10 +160,10 @@ fn a_rank_that_does_not_listen_yet_is_called_again() {
 fn deadlines_hold_and_what_came_late_still_comes() {
     let nobody = listen();
     let now = Instant::now();
-    assert!(matches!(nobody.accept(&handshake(1, 0), now), Err(LinkError::Timeout { .. })));
+    assert!(matches!(nobody.accept(&OWN, &handshake(1, 0), now), Err(LinkError::Timeout { .. })));
     let (address, _) = (nobody.address(), drop(nobody));
     let short = Instant::now() + Duration::from_millis(5);
-    assert!(matches!(Link::connect(address, &handshake(0, 1), short), Err(LinkError::Timeout { .. })));
+    assert!(matches!(Link::connect(address, &OWN, &handshake(0, 1), short), Err(LinkError::Timeout { .. })));
 
     let (mut first, mut last) = pair();
     let (mut metadata, mut values) = (Vec::new(), Vec::new());
@@ -200,32 +214,44 @@ fn halves_serve_two_threads_and_a_dropped_sender_is_seen() {
 
 /// A rank whose peer shakes hands by the book and then writes what the test says.
 struct Rogue {
-    stream: TcpStream,
+    stream: StreamOwned<ClientConnection, TcpStream>,
     /// A good frame with one byte of metadata and one value.
     frame: Vec<u8>,
 }
 
+impl Rogue {
+    fn send(&mut self) {
+        self.stream.write_all(&self.frame).expect("writes");
+        self.stream.flush().expect("writes");
+    }
+}
+
 fn rogue() -> (Rogue, Link) {
-    // What the book says is recorded from a good rank, through a relay.
+    // What the book says is recorded from a good rank, through a relay that is of the cluster as well.
     let (listener, relay) = (listen(), listen());
     let (address, relayed) = (listener.address(), relay.address());
     drop(relay);
     let relay = std::net::TcpListener::bind(relayed).expect("still free");
     let good = thread::spawn(move || {
-        let mut good = Link::connect(relayed, &handshake(0, 1), soon()).expect("connects");
+        let mut good = Link::connect(relayed, &OWN, &handshake(0, 1), soon()).expect("connects");
         good.send(b"m", &[1.0], soon()).expect("sends");
     });
-    let last = thread::spawn(move || listener.accept(&handshake(1, 0), soon()).expect("accepts"));
-    let (mut inside, _) = relay.accept().expect("the good one calls");
-    let mut stream = TcpStream::connect(address).expect("connects");
+    let last = thread::spawn(move || listener.accept(&OWN, &handshake(1, 0), soon()).expect("accepts"));
+    let (inside, _) = relay.accept().expect("the good one calls");
+    let inside_tls = ServerConnection::new(OWN.server_config(TENSOR).expect("good")).expect("good");
+    let mut inside = StreamOwned::new(inside_tls, inside);
+    let outside = ClientConnection::new(OWN.client_config(TENSOR).expect("good"), server_name()).expect("good");
+    let mut stream = StreamOwned::new(outside, TcpStream::connect(address).expect("connects"));
     let mut hello = vec![0; 32 + 32 + "instance-1".len()];
     inside.read_exact(&mut hello).expect("a hello");
     stream.write_all(&hello).expect("writes");
     let mut welcome = vec![0; hello.len()];
     stream.read_exact(&mut welcome).expect("a welcome");
     inside.write_all(&welcome).expect("writes");
+    inside.flush().expect("writes");
     let mut frame = Vec::new();
-    inside.read_to_end(&mut frame).expect("a frame");
+    // The good one ends without a goodbye.
+    let _cut = inside.read_to_end(&mut frame);
     good.join().expect("does not panic");
     (Rogue { stream, frame }, last.join().expect("does not panic"))
 }
@@ -233,8 +259,8 @@ fn rogue() -> (Rogue, Link) {
 fn check(change: impl FnOnce(&mut Vec<u8>), expect: ProtocolError) {
     let (mut rogue, mut link) = rogue();
     change(&mut rogue.frame);
-    rogue.stream.write_all(&rogue.frame).expect("writes");
-    rogue.stream.shutdown(Shutdown::Write).expect("open");
+    rogue.send();
+    rogue.stream.sock.shutdown(Shutdown::Write).expect("open");
     match receive(&mut link) {
         Err(LinkError::Protocol(error)) => assert_eq!(error, expect),
         other => panic!("{other:?}"),
@@ -245,7 +271,7 @@ fn check(change: impl FnOnce(&mut Vec<u8>), expect: ProtocolError) {
 #[test]
 fn the_recorded_frame_is_good() {
     let (mut rogue, mut link) = rogue();
-    rogue.stream.write_all(&rogue.frame).expect("writes");
+    rogue.send();
     assert_eq!(receive(&mut link).expect("a frame"), (0, b"m".to_vec(), vec![1.0]));
 }
 
@@ -279,4 +305,58 @@ fn a_peer_that_ends_inside_a_frame_is_told_apart_from_one_that_closes() {
     let (rogue, mut link) = rogue();
     drop(rogue);
     assert!(matches!(receive(&mut link), Err(LinkError::Closed)));
+}
+
+#[test]
+fn ranks_of_another_cluster_expired_and_revoked_ones_are_refused_and_told() {
+    let listener = listen();
+    let address = listener.address();
+    let first = found("a");
+    let vouched = |name, when| Identity::from_parts(&first.vouch(node(name), when).expect("vouches")).expect("good");
+    let expired = vouched("b", SystemTime::now() - Duration::from_secs(40 * 24 * 3600));
+    let (revoked, friend) = (vouched("c", SystemTime::now()), vouched("d", SystemTime::now()));
+    let mut members = exo_identity::Members::default();
+    members.revoked.insert(revoked.key_fingerprint(), node("c"));
+    first.set_members(members);
+    let last = thread::spawn(move || listener.accept(&first, &handshake(1, 0), soon()).map(drop));
+    for (stranger, word) in [(found("a"), "another cluster"), (expired, "not valid"), (revoked, "revoked")] {
+        let refused = Link::connect(address, &stranger, &handshake(0, 1), soon()).map(drop);
+        let Err(LinkError::Peer(reason)) = refused else { panic!("{word}: {refused:?}") };
+        assert!(reason.to_string().contains(word), "{reason}");
+    }
+    Link::connect(address, &friend, &handshake(0, 1), soon()).expect("the right one");
+    last.join().expect("does not panic").expect("accepts");
+}
+
+#[test]
+fn nothing_readable_travels() {
+    let (listener, relay) = (listen(), std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+    let (address, relayed) = (listener.address(), relay.local_addr().expect("bound"));
+    let overheard = thread::spawn(move || {
+        let (mut inside, _) = relay.accept().expect("a caller");
+        let mut outside = TcpStream::connect(address).expect("connects");
+        let (mut from, mut to) = (outside.try_clone().expect("a clone"), inside.try_clone().expect("a clone"));
+        let back = thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let mut overheard = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = inside.read(&mut buffer) {
+            overheard.extend_from_slice(&buffer[..count]);
+            outside.write_all(&buffer[..count]).expect("writes");
+        }
+        outside.shutdown(Shutdown::Both).ok();
+        let _ended = back.join();
+        overheard
+    });
+    let last = thread::spawn(move || {
+        let mut last = listener.accept(&OWN, &handshake(1, 0), soon()).expect("accepts");
+        receive(&mut last).expect("a frame")
+    });
+    let mut first = Link::connect(relayed, &OWN, &handshake(0, 1), soon()).expect("connects");
+    first.send(b"a secret in the metadata", &[1.0; 100], soon()).expect("sends");
+    assert_eq!(last.join().expect("does not panic").1, b"a secret in the metadata");
+    drop(first);
+    let overheard = overheard.join().expect("does not panic");
+    for word in [b"a secret".as_slice(), b"instance-1", b"EXOT", &1.0_f32.to_le_bytes().repeat(8)] {
+        assert!(!overheard.windows(word.len()).any(|window| window == word), "{word:?} can be read");
+    }
 }

@@ -1,5 +1,6 @@
 //! Everything that can happen to a runner, in one queue.
 
+use crate::credentials::Credentials;
 use crate::progress::Progress;
 use exo_engine::BatchPlan;
 use exo_runner_host::{HostMessage, HostReader, HostWriter};
@@ -40,22 +41,29 @@ pub(crate) fn open(
     reader: HostReader,
     writer: HostWriter,
     progress: Progress,
+    credentials: Credentials,
     on_host_gone: impl FnOnce() + Send + 'static,
 ) -> io::Result<(Inbox, Receiver<Cause>)> {
     let (inbox, causes) = sync_channel(CAPACITY);
     let to_runner = inbox.clone();
     let listen = move || {
-        listen(reader, &writer, &progress, &to_runner);
+        listen(reader, &writer, &progress, &credentials, &to_runner);
         on_host_gone();
     };
     thread::Builder::new().name("host".to_owned()).spawn(listen)?;
     Ok((inbox, causes))
 }
 
-fn listen(mut reader: HostReader, writer: &HostWriter, progress: &Progress, inbox: &Inbox) {
+fn listen(mut reader: HostReader, writer: &HostWriter, progress: &Progress, credentials: &Credentials, inbox: &Inbox) {
     loop {
         let heard = match reader.read() {
             Ok(Some(HostMessage::Ping)) => writer.write(&progress.message()).is_ok(),
+            Ok(Some(HostMessage::Identity(told))) => {
+                if let Err(error) = credentials.take(&told) {
+                    tracing::error!(%error, "the worker's identity cannot be used for links");
+                }
+                true
+            }
             Ok(Some(message)) => inbox.send(Cause::Host(message)).is_ok(),
             Ok(None) => false,
             Err(error) => {

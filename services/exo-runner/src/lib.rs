@@ -14,6 +14,7 @@
 //! incarnation, and says `Loaded` again; its worker then connects the ranks anew.
 
 mod convert;
+mod credentials;
 mod head;
 mod inbox;
 mod load;

@@ -4,10 +4,12 @@
 //! notices at once when its neighbour dies. A rank that loses one link closes both, and so the loss goes round the
 //! ring in the direction of the steps, until every rank has begun anew.
 
+use crate::credentials::Credentials;
 use crate::inbox::{Cause, Inbox, LinkCause};
 use crate::plan_bytes::{self, PlanBytesError};
 use crate::progress::Progress;
 use exo_engine::{BatchPlan, NextStages, NextStagesError};
+use exo_identity::Identity;
 use exo_runner_host::Load;
 use exo_tensor_link::{BindError, Closer, Handshake, Link, LinkError, Listener, Precision};
 use std::io;
@@ -39,6 +41,10 @@ pub(crate) enum RingError {
     Thread(#[from] io::Error),
     #[error("a pipeline needs links, but the worker gave none")]
     NoSettings,
+    #[error(
+        "a pipeline needs the node's identity, but the worker gave none; install exo-runner and its worker from one build"
+    )]
+    NoIdentity,
 }
 
 /// Why a step did not come through.
@@ -59,6 +65,12 @@ pub(crate) enum StepError {
 /// A frame: a plan and rows of hidden states.
 pub(crate) type Frame = (BatchPlan, Vec<f32>);
 
+/// What a ring works with.
+pub(crate) struct Around {
+    pub(crate) credentials: Credentials,
+    pub(crate) inbox: Inbox,
+}
+
 /// The links, as far as they are there.
 pub(crate) struct Ring {
     endpoint: SocketAddr,
@@ -66,6 +78,7 @@ pub(crate) struct Ring {
     deadline: Duration,
     incarnation: u64,
     inbox: Inbox,
+    identity: Identity,
     stop: Arc<Stop>,
     /// What comes back to rank 0.
     returns: Option<Receiver<Frame>>,
@@ -107,8 +120,10 @@ impl Stop {
 
 impl Ring {
     /// Takes a port and waits there for the rank before. `width` is that of the hidden states.
-    pub(crate) fn listen(order: &Load, width: usize, incarnation: u64, inbox: Inbox) -> Result<Self, RingError> {
+    pub(crate) fn listen(order: &Load, width: usize, incarnation: u64, around: Around) -> Result<Self, RingError> {
         let settings = order.links.as_ref().ok_or(RingError::NoSettings)?;
+        let Around { credentials, inbox } = around;
+        let identity = credentials.now().ok_or(RingError::NoIdentity)?;
         let listener = bind(settings.listen, settings.ports)?;
         let endpoint = SocketAddr::new(settings.advertise, listener.address().port());
         let handshake = handshake(order, width, incarnation);
@@ -117,6 +132,7 @@ impl Ring {
         let (to_head, returns) = sync_channel(1);
         let previous = Previous {
             listener,
+            credentials,
             handshake: handshake.clone(),
             stop: stop.clone(),
             incarnation,
@@ -126,7 +142,8 @@ impl Ring {
         thread::Builder::new().name("previous-rank".to_owned()).spawn(move || previous.run())?;
         let deadline = Duration::from_millis(settings.deadline_ms);
         let returns = is_head.then_some(returns);
-        Ok(Self { endpoint, handshake, deadline, incarnation, inbox, stop, returns, has_previous: false, next: None })
+        let (has_previous, next) = (false, None);
+        Ok(Self { endpoint, handshake, deadline, incarnation, inbox, identity, stop, returns, has_previous, next })
     }
 
     /// Where the rank before finds this one.
@@ -140,9 +157,9 @@ impl Ring {
         let peer = (rank + 1) % world;
         let handshake = Handshake { peer, incarnation: next_incarnation, ..self.handshake.clone() };
         let (inbox, incarnation, stop) = (self.inbox.clone(), self.incarnation, self.stop.clone());
-        let next = next.to_owned();
+        let (next, identity) = (next.to_owned(), self.identity.clone());
         thread::Builder::new().name("next-rank".to_owned()).spawn(move || {
-            let cause = match call(&next, &handshake) {
+            let cause = match call(&next, &identity, &handshake) {
                 Ok(link) => {
                     stop.bind(&link);
                     LinkCause::Next(Box::new(link))
@@ -207,15 +224,16 @@ fn handshake(order: &Load, width: usize, incarnation: u64) -> Handshake {
     }
 }
 
-fn call(next: &str, handshake: &Handshake) -> Result<Link, String> {
+fn call(next: &str, identity: &Identity, handshake: &Handshake) -> Result<Link, String> {
     let address: SocketAddr = next.parse().map_err(|_| format!("{next:?} is no address of a rank"))?;
-    let link = Link::connect(address, handshake, Instant::now() + CONNECT_DEADLINE);
+    let link = Link::connect(address, identity, handshake, Instant::now() + CONNECT_DEADLINE);
     link.map_err(|error| format!("rank {} at {address} cannot be reached: {error}", handshake.peer))
 }
 
 /// The thread of the link from the rank before.
 struct Previous {
     listener: Listener,
+    credentials: Credentials,
     handshake: Handshake,
     stop: Arc<Stop>,
     incarnation: u64,
@@ -236,7 +254,9 @@ impl Previous {
 
     fn accept(&self) -> Option<Link> {
         while !self.stop.is_asked() {
-            match self.listener.accept(&self.handshake, Instant::now() + LOOK) {
+            // As it is now: a rank may wait for days.
+            let identity = self.credentials.now()?;
+            match self.listener.accept(&identity, &self.handshake, Instant::now() + LOOK) {
                 Ok(link) => return Some(link),
                 Err(LinkError::Timeout { .. }) => {}
                 Err(error) => {

@@ -1,10 +1,11 @@
 //! The runner's own thread.
 
+use crate::credentials::Credentials;
 use crate::head::{self, Head, Messages};
 use crate::inbox::{self, Cause, Inbox, LinkCause};
 use crate::load::{Part, load};
 use crate::progress::Progress;
-use crate::ring::{Frame, Ring, RingError};
+use crate::ring::{Around, Frame, Ring, RingError};
 use exo_engine::{BatchPlan, StageWorker};
 use exo_runner_host::{Connect, FrameError, HostMessage, HostWriter, Load, RunnerMessage, RunnerSide};
 use exo_types::{ErrorChunk, ErrorCode, GenerateRequest};
@@ -35,7 +36,8 @@ pub enum RunnerError {
 pub fn run(side: RunnerSide, on_host_gone: impl FnOnce() + Send + 'static) -> Result<(), RunnerError> {
     let progress = Progress::default();
     let writer = side.writer.clone();
-    let (inbox, causes) = inbox::open(side.reader, side.writer, progress.clone(), on_host_gone)?;
+    let credentials = Credentials::default();
+    let (inbox, causes) = inbox::open(side.reader, side.writer, progress.clone(), credentials.clone(), on_host_gone)?;
     let Some(order) = first_order(&causes)? else { return Ok(()) };
     let part = load_shard(&order, &progress, &writer)?;
     let mut runner = Runner {
@@ -48,6 +50,7 @@ pub fn run(side: RunnerSide, on_host_gone: impl FnOnce() + Send + 'static) -> Re
         progress,
         writer,
         inbox,
+        credentials,
         order,
     };
     runner.listen()?;
@@ -94,6 +97,8 @@ struct Runner {
     progress: Progress,
     writer: HostWriter,
     inbox: Inbox,
+    /// For links.
+    credentials: Credentials,
 }
 
 impl Runner {
@@ -101,7 +106,8 @@ impl Runner {
     fn listen(&mut self) -> Result<(), RunnerError> {
         (self.is_connecting, self.is_ready, self.ring, self.early) = (false, false, None, None);
         if self.order.shard.world_size > 1 {
-            let ring = Ring::listen(&self.order, self.width, self.incarnation, self.inbox.clone());
+            let around = Around { credentials: self.credentials.clone(), inbox: self.inbox.clone() };
+            let ring = Ring::listen(&self.order, self.width, self.incarnation, around);
             self.ring = Some(ring.map_err(|error| self.give_up(&error))?);
         }
         let tensor_endpoint = self.ring.as_ref().map(Ring::endpoint);
@@ -195,7 +201,7 @@ impl Runner {
             HostMessage::Generate(request) => out.push(not_ready(request)),
             HostMessage::Cancel { request_id } => head.cancel(&request_id),
             HostMessage::Connect(order) => self.connect(&order)?,
-            HostMessage::Load(_) | HostMessage::Ping | HostMessage::Shutdown => {}
+            HostMessage::Identity(_) | HostMessage::Load(_) | HostMessage::Ping | HostMessage::Shutdown => {}
         }
         Ok(())
     }

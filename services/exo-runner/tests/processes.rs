@@ -1,5 +1,6 @@
 //! Real runner processes over a generated model, driven as their worker drives them.
 
+use exo_identity::Identity;
 use exo_runner_host::{
     Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, Runner, RunnerEvent, RunnerEvents, RunnerHost,
     RunnerMessage, RunnerProgram,
@@ -12,7 +13,7 @@ use exo_types::{
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 /// No test waits longer for anything; most wait a few milliseconds.
@@ -226,7 +227,9 @@ async fn pipeline(host: &RunnerHost, path: &Path, world: u32) -> (Vec<Rank>, Vec
 }
 
 fn host() -> RunnerHost {
-    RunnerHost::new().expect("a thread can be started")
+    let node = exo_types::NodeId::new("node").expect("a good id");
+    let identity = Identity::found(node, "test", SystemTime::now()).expect("founds");
+    RunnerHost::new().expect("a thread can be started").with_identity(identity)
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 async fn work(process: Process) -> Result<(), WorkerError> {
-    let Process { config, bus, node, notifier, shutdown, .. } = process;
+    let Process { config, identity, bus, node, notifier, shutdown, .. } = process;
     let status = notifier.service("worker");
-    run(WorkerContext { config, bus, node, status }, shutdown).await
+    run(WorkerContext { config, bus, identity, node, status }, shutdown).await
 }

@@ -7,6 +7,7 @@ use crate::probes::{Neighbourhood, watch_models, watch_peers, watch_resources};
 use crate::settings::{Settings, SettingsError, addresses};
 use exo_bus::{AnnounceError, Bus, BusError, topics};
 use exo_config::Config;
+use exo_identity::Identity;
 use exo_models::FoundModel;
 use exo_node::{NodeHandle, Role};
 use exo_plan::LocalNode;
@@ -31,6 +32,8 @@ pub struct WorkerContext {
     pub config: Arc<Config>,
     /// The bus.
     pub bus: Bus,
+    /// Who the node is, for the links of its runners.
+    pub identity: Identity,
     /// This process's place in the cluster.
     pub node: NodeHandle,
     /// Readiness, status, watchdog.
@@ -77,14 +80,15 @@ pub struct Machine {
 /// Works until `shutdown`. Then a worker of its own process leaves the cluster at once, answers that are under way end
 /// within ten seconds or with an error, and its runners end; nothing is left behind.
 pub async fn run(context: WorkerContext, shutdown: CancellationToken) -> Result<(), WorkerError> {
-    let WorkerContext { config, bus, node, status } = context;
+    let WorkerContext { config, bus, identity, node, status } = context;
     let settings = Settings::new(&config)?;
     let models = config.data_dir.join("models");
     tokio::fs::create_dir_all(&models).await.map_err(|source| WorkerError::ModelDir { path: models, source })?;
     let (causes, inbox) = mpsc::channel(CAUSES);
     let mut probes = start_probes(&config, &node, &causes);
     tracing::info!(program = %settings.program.display(), threads = settings.threads, "the worker runs models");
-    let (info, resources, host) = (node_info(&config), exo_hardware::resources(), Arc::new(RunnerHost::new()?));
+    let host = Arc::new(RunnerHost::new()?.with_identity(identity));
+    let (info, resources) = (node_info(&config), exo_hardware::resources());
     let machine = Machine { settings, info, resources, host };
     drive(bus, node, machine, status, (causes, inbox), shutdown).await?;
     probes.shutdown().await;

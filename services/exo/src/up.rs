@@ -77,7 +77,7 @@ async fn serve(role: Role, process: Process) -> Result<(), UpError> {
                 });
             }
             Role::Worker => {
-                let context = WorkerContext { config, bus, node, status };
+                let context = WorkerContext { config, bus, identity: identity.clone(), node, status };
                 services.spawn(async move { Ok(exo_worker::run(context, shutdown).await?) });
             }
             Role::Api | Role::All => {

@@ -1,12 +1,13 @@
 //! Runner processes without a worker: loaded, connected in a ring and asked, as a worker does it.
 
 use anyhow::{Context, Result, bail};
+use exo_identity::Identity;
 use exo_runner_host::{Connect, HostMessage, LinkSettings, Load, RunnerEvent, RunnerEvents, RunnerHost};
 use exo_runner_host::{Limits, Runner, RunnerMessage, RunnerProgram};
 use exo_types::{GenerateRequest, InstanceId, Prompt, RequestId, SamplingParams, Shard, StreamChunk, Usage};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 /// Layers of the generated model.
@@ -35,7 +36,7 @@ pub struct Chain {
 impl Chain {
     /// Starts `world` processes with one thread each and waits until the ring is closed.
     pub async fn start(program: &Path, model: &Path, world: u32) -> Result<Self> {
-        let host = RunnerHost::new().context("runners cannot be started")?;
+        let host = RunnerHost::new().context("runners cannot be started")?.with_identity(identity()?);
         let mut stages = Vec::new();
         let mut loaded = Vec::new();
         for rank in 0..world {
@@ -151,4 +152,10 @@ fn finished(message: RunnerMessage, id: &RequestId) -> Option<Result<Usage>> {
         StreamChunk::Token(token) => token.usage.filter(|_| token.finish_reason.is_some()).map(Ok),
         StreamChunk::PrefillProgress(_) => None,
     }
+}
+
+/// Links are encrypted, as between nodes.
+fn identity() -> Result<Identity> {
+    let node = exo_types::NodeId::new("bench")?;
+    Ok(Identity::found(node, "bench", SystemTime::now())?)
 }

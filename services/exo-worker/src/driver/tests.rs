@@ -4,6 +4,7 @@ use super::{Driver, Reporter, Surroundings};
 use crate::cause::Cause;
 use crate::settings::Settings;
 use exo_bus::{Bus, MemoryNetwork, StreamReceiver, topics};
+use exo_identity::Identity;
 use exo_models::ModelStore;
 use exo_node::View;
 use exo_plan::{Backoff, LocalNode};
@@ -23,7 +24,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -75,6 +76,8 @@ struct Cluster {
     events: mpsc::Sender<Event>,
     view: watch::Receiver<View>,
     folder: TempDir,
+    /// Of all nodes: whose a link is stands in other tests.
+    identity: Identity,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
 }
@@ -90,7 +93,8 @@ impl Cluster {
         spec.write(&folder.path().join("model.gguf")).expect("it can be written");
         let (mut tasks, shutdown) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(fold(inbox, publish));
-        let mut cluster = Self { network, client, events, view, folder, tasks, shutdown };
+        let identity = Identity::found(node("a"), "test", SystemTime::now()).expect("founds");
+        let mut cluster = Self { network, client, events, view, folder, identity, tasks, shutdown };
         let session = SessionId { generation: 1, master_node_id: node("master") };
         cluster.tell(Event::SessionOpened { session, when: Millis(1) }).await;
         for name in names {
@@ -117,7 +121,7 @@ impl Cluster {
             view: self.view.clone(),
             report,
             status: Notifier::from_environment().service("worker"),
-            host: Arc::new(RunnerHost::new().expect("a thread can be started")),
+            host: Arc::new(RunnerHost::new().expect("a thread can be started").with_identity(self.identity.clone())),
             causes,
         };
         self.tasks.spawn(Driver::new(surroundings).run(inbox, streams, self.shutdown.clone()));

@@ -6,6 +6,7 @@ mod bad_input;
 mod client;
 mod demo;
 mod faults;
+mod identity;
 mod issues;
 mod node;
 mod operator;

@@ -1,0 +1,114 @@
+//! Who is let in, who is thrown out, and what they are told.
+
+use crate::client::Client;
+use crate::node::{DEADLINE, Net, Node, models};
+use exo_identity::JoinToken;
+use serde_json::Value;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+fn exo(node: &Node, arguments: &[&str]) -> Output {
+    node.command("exo").args(arguments).arg("--config").arg(node.configuration()).output().expect("exo starts")
+}
+
+fn refused(output: &Output) -> String {
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn nodes(node: &Node) -> Vec<Value> {
+    let listed: Value = serde_json::from_str(&node.run(&["cluster", "nodes", "--json"])).expect("JSON");
+    listed["nodes"].as_array().expect("a list").clone()
+}
+
+/// Looks again and again until it is so.
+async fn until(what: &str, look: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !look() {
+        assert!(begin.elapsed() < DEADLINE, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_lets_one_node_in_and_no_other_and_a_forged_one_nobody() {
+    let net = Net::new();
+    let first = net.node("first", true, &models(), "");
+    let _first = first.start("exo", &["up"]);
+    Client::new(first.api_port).wait_until_ready().await;
+    let token = first.run(&["cluster", "token"]);
+    let token = token.trim();
+    let (second, third) = (net.node("second", false, &models(), ""), net.node("third", false, &models(), ""));
+    let damaged = format!("{}x", &token[..token.len() - 1]);
+    assert!(refused(&exo(&second, &["cluster", "join", &damaged])).contains("damaged"));
+    second.run(&["cluster", "join", token]);
+    let message = refused(&exo(&third, &["cluster", "join", token]));
+    assert!(message.contains("used") && message.contains("exo cluster token"), "{message}");
+    let known: JoinToken = token.parse().expect("a token");
+    let forged = JoinToken::generate(known.cluster(), known.addresses().to_vec()).expect("randomness");
+    let message = refused(&exo(&third, &["cluster", "join", &forged.reveal()]));
+    assert!(message.contains("does not know"), "{message}");
+    let here = nodes(&first);
+    assert_eq!(here.len(), 2, "{here:?}");
+}
+
+#[tokio::test]
+async fn a_revoked_node_is_out_at_once_and_stays_out() {
+    let net = Net::new();
+    let first = net.node("first", true, &models(), "");
+    let second = net.node("second", false, &models(), "mode = \"worker\"");
+    let _first = first.start("exo", &["up"]);
+    let client = Client::new(first.api_port);
+    client.wait_until_ready().await;
+    second.join(&first);
+    let _second = second.start("exo", &["up"]);
+    let count = |state: &Value| state["nodeIdentities"].as_object().map_or(0, serde_json::Map::len);
+    client.wait_for("/state", "both nodes", |_, state| count(state) == 2).await;
+    first.run(&["cluster", "revoke", "second"]);
+    client.wait_for("/state", "the revoked node to be gone", |_, state| count(state) == 1).await;
+    let states: Vec<_> = nodes(&first).iter().map(|node| node["state"].as_str().unwrap_or("").to_owned()).collect();
+    assert_eq!(states, ["here", "revoked"]);
+    let again = refused(&exo(&second, &["cluster", "token"]));
+    assert!(again.contains("no master answers"), "{again}");
+    let running = refused(&exo(&second, &["cluster", "join", "exo1-"]));
+    assert!(running.contains("damaged"), "{running}");
+}
+
+#[tokio::test]
+async fn a_node_that_sees_a_cluster_and_has_no_token_says_what_to_run_where() {
+    let net = Net::new();
+    let multicast = ["up", "--set", "networking.multicast=true"];
+    let (first, second) = (net.node("first", true, &models(), ""), net.node("second", false, &models(), ""));
+    let _first = first.start("exo", &multicast);
+    Client::new(first.api_port).wait_until_ready().await;
+    let stranger = second.start("exo", &multicast);
+    until("the word of the stranger", || {
+        let log = stranger.log();
+        log.contains("exo cluster token") && log.contains("exo cluster join")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_comes_in_with_a_token_file_and_a_bad_one_is_told() {
+    let net = Net::new();
+    let first = net.node("first", true, &models(), "");
+    let _first = first.start("exo", &["up"]);
+    let client = Client::new(first.api_port);
+    client.wait_until_ready().await;
+    let second = net.node("second", false, &models(), "mode = \"worker\"");
+    let file = second.folder().join("join-token");
+    let setting = format!("security.joinTokenFile={}", file.display());
+    std::fs::write(&file, "no token").expect("writes");
+    let bad = exo(&second, &["up", "--set", &setting]);
+    assert_eq!(bad.status.code(), Some(64), "{}", refused(&bad));
+    std::fs::write(&file, first.run(&["cluster", "token"])).expect("writes");
+    let mut second_process = second.start("exo", &["up", "--set", &setting]);
+    let count = |state: &Value| state["nodeIdentities"].as_object().map_or(0, serde_json::Map::len);
+    client.wait_for("/state", "both nodes", |_, state| count(state) == 2).await;
+    // Once it is in, the file may go.
+    second_process.stop();
+    std::fs::remove_file(&file).expect("removes");
+    let _again = second.start("exo", &["up", "--set", &setting]);
+    client.wait_for("/state", "the node to be back", |_, state| count(state) == 2).await;
+}
