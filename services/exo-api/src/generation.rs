@@ -176,6 +176,10 @@ fn unavailable(view: &View, model: &ModelId, port: u16) -> ApiError {
         let message = format!("model {model} is placed and not ready yet: {}; try again", progress(view, instance));
         return ApiError::new(503, "model_loading", message).retry_after(1);
     }
+    if state.open_intents().any(|intent| intent.place.model_id == *model) {
+        let message = format!("model {model} waits for nodes to be placed on (`exo status` tells); try again");
+        return ApiError::new(503, "model_loading", message).retry_after(1);
+    }
     let mut error = if state.model_cards().contains_key(model) {
         let body = format!("'{{\"model_id\":\"{model}\"}}'");
         let curl = format!("curl http://127.0.0.1:{port}/place_instance -d {body}");

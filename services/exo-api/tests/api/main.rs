@@ -9,7 +9,7 @@ use exo_api::{Api, ApiContext};
 use exo_config::{Config, Sources, Surroundings, load};
 use exo_node::{Identity, Node, NodeHandle, Role};
 use exo_telemetry::Notifier;
-use exo_types::{Event, RunnerId, RunnerStatus};
+use exo_types::{Event, Intent, IntentId, ModelId, PlaceInstance, RunnerId, RunnerStatus, Sharding};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -220,6 +220,25 @@ async fn a_stopping_api_ends_its_streams_with_an_error() {
     running.shutdown.cancel();
     let events = events(response).await;
     assert!(events.iter().any(|event| event.contains(r#""code":"shutting_down""#)), "{events:?}");
+    running.stop().await;
+}
+
+/// Its wish is in the State, and the master is about to place it, perhaps again.
+#[tokio::test]
+async fn a_model_that_is_wanted_is_on_its_way_and_not_missing() {
+    let running = Running::start("").await;
+    let place = PlaceInstance {
+        model_id: ModelId::new("org/other").expect("a good id"),
+        sharding: Sharding::default(),
+        min_nodes: 1,
+        node_ids: Vec::new(),
+        context_length: None,
+    };
+    let intent = Intent { id: IntentId::new("wish").expect("a good id"), place, max_sequences: None };
+    running.cluster.record(Event::IntentRecorded { intent }).await;
+    running.wait_until(|view| view.state.intents.len() == 1).await;
+    let (status, body) = running.post("/v1/chat/completions", chat("org/other", "hi", false)).await;
+    assert_eq!((status, &body["error"]["code"]), (503, &json!("model_loading")));
     running.stop().await;
 }
 
