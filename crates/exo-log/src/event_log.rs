@@ -254,7 +254,8 @@ impl EventLog {
         let gone = standing.leader.as_ref();
         let before = |member: &&Member| member.raft_id < own.raft_id && Some(&member.node_id) != gone;
         let rank = standing.members.voters.iter().filter(before).count();
-        self.shared.pacemaker().on_gone(Instant::now(), u32::try_from(rank).unwrap_or(u32::MAX));
+        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        self.shared.pacemaker().on_gone(Instant::now(), standing.term, rank);
         self.shared.wake.notify_one();
     }
 

@@ -107,8 +107,9 @@ async fn handle(shared: &Shared, raft: &Raft, letter: Letter) -> Result<Bytes, R
 /// A leader whose vote counts here keeps this one from asking for votes.
 fn on_leader_spoke(shared: &Shared, raft: &Raft, vote: Vote) {
     let current = raft.metrics().borrow().vote;
-    if current.leader_id().get_term() <= vote.leader_id().get_term() {
-        shared.pacemaker().on_heard(Instant::now());
+    let term = vote.leader_id().get_term();
+    if current.leader_id().get_term() <= term {
+        shared.pacemaker().on_heard(Instant::now(), term);
     }
 }
 

@@ -13,6 +13,9 @@ const PATIENCE: (Duration, Duration) = (Duration::from_millis(600), Duration::fr
 /// After a refusal, when the leader is known to be gone: others are about to notice it too.
 const SOON: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(100));
 
+/// What a leader said before its connections ended is taken in so long afterwards, a slow disk allowed for.
+const ECHO: Duration = Duration::from_millis(300);
+
 /// What the member has to do with the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Duty {
@@ -36,6 +39,13 @@ pub(crate) enum Beat {
     AskForVotes,
 }
 
+/// A leader whose connections ended.
+#[derive(Debug, Clone, Copy)]
+struct Gone {
+    since: Instant,
+    term: u64,
+}
+
 /// The timing of one member.
 #[derive(Debug)]
 pub(crate) struct Pacemaker {
@@ -46,13 +56,13 @@ pub(crate) struct Pacemaker {
     /// When the leader was last heard, or this began.
     heard: Instant,
     /// The leader's connections ended, and it was not heard since.
-    gone: bool,
+    gone: Option<Gone>,
     due: Option<Instant>,
 }
 
 impl Pacemaker {
     pub(crate) fn new(now: Instant, heartbeat: Duration, election: (Duration, Duration), dice: Dice) -> Self {
-        Self { heartbeat, election, dice, duty: Duty::Learn, heard: now, gone: false, due: None }
+        Self { heartbeat, election, dice, duty: Duty::Learn, heard: now, gone: None, due: None }
     }
 
     /// When [`Pacemaker::poll`] has something to say.
@@ -65,7 +75,7 @@ impl Pacemaker {
             return;
         }
         self.duty = duty;
-        self.gone &= duty != Duty::Lead;
+        self.gone = self.gone.filter(|_| duty != Duty::Lead);
         self.due = match duty {
             Duty::Lead => Some(now + self.heartbeat),
             Duty::Follow { alone: true } => Some(now),
@@ -74,20 +84,23 @@ impl Pacemaker {
         };
     }
 
-    /// The leader said something.
-    pub(crate) fn on_heard(&mut self, now: Instant) {
+    /// The leader of `term` said something. What a leader that is gone had said before it went does not bring it back.
+    pub(crate) fn on_heard(&mut self, now: Instant, term: u64) {
+        if self.gone.is_some_and(|gone| term <= gone.term && now < gone.since + ECHO) {
+            return;
+        }
         self.heard = now;
-        self.gone = false;
+        self.gone = None;
         if self.duty == (Duty::Follow { alone: false }) {
             self.due = Some(now + self.between(self.election));
         }
     }
 
-    /// The leader's connections ended. `rank`: how many others should try before.
-    pub(crate) fn on_gone(&mut self, now: Instant, rank: u32) {
+    /// The connections of the leader of `term` ended. `rank`: how many others should try before.
+    pub(crate) fn on_gone(&mut self, now: Instant, term: u64, rank: u32) {
         let follows = matches!(self.duty, Duty::Follow { .. });
-        if follows && !self.gone {
-            self.gone = true;
+        if follows && self.gone.is_none() {
+            self.gone = Some(Gone { since: now, term });
             let turn = now + RANK_STEP * rank;
             self.due = Some(self.due.map_or(turn, |due| due.min(turn)));
         }
@@ -96,7 +109,7 @@ impl Pacemaker {
     /// No majority wants it to lead now.
     pub(crate) fn on_refused(&mut self, now: Instant) {
         if matches!(self.duty, Duty::Follow { .. }) {
-            let pause = if self.gone { SOON } else { (self.heartbeat / 2, self.heartbeat) };
+            let pause = if self.gone.is_some() { SOON } else { (self.heartbeat / 2, self.heartbeat) };
             self.due = Some(now + self.between(pause));
         }
     }
@@ -120,7 +133,7 @@ impl Pacemaker {
 
     /// Whether another one should lead, as far as this one knows: it misses the leader too.
     pub(crate) fn misses_leader(&self, now: Instant) -> bool {
-        self.duty != Duty::Lead && (self.gone || now >= self.heard + self.election.0)
+        self.duty != Duty::Lead && (self.gone.is_some() || now >= self.heard + self.election.0)
     }
 
     fn between(&mut self, (least, most): (Duration, Duration)) -> Duration {
@@ -149,7 +162,7 @@ mod tests {
         let (now, mut pacemaker) = pacemaker(FOLLOW);
         for beat in 1..100 {
             let now = now + HEARTBEAT * beat;
-            pacemaker.on_heard(now);
+            pacemaker.on_heard(now, 1);
             assert_eq!(pacemaker.poll(now + HEARTBEAT), None);
             assert!(!pacemaker.misses_leader(now + HEARTBEAT));
         }
@@ -163,15 +176,26 @@ mod tests {
     async fn a_follower_whose_leader_is_gone_asks_when_it_is_its_turn() {
         for rank in 0..3 {
             let (now, mut pacemaker) = pacemaker(FOLLOW);
-            pacemaker.on_gone(now, rank);
+            pacemaker.on_gone(now, 1, rank);
             assert!(pacemaker.misses_leader(now));
             assert_eq!(pacemaker.due(), Some(now + RANK_STEP * rank));
             assert_eq!(pacemaker.poll(now + RANK_STEP * rank), Some(Beat::AskForVotes));
             pacemaker.on_refused(now + RANK_STEP * rank);
             assert!(pacemaker.due() < Some(now + RANK_STEP * rank + SOON.1));
-            pacemaker.on_heard(now + RANK_STEP);
+            pacemaker.on_heard(now + RANK_STEP, 2);
             assert!(!pacemaker.misses_leader(now + RANK_STEP));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_echo_does_not_bring_a_leader_back_and_its_return_does() {
+        let (now, mut pacemaker) = pacemaker(FOLLOW);
+        pacemaker.on_gone(now, 1, 2);
+        pacemaker.on_heard(now + RANK_STEP, 1);
+        assert!(pacemaker.misses_leader(now + RANK_STEP));
+        assert_eq!(pacemaker.due(), Some(now + RANK_STEP * 2));
+        pacemaker.on_heard(now + HEARTBEAT, 1);
+        assert!(!pacemaker.misses_leader(now + HEARTBEAT));
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,7 +203,7 @@ mod tests {
         let (now, mut pacemaker) = pacemaker(Duty::Follow { alone: true });
         assert_eq!(pacemaker.poll(now), Some(Beat::AskForVotes));
         let (now, mut learner) = self::pacemaker(Duty::Learn);
-        learner.on_gone(now, 0);
+        learner.on_gone(now, 1, 0);
         assert_eq!((learner.due(), learner.poll(now + ELECTION.1 * 9)), (None, None));
     }
 
