@@ -17,6 +17,7 @@ mod own_engine;
 mod places;
 mod reference_llama;
 mod report;
+mod sim;
 mod tidy;
 mod workspace;
 
@@ -45,6 +46,9 @@ enum Chore {
     /// Look after exo-guide, the model that comes with the project.
     #[command(subcommand)]
     GuideModel(guide_model::GuideModel),
+    /// Simulate a cluster under faults, from seeds.
+    #[command(disable_help_flag = true)]
+    Sim(sim::Sim),
     /// Check what the compiler does not: layers, files, words, documents. Edits nothing.
     Tidy,
     /// Print the crate graph that stands in docs/ARCHITECTURE.md.
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Chore::Chaos(options) => chaos::run(&options),
         Chore::Conformance(chore) => conformance::run(&chore),
         Chore::GuideModel(chore) => guide_model::run(&chore),
+        Chore::Sim(options) => sim::run(&options),
         Chore::Tidy => tidy::run(),
         Chore::Graph { write } => graph::run(write),
     };

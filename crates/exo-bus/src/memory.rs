@@ -7,7 +7,9 @@ mod transport;
 use crate::bus::Bus;
 use crate::envelope::Envelope;
 use crate::error::BusError;
-use crate::names::ProcessId;
+use crate::keys;
+use crate::names::{Message, PresenceKind, ProcessId};
+use crate::presence;
 use bytes::Bytes;
 use exo_types::NodeId;
 use network::{Network, Watcher};
@@ -55,6 +57,12 @@ impl Sent<'_> {
     /// The body, if that is what it is.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         Envelope::parse(Bytes::copy_from_slice(self.bytes)).ok()?.decode().ok()
+    }
+
+    /// Who announces what, if it is an announcement of that kind.
+    pub fn announcement<P: Message>(&self, kind: PresenceKind<P>) -> Option<(NodeId, P)> {
+        let of_kind = self.key.strip_prefix(&keys::presence(kind.name()))?.starts_with('/');
+        if of_kind { presence::read(self.key) } else { None }
     }
 }
 

@@ -172,6 +172,12 @@ fn parse(key: &str) -> Option<(TokenId, Told)> {
     Some((id, Told { node, version, payload }))
 }
 
+/// Who announces what, by the key alone.
+pub(crate) fn read<P: Message>(key: &str) -> Option<(NodeId, P)> {
+    let (_, told) = parse(key)?;
+    Some((told.node, decode_body(&told.payload).ok()?))
+}
+
 /// Sees who comes and goes.
 pub struct PresenceWatch<P> {
     shared: Arc<Shared>,

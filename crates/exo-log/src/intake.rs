@@ -5,6 +5,7 @@ use crate::raft_types::{LogId, PeerNode, Raft, RaftTypes, Snapshot, SnapshotMeta
 use crate::shared::Shared;
 use crate::wire::{Letter, PreVote, PreVoteAnswer, Refused, Request, SnapshotAnswer, SnapshotPart, encode_answer};
 use bytes::Bytes;
+use exo_ambient::{Bug, planted};
 use exo_types::NodeId;
 use openraft::CommittedLeaderId;
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
@@ -76,8 +77,12 @@ fn check_sender(raft: &Raft, from: &NodeId, raft_id: u64) -> Result<(), Refused>
 async fn handle(shared: &Shared, raft: &Raft, letter: Letter) -> Result<Bytes, Refused> {
     let sender = letter.from;
     match letter.request {
-        Request::Append(append) => {
+        Request::Append(mut append) => {
             check_append(shared, raft, sender, &append)?;
+            let current = raft.server_metrics().borrow().vote;
+            if planted(Bug::NoTermCheck) && append.vote < current {
+                append.vote = current;
+            }
             let vote = append.vote;
             let answer = raft.append_entries(append).await.map_err(|_| Refused::NotReady)?;
             on_leader_spoke(shared, raft, vote);

@@ -4,6 +4,7 @@ use crate::disk::{Executor, NoExecutor};
 use crate::raft_types::{Entry, LogId, RaftStorageError, RaftTypes, Vote, io_error};
 use crate::store::{Loaded, Store};
 use crate::{OpenError, StorageError};
+use exo_ambient::{Bug, planted};
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, RaftLogReader};
 use std::collections::BTreeMap;
@@ -245,7 +246,9 @@ impl RaftLogStorage<RaftTypes> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), RaftStorageError> {
         let vote = *vote;
         let committed = self.committed();
-        self.write(move |store| store.save_vote(vote, committed)).await?;
+        if !planted(Bug::ForgetVote) {
+            self.write(move |store| store.save_vote(vote, committed)).await?;
+        }
         self.view().vote = Some(vote);
         Ok(())
     }

@@ -92,6 +92,8 @@ impl CommandClient {
                 return Err(if sent { CommandError::Unknown { command_id, within } } else { CommandError::NoLeader });
             };
             match self.try_once(&mut view, &leader, &request, deadline).await {
+                // This try changed nothing; an earlier one may still come true.
+                Tried::Answered(reply) if sent && is_of_the_disk(&reply) => {}
                 Tried::Answered(reply) => return Ok(reply),
                 Tried::Failed(error) if !sent => return Err(CommandError::Send(error)),
                 Tried::Failed(_) | Tried::Lost => sent = true,
@@ -135,6 +137,10 @@ impl CommandClient {
             Err(error) => Tried::Failed(error),
         }
     }
+}
+
+fn is_of_the_disk(reply: &CommandReply) -> bool {
+    matches!(reply, CommandReply::Refused(refusal) if refusal.code == RefusalCode::LogUnavailable)
 }
 
 /// The leader, as soon as there is one. A command that may be under way is worth waiting for until the deadline.

@@ -77,7 +77,8 @@ struct Driver {
 
 impl Driver {
     async fn next(&mut self, stop: &CancellationToken) -> Cause {
-        let timeout = self.follower.poll_timeout().map(Instant::from_std);
+        // Nothing more is asked while a page is under way: its end is what to wait for.
+        let timeout = self.follower.poll_timeout().filter(|_| self.page.is_none()).map(Instant::from_std);
         tokio::select! {
             biased;
             () = stop.cancelled() => Cause::Stop,

@@ -213,9 +213,6 @@ impl Follower {
     /// What to ask now. The answer, or its absence, must be told before this gives anything again.
     pub fn poll_fetch(&mut self, now: Instant) -> Option<Fetch> {
         let FetchState::Due(at) = self.fetch else { return None };
-        if planted(Bug::DropGapRequest) && !self.stale {
-            return None;
-        }
         let from = self.masters.source(self.failures)?.clone();
         let session = self.masters.session()?.clone();
         if at > now {
@@ -223,6 +220,9 @@ impl Follower {
         }
         let applied = self.applied();
         self.fetch = FetchState::InFlight { applied };
+        if planted(Bug::DropGapRequest) && !self.stale {
+            return None;
+        }
         let part = self.assembly.as_ref().map(Assembly::mark);
         Some(Fetch { from, request: RequestEventLog { part, ..RequestEventLog::since(session, applied.next()) } })
     }

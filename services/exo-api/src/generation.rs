@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::streams::StreamGuard;
+use exo_ambient::{Bug, planted};
 use exo_bus::{OpenError, StreamError, StreamReceiver, topics};
 use exo_http::{Permit, Request};
 use exo_node::View;
@@ -108,6 +109,9 @@ async fn open_any(
     let candidates = candidates(app, &chat.model)?;
     let mut last_error = None;
     for (instance, node) in candidates {
+        if !is_candidate(&app.view(), &instance) {
+            continue;
+        }
         match open(app, bounds, request_id, chat.clone(), &instance, &node).await {
             Ok(generation) => return Ok(generation),
             Err(error) => {
@@ -147,10 +151,7 @@ async fn open(
 /// Ready instances and their first nodes, those with the fewest open generations first.
 fn candidates(app: &App, model: &ModelId) -> Result<Vec<(InstanceId, NodeId)>, ApiError> {
     let view = app.view();
-    let ready = view
-        .state
-        .instances_of(model)
-        .filter(|instance| view.state.is_ready(instance) || exo_ambient::planted(exo_ambient::Bug::RouteToDeadRunner));
+    let ready = view.state.instances_of(model).filter(|instance| is_candidate(&view, &instance.instance_id));
     let mut found: Vec<(usize, InstanceId, NodeId)> = ready
         .filter_map(|instance| {
             let (node, _) = instance.head()?;
@@ -163,6 +164,12 @@ fn candidates(app: &App, model: &ModelId) -> Result<Vec<(InstanceId, NodeId)>, A
     }
     found.sort();
     Ok(found.into_iter().map(|(_, instance, node)| (instance, node)).collect())
+}
+
+/// Whether requests go there. Asked again before each try: the one before may have taken long.
+fn is_candidate(view: &View, id: &InstanceId) -> bool {
+    let instance = view.state.instances.get(id);
+    instance.is_some_and(|instance| view.state.is_ready(instance) || planted(Bug::RouteToDeadRunner))
 }
 
 /// Why a model does not answer, and what to do.

@@ -31,7 +31,7 @@ struct Declaration {
     key: String,
     what: Declared,
     /// Of a watch: the keys that it believes in.
-    seen: BTreeSet<String>,
+    seen: BTreeMap<String, ProcessId>,
 }
 
 struct Call {
@@ -184,7 +184,7 @@ impl Network {
     pub fn declare(self: &Arc<Self>, process: ProcessId, key: &str, what: Declared) -> u64 {
         let mut wires = self.lock();
         let number = wires.number();
-        let declaration = Declaration { process, key: key.to_owned(), what, seen: BTreeSet::new() };
+        let declaration = Declaration { process, key: key.to_owned(), what, seen: BTreeMap::new() };
         wires.declarations.insert(number, declaration);
         self.refresh(&mut wires);
         number
@@ -288,7 +288,7 @@ impl Network {
                         witness(sighting);
                     }
                 };
-                wires.send(owner, watcher, Box::new(job));
+                wires.show(owner, watcher, Box::new(job));
             }
         }
         self.changed.notify_one();
@@ -337,6 +337,14 @@ impl Wires {
         }
     }
 
+    /// Presences are never lost and keep their order, or somebody could stay for ever who left long ago. The end of
+    /// one who is gone is seen at once.
+    fn show(&mut self, owner: ProcessId, watcher: ProcessId, job: Job) {
+        let is_near = owner == watcher || !self.processes.contains_key(&owner);
+        let due = Instant::now() + if is_near { Duration::ZERO } else { self.delay() };
+        self.queue.in_order((owner, watcher), due, job);
+    }
+
     fn delay(&mut self) -> Duration {
         let (least, most) = (*self.faults.delay.start(), *self.faults.delay.end());
         let spread = u64::try_from(most.saturating_sub(least).as_nanos()).unwrap_or(u64::MAX - 1);
@@ -375,20 +383,19 @@ impl Wires {
             let Some(watch) = self.declarations.get(&number) else { continue };
             let prefix = format!("{}/", watch.key);
             let mut sightings = Vec::new();
-            let mut seen = BTreeSet::new();
+            let mut seen = BTreeMap::new();
             for (key, owner) in tokens.iter().filter(|(key, _)| key.starts_with(&prefix)) {
-                let known = watch.seen.contains(key);
+                let known = watch.seen.contains_key(key);
                 let believed = if known { !lost(*owner) } else { !cut(*owner) };
                 if believed {
-                    seen.insert(key.clone());
+                    seen.insert(key.clone(), *owner);
                     if !known {
                         sightings.push((*owner, Sighting::Appeared(key.clone())));
                     }
                 }
             }
-            for key in watch.seen.difference(&seen) {
-                // Who is gone has no wire any more: the news comes over the watcher's own.
-                sightings.push((watcher, Sighting::Gone(key.clone())));
+            for (key, owner) in watch.seen.iter().filter(|(key, _)| !seen.contains_key(*key)) {
+                sightings.push((*owner, Sighting::Gone(key.clone())));
             }
             if let Some(watch) = self.declarations.get_mut(&number) {
                 watch.seen = seen;

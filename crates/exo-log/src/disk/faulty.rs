@@ -71,6 +71,16 @@ impl FaultyDisk {
         self.lock().power_cut();
     }
 
+    /// The process that has it open is no more, as after `kill -9`: open handles fail from now on, and everything that
+    /// was written stays, synced or not.
+    pub fn detach(&self) {
+        let mut inner = self.lock();
+        inner.life += 1;
+        inner.open = false;
+        inner.calls_to_power_cut = None;
+        inner.delay = Duration::ZERO;
+    }
+
     /// The power goes after so many more writes and syncs: in the middle of a commit, if it comes to one.
     pub fn power_cut_after(&self, calls: u64) {
         self.lock().calls_to_power_cut = Some(calls);

@@ -1,0 +1,241 @@
+//! One runner that computes nothing.
+
+use super::{Life, Links};
+use exo_ambient::Dice;
+use exo_runner_host::{Connect, ExitReport, HostMessage, Load, RunnerEvent, RunnerMessage};
+use exo_types::{ErrorChunk, ErrorCode, FinishReason, GenerateRequest, RequestId, StreamChunk, TokenChunk, Usage};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// Between two tokens of one step.
+const STEP: Duration = Duration::from_millis(20);
+
+/// A link whose other end does not listen as it was told is tried for so long.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What it is at.
+enum Phase {
+    Idle,
+    Loading {
+        until: Instant,
+    },
+    Loaded,
+    Connecting {
+        order: Connect,
+        until: Instant,
+    },
+    /// `next` is cancelled when the rank behind it goes away; none in a world of one.
+    Ready {
+        next: Option<CancellationToken>,
+    },
+}
+
+struct Answering {
+    request_id: RequestId,
+    told: u32,
+    wanted: u32,
+}
+
+pub(super) struct FakeRunner {
+    name: String,
+    endpoint: String,
+    life: Life,
+    links: Links,
+    dice: Dice,
+    heard: mpsc::Sender<RunnerEvent>,
+    phase: Phase,
+    world: u32,
+    incarnation: u64,
+    answering: VecDeque<Answering>,
+    next_step: Instant,
+    steps: u64,
+}
+
+impl FakeRunner {
+    pub(super) fn new(
+        name: String,
+        endpoint: String,
+        life: Life,
+        links: Links,
+        dice: Dice,
+        heard: mpsc::Sender<RunnerEvent>,
+    ) -> Self {
+        Self {
+            name,
+            endpoint,
+            life,
+            links,
+            dice,
+            heard,
+            phase: Phase::Idle,
+            world: 1,
+            incarnation: 0,
+            answering: VecDeque::new(),
+            next_step: Instant::now(),
+            steps: 0,
+        }
+    }
+
+    /// Lives until it is killed, told to end, or its handle is gone.
+    pub(super) async fn live(mut self, mut inbox: mpsc::Receiver<HostMessage>) {
+        let killed = self.life.killed.clone();
+        let code = loop {
+            let next = self.next_link();
+            let due = self.due();
+            tokio::select! {
+                biased;
+                () = killed.cancelled() => break None,
+                message = inbox.recv() => match message {
+                    _ if self.hangs() => {}
+                    None | Some(HostMessage::Shutdown) => break Some(0),
+                    Some(message) => self.on(message).await,
+                },
+                () = next.cancelled() => self.on_broken().await,
+                () = sleep_until(due) => self.on_time().await,
+            }
+        };
+        self.links.leave(&self.endpoint);
+        let signal = code.is_none().then_some(9);
+        let report = ExitReport { code, signal, fault: None, last_words: vec![format!("{} ends", self.name)] };
+        let _nobody = self.heard.send(RunnerEvent::Exited(report)).await;
+    }
+
+    fn hangs(&self) -> bool {
+        self.life.hangs.load(Ordering::Relaxed)
+    }
+
+    fn next_link(&self) -> CancellationToken {
+        match &self.phase {
+            Phase::Ready { next: Some(next) } if !self.hangs() => next.clone(),
+            _ => CancellationToken::new(),
+        }
+    }
+
+    fn due(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3600);
+        match &self.phase {
+            _ if self.hangs() => far,
+            Phase::Loading { until } => *until,
+            Phase::Connecting { until, .. } => (*until).min(Instant::now() + STEP),
+            Phase::Ready { .. } if !self.answering.is_empty() => self.next_step,
+            _ => far,
+        }
+    }
+
+    async fn on(&mut self, message: HostMessage) {
+        match message {
+            HostMessage::Load(load) => self.load(&load).await,
+            HostMessage::Connect(order) if order.incarnation == self.incarnation => {
+                self.phase = Phase::Connecting { order, until: Instant::now() + CONNECT_PATIENCE };
+                self.try_connect().await;
+            }
+            HostMessage::Generate(request) => self.generate(request).await,
+            HostMessage::Cancel { request_id } => self.answering.retain(|answer| answer.request_id != request_id),
+            HostMessage::Ping => {
+                let (steps, busy) = (self.steps, !self.answering.is_empty());
+                self.tell(RunnerMessage::Progress { steps, busy }).await;
+            }
+            HostMessage::Identity(_) | HostMessage::Connect(_) | HostMessage::Shutdown => {}
+        }
+    }
+
+    async fn load(&mut self, load: &Load) {
+        (self.world, self.incarnation) = (load.shard.world_size, load.incarnation);
+        self.phase = Phase::Loading { until: Instant::now() + Duration::from_millis(20 + self.dice.below(300)) };
+        let total_layers = load.shard.end_layer - load.shard.start_layer;
+        self.tell(RunnerMessage::Loading { layers_loaded: 0, total_layers }).await;
+    }
+
+    async fn on_time(&mut self) {
+        match &self.phase {
+            Phase::Loading { .. } => self.loaded().await,
+            Phase::Connecting { .. } => self.try_connect().await,
+            Phase::Ready { .. } => self.step().await,
+            Phase::Idle | Phase::Loaded => {}
+        }
+    }
+
+    async fn loaded(&mut self) {
+        self.phase = Phase::Loaded;
+        let tensor_endpoint = (self.world > 1).then(|| self.endpoint.clone());
+        if tensor_endpoint.is_some() {
+            self.links.listen(&self.endpoint, self.incarnation);
+        }
+        self.tell(RunnerMessage::Loaded { tensor_endpoint, incarnation: self.incarnation }).await;
+    }
+
+    async fn try_connect(&mut self) {
+        let Phase::Connecting { order, until } = &self.phase else { return };
+        let next = match &order.next {
+            None => None,
+            Some(endpoint) => match self.links.connect(endpoint, order.next_incarnation) {
+                Some(next) => Some(next),
+                None if Instant::now() < *until => return,
+                None => return self.on_broken().await,
+            },
+        };
+        self.phase = Phase::Ready { next };
+        self.tell(RunnerMessage::Ready { incarnation: self.incarnation }).await;
+    }
+
+    /// A link is gone: what was being answered fails, the weights stay, the next incarnation listens.
+    async fn on_broken(&mut self) {
+        for answer in std::mem::take(&mut self.answering) {
+            self.fail(answer.request_id, ErrorCode::PeerLost, "a rank of the pipeline is gone").await;
+        }
+        self.incarnation += 1;
+        self.loaded().await;
+    }
+
+    async fn generate(&mut self, request: GenerateRequest) {
+        if !matches!(self.phase, Phase::Ready { .. }) {
+            return self.fail(request.request_id, ErrorCode::NotReady, "not ready").await;
+        }
+        if self.answering.is_empty() {
+            self.next_step = Instant::now() + STEP;
+        }
+        let wanted = request.max_tokens.unwrap_or(8).max(1);
+        self.answering.push_back(Answering { request_id: request.request_id, told: 0, wanted });
+    }
+
+    /// One token for everybody.
+    async fn step(&mut self) {
+        self.steps += 1;
+        self.next_step += STEP;
+        let mut answering = std::mem::take(&mut self.answering);
+        for answer in &mut answering {
+            answer.told += 1;
+            let finish_reason = (answer.told == answer.wanted).then_some(FinishReason::Length);
+            let usage = Usage { prompt_tokens: 1, completion_tokens: answer.told, ..Usage::default() };
+            let chunk = TokenChunk {
+                text: format!("{} ", answer.told),
+                token_ids: vec![answer.told],
+                finish_reason,
+                usage: finish_reason.map(|_| usage),
+            };
+            let (request_id, chunk) = (answer.request_id.clone(), StreamChunk::Token(chunk));
+            self.tell(RunnerMessage::Chunk { request_id, chunk }).await;
+        }
+        answering.retain(|answer| answer.told < answer.wanted);
+        self.answering = answering;
+    }
+
+    async fn fail(&self, request_id: RequestId, code: ErrorCode, message: &str) {
+        let chunk = StreamChunk::Error(ErrorChunk { code, message: message.to_owned() });
+        self.tell(RunnerMessage::Chunk { request_id, chunk }).await;
+    }
+
+    async fn tell(&self, message: RunnerMessage) {
+        let _nobody = self.heard.send(RunnerEvent::Message(message)).await;
+    }
+}
+
+impl Drop for FakeRunner {
+    fn drop(&mut self) {
+        self.links.leave(&self.endpoint);
+    }
+}
