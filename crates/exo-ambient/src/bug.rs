@@ -9,8 +9,6 @@ pub enum Bug {
     ForgetVote,
     /// Messages of a leader of the past are taken for those of the present one.
     NoTermCheck,
-    /// A batch that was decided on another State is applied.
-    NoBaseCheck,
     /// Events are folded as they come, not in the order of their indices.
     ApplyOutOfOrder,
     /// What is missing is never asked for.
@@ -23,11 +21,10 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::AckBeforeFsync,
         Self::ForgetVote,
         Self::NoTermCheck,
-        Self::NoBaseCheck,
         Self::ApplyOutOfOrder,
         Self::DropGapRequest,
         Self::RouteToDeadRunner,
@@ -40,7 +37,6 @@ impl Bug {
             Self::AckBeforeFsync => "acknowledge before fsync",
             Self::ForgetVote => "forget the vote",
             Self::NoTermCheck => "no check of the term",
-            Self::NoBaseCheck => "no check of a batch's base",
             Self::ApplyOutOfOrder => "apply out of order",
             Self::DropGapRequest => "drop a gap request",
             Self::RouteToDeadRunner => "route to a dead runner",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Seeds after which a bug that was not found counts as missed.
-const HUNT_LIMIT: u64 = 2_000;
+const HUNT_LIMIT: u64 = 200;
 
 /// Simulate a cluster under faults, from seeds.
 #[derive(Parser)]
