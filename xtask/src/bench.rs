@@ -86,7 +86,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         reports.add("pipeline", &report, report.render())?;
     }
     if bench.wants(Subject::Idle) {
-        let report = idle::run(&places.release(&["exo", "exo-runner"])?.join("exo"), bench.quick)?;
+        let report = idle::run(&places.release()?.join("exo"), bench.quick)?;
         reports.add("idle", &report, report.render())?;
     }
     if bench.wants(Subject::Log) {

@@ -35,15 +35,26 @@ impl Places {
         Ok(folder)
     }
 
-    /// Builds programs of the workspace as users get them and returns the folder they are in.
-    pub fn release(&self, packages: &[&str]) -> Result<PathBuf> {
-        let mut command = Command::new("cargo");
-        command.args(["build", "--release", "--quiet", "--locked"]).current_dir(&self.root);
-        packages.iter().for_each(|package| {
-            command.args(["--package", package]);
-        });
-        eprintln!("building {} (release)", packages.join(", "));
-        ensure!(command.status().context("cargo does not start")?.success(), "{} do not build", packages.join(", "));
+    /// Builds every program of the workspace as users get them and returns the folder they are in.
+    ///
+    /// Always all of them: cargo unites the features of what it builds in one go, and would build most libraries anew
+    /// for another choice of packages.
+    pub fn release(&self) -> Result<PathBuf> {
+        self.build_programs(&["--release"])?;
         Ok(self.target.join("release"))
+    }
+
+    /// The same with the profile of the tests.
+    pub fn development(&self) -> Result<PathBuf> {
+        self.build_programs(&[])?;
+        Ok(self.target.join("debug"))
+    }
+
+    fn build_programs(&self, profile: &[&str]) -> Result<()> {
+        let mut command = Command::new("cargo");
+        command.args(["build", "--quiet", "--locked", "--workspace", "--bins"]).args(profile).current_dir(&self.root);
+        eprintln!("building exo's programs");
+        ensure!(command.status().context("cargo does not start")?.success(), "exo's programs do not build");
+        Ok(())
     }
 }

@@ -30,7 +30,7 @@ pub struct PipelineReport {
 
 /// Measures with the Q4_0 model of the engine bench.
 pub fn run(places: &Places, quick: bool) -> Result<PipelineReport> {
-    let program = places.release(&["exo-runner"])?.join("exo-runner");
+    let program = places.release()?.join("exo-runner");
     let model = models::generated(places, GgmlType::Q4_0)?;
     let rounds = if quick { 3 } else { 9 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
