@@ -73,19 +73,15 @@ impl GgufFile {
         self.tensors.iter().map(|(name, info)| self.view(name, info))
     }
 
-    /// Starts reading a tensor from disk, so that the pass over it that follows does not wait for each page.
-    pub fn prefetch(&self, tensor: &TensorView<'_>) {
-        self.advise_part(tensor.bytes, Advice::WillNeed);
+    /// Starts reading a part of a tensor (a range of [`TensorView::bytes`]) from disk, so that the pass over it that
+    /// follows does not wait for each page.
+    pub fn prefetch(&self, part: &[u8]) {
+        self.advise_part(part, Advice::WillNeed);
     }
 
-    /// Starts reading a part of a tensor (a range of [`TensorView::bytes`]); see [`prefetch`](Self::prefetch).
-    pub fn prefetch_part(&self, bytes: &[u8]) {
-        self.advise_part(bytes, Advice::WillNeed);
-    }
-
-    /// Says that a tensor will not be read again soon (it has been packed): its pages need no memory any more.
-    pub fn release(&self, tensor: &TensorView<'_>) {
-        if let Some(range) = self.range_of(tensor.bytes) {
+    /// Says that a part of a tensor will not be read again soon (it has been packed): its pages need no memory any more.
+    pub fn release(&self, part: &[u8]) {
+        if let Some(range) = self.range_of(part) {
             self.bytes.release(range);
         }
     }

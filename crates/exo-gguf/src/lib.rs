@@ -12,6 +12,7 @@
 //! # Ok::<(), exo_gguf::GgufError>(())
 //! ```
 
+mod codebook;
 mod cursor;
 pub mod dequantize;
 mod error;

@@ -1,7 +1,11 @@
 //! Floats to stored blocks, in plain scalar code, for generators and tests.
 //!
-//! Q4_0 and Q8_0 round as the format's reference does. Q4_K and Q6_K fit scale and minimum of each sub-block to its
-//! range, without the reference's search for the best one: valid files, slightly larger errors.
+//! Q4_0 and Q8_0 round as the format's reference does. The others fit scale and minimum of each block to its range,
+//! without the reference's search for the best one: valid files, slightly larger errors.
+
+mod codebooks;
+mod k_quants;
+mod small_blocks;
 
 use half::{bf16, f16};
 
@@ -37,10 +41,19 @@ fn writer(dtype: GgmlType) -> Option<WriteBlock> {
         GgmlType::F32 => |block, out| out.extend(block[0].to_le_bytes()),
         GgmlType::F16 => |block, out| out.extend(f16::from_f32(block[0]).to_le_bytes()),
         GgmlType::BF16 => |block, out| out.extend(bf16::from_f32(block[0]).to_le_bytes()),
-        GgmlType::Q4_0 => q4_0,
-        GgmlType::Q8_0 => q8_0,
-        GgmlType::Q4_K => q4_k,
-        GgmlType::Q6_K => q6_k,
+        GgmlType::Q4_0 => small_blocks::q4_0,
+        GgmlType::Q4_1 => small_blocks::q4_1,
+        GgmlType::Q5_0 => small_blocks::q5_0,
+        GgmlType::Q5_1 => small_blocks::q5_1,
+        GgmlType::Q8_0 => small_blocks::q8_0,
+        GgmlType::Q2_K => k_quants::q2_k,
+        GgmlType::Q3_K => k_quants::q3_k,
+        GgmlType::Q4_K => k_quants::q4_k,
+        GgmlType::Q5_K => k_quants::q5_k,
+        GgmlType::Q6_K => k_quants::q6_k,
+        GgmlType::IQ4_NL => codebooks::iq4_nl,
+        GgmlType::IQ4_XS => codebooks::iq4_xs,
+        GgmlType::MXFP4 => codebooks::mxfp4,
         _ => return None,
     })
 }
@@ -60,71 +73,14 @@ fn put_f16(out: &mut Vec<u8>, value: f32) -> f32 {
     rounded.to_f32()
 }
 
-fn q4_0(block: &[f32], out: &mut Vec<u8>) {
-    // The value of largest magnitude becomes -8, the end of the range that has one step more.
-    let scale = largest(block) / -8.0;
-    let by = inverse(scale);
-    put_f16(out, scale);
-    let quant = |value: f32| ((value * by + 8.5) as i32).clamp(0, 15) as u8;
-    out.extend((0..16).map(|i| quant(block[i]) | quant(block[i + 16]) << 4));
+/// The smallest value, or 0 if none is below, and the largest, or 0 if none is above.
+fn range(values: &[f32]) -> (f32, f32) {
+    values.iter().fold((0.0, 0.0), |(low, high), &value| (value.min(low), value.max(high)))
 }
 
-fn q8_0(block: &[f32], out: &mut Vec<u8>) {
-    let scale = largest(block).abs() / 127.0;
-    let by = inverse(scale);
-    put_f16(out, scale);
-    out.extend(block.iter().map(|&value| (value * by).round() as i8 as u8));
-}
-
-fn q4_k(block: &[f32], out: &mut Vec<u8>) {
-    let ranges: [(f32, f32); 8] = std::array::from_fn(|j| {
-        let sub = &block[j * 32..][..32];
-        let low = sub.iter().fold(0.0f32, |a, &b| a.min(b));
-        let high = sub.iter().fold(0.0f32, |a, &b| a.max(b));
-        ((high - low) / 15.0, -low)
-    });
-    let scale = put_f16(out, ranges.iter().fold(0.0f32, |a, r| a.max(r.0)) / 63.0);
-    let minimum = put_f16(out, ranges.iter().fold(0.0f32, |a, r| a.max(r.1)) / 63.0);
-    let six = |value: f32, unit: f32| (value * inverse(unit)).round().clamp(0.0, 63.0) as u8;
-    let pairs = ranges.map(|(d, m)| (six(d, scale), six(m, minimum)));
-    out.extend(pack_pairs(pairs));
-    let quant = |i: usize| {
-        let (d, m) = (scale * f32::from(pairs[i / 32].0), minimum * f32::from(pairs[i / 32].1));
-        ((block[i] + m) * inverse(d)).round().clamp(0.0, 15.0) as u8
-    };
-    for i in (0..4).flat_map(|j| j * 64..j * 64 + 32) {
-        out.push(quant(i) | quant(i + 32) << 4);
-    }
-}
-
-/// Eight 6-bit pairs in 12 bytes: the first four plain, of the others 4 bits behind and 2 on top of the first.
-fn pack_pairs(pairs: [(u8, u8); 8]) -> [u8; 12] {
-    std::array::from_fn(|i| match i {
-        0..4 => pairs[i].0 | (pairs[i + 4].0 >> 4) << 6,
-        4..8 => pairs[i - 4].1 | (pairs[i].1 >> 4) << 6,
-        _ => (pairs[i - 4].0 & 15) | (pairs[i - 4].1 & 15) << 4,
-    })
-}
-
-fn q6_k(block: &[f32], out: &mut Vec<u8>) {
-    let wanted: [f32; 16] = std::array::from_fn(|j| largest(&block[j * 16..][..16]) / -32.0);
-    let scale = f16::from_f32(largest(&wanted).abs() / 127.0);
-    let by = inverse(scale.to_f32());
-    let sub_scales = wanted.map(|d| (d * by).round().clamp(-128.0, 127.0) as i8);
-    let quants: [u8; 256] = std::array::from_fn(|i| {
-        let d = scale.to_f32() * f32::from(sub_scales[i / 16]);
-        ((block[i] * inverse(d)).round().clamp(-32.0, 31.0) as i32 + 32) as u8
-    });
-    let halves = quants.as_chunks::<128>().0;
-    for half in halves {
-        out.extend((0..64).map(|i| (half[i] & 15) | (half[i + 64] & 15) << 4));
-    }
-    for half in halves {
-        let high = |i: usize| half[i] >> 4;
-        out.extend((0..32).map(|i| high(i) | high(i + 32) << 2 | high(i + 64) << 4 | high(i + 96) << 6));
-    }
-    out.extend(sub_scales.map(|d| d as u8));
-    out.extend(scale.to_le_bytes());
+/// 32 numbers of 4 bits in 16 bytes: the low halves are the first 16.
+fn nibbles(quants: &[u8; 32]) -> impl Iterator<Item = u8> {
+    (0..16).map(|i| (quants[i] & 15) | (quants[i + 16] & 15) << 4)
 }
 
 #[cfg(test)]
@@ -160,6 +116,17 @@ mod tests {
         check(GgmlType::Q6_K, 1.0 / 30.0);
         check(GgmlType::Q4_0, 1.05 / 8.0);
         check(GgmlType::Q4_K, 1.2 / 15.0);
+        check(GgmlType::Q5_K, 1.2 / 31.0);
+        check(GgmlType::Q3_K, 1.2 / 4.0);
+        check(GgmlType::Q2_K, 1.3 / 3.0);
+        check(GgmlType::Q4_1, 1.1 / 15.0);
+        check(GgmlType::Q5_0, 1.05 / 16.0);
+        check(GgmlType::Q5_1, 1.1 / 31.0);
+        // The widest gap of the table is 24 of 127, at its ends.
+        check(GgmlType::IQ4_NL, 14.0 / 127.0);
+        check(GgmlType::IQ4_XS, 16.0 / 127.0);
+        // From 4 to 6, and beyond 6 up to 8.
+        check(GgmlType::MXFP4, 2.1 / 6.0);
     }
 
     #[test]
@@ -173,6 +140,6 @@ mod tests {
     #[test]
     fn six_bit_pairs_survive_packing() {
         let pairs: [(u8, u8); 8] = std::array::from_fn(|i| (7 * i as u8 + 9, 63 - 8 * i as u8));
-        assert_eq!(dequantize::q4_k_scales(&pack_pairs(pairs)), pairs);
+        assert_eq!(dequantize::k_quants::pairs(&k_quants::pack_pairs(pairs)), pairs);
     }
 }

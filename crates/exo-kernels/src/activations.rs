@@ -99,7 +99,8 @@ impl Activations {
         let wanted = |format| readers.iter().any(|weights| weights.format() == format);
         self.fill_floats(wanted(Format::F32), x);
         self.fill_pairs(wanted(Format::Bf16), cpu, x);
-        self.fill_quants(wanted(Format::Q8), cpu, x);
+        let for_avx2 = readers.iter().any(|weights| weights.is_for_avx2());
+        self.fill_quants(wanted(Format::Q8), for_avx2, cpu, x);
     }
 
     /// How many rows.
@@ -140,7 +141,7 @@ impl Activations {
         });
     }
 
-    fn fill_quants(&mut self, wanted: bool, cpu: &Cpu, x: &[f32]) {
+    fn fill_quants(&mut self, wanted: bool, for_avx2: bool, cpu: &Cpu, x: &[f32]) {
         self.quants.filled = wanted;
         if !wanted {
             return;
@@ -168,7 +169,8 @@ impl Activations {
                 quantize_row(cpu.isa(), &x[row * k..(row + 1) * k], out);
             }
         });
-        self.quants.fill_panels(cpu, m, k);
+        let isa = if for_avx2 && cpu.isa() == Isa::Avx512 { Isa::Avx2 } else { cpu.isa() };
+        self.quants.fill_panels(cpu, panel_rows(isa, m), k);
     }
 
     /// Pairs per row.
@@ -189,9 +191,8 @@ impl Quants {
 }
 
 impl Quants {
-    fn fill_panels(&mut self, cpu: &Cpu, m: usize, k: usize) {
+    fn fill_panels(&mut self, cpu: &Cpu, rows: usize, k: usize) {
         let n_blocks = k / BLOCK;
-        let rows = panel_rows(cpu.isa(), m);
         let panels = &mut self.panels;
         (panels.rows, panels.n_blocks) = (rows, n_blocks);
         let n = panels.n_panels() * n_blocks;

@@ -103,6 +103,9 @@ fn task<'a>(x: &'a Activations, product: &'a mut Product<'_>) -> Task<'a> {
 fn tiles(cpu: &Cpu, task: &Task<'_>, tiles: Range<usize>) {
     match cpu.isa() {
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: every machine with AVX-512 has AVX2 (see `Isa::checked`), and `matmul` hands every tile to one thread.
+        Isa::Amx | Isa::Avx512 if task.weights.is_for_avx2() => unsafe { avx2::tiles(task, tiles) },
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the `Cpu` was made for this instruction set, and `matmul` hands every tile to one thread.
         Isa::Amx if task.panel_rows() > 0 => unsafe {
             amx::tiles(task, tiles.clone());

@@ -72,10 +72,4 @@ impl<'a> Matrix<'a> {
     pub fn row(&self, row: usize) -> &'a [u8] {
         &self.bytes[row * self.stride + self.offset..][..self.dtype.row_bytes(self.n_cols)]
     }
-
-    /// One row as floats: the embedding of a token. `out` has `n_cols` elements.
-    pub fn read_row(&self, row: usize, out: &mut [f32]) {
-        assert_eq!(out.len(), self.n_cols, "a row has {} elements", self.n_cols);
-        crate::weights::decode::row(self.dtype, self.row(row), out);
-    }
 }

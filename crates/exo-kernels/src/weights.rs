@@ -1,6 +1,7 @@
 //! Weights in the layout of the kernels.
 
 pub(crate) mod decode;
+mod int8;
 mod repack;
 
 use std::ops::Range;
@@ -10,7 +11,7 @@ use thiserror::Error;
 use crate::activations::Format;
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
-use crate::dtype::Dtype;
+use crate::dtype::{Dtype, Layout};
 use crate::matrix::Matrix;
 use crate::share::Shared;
 
@@ -20,6 +21,8 @@ pub(crate) const TILE: usize = 16;
 pub(crate) const BLOCK: usize = 32;
 /// Inputs per block of the K types.
 pub(crate) const SUPER: usize = 256;
+/// Bytes of meta per tile and block of the int8 layout: 16 scales, and 16 minima for each half.
+pub(crate) const INT8_META: usize = 3 * TILE * 4;
 
 /// Weights that cannot be packed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -74,6 +77,11 @@ pub enum PackError {
 /// - `Q4_0`, `Q4_K`: 16 groups of 4 bytes per eight inputs of a block of 32: inputs `4g..` in the low, `16 + 4g..` in the
 ///   high nibbles.
 /// - `Q6_K`: per 64 inputs 8 vectors of low nibbles and 4 of high bit pairs.
+/// - `MXFP4`: quants as those of `Q4_0`; 16 exponents per block beside them.
+///
+/// The other types stand in the nearest of these layouts that loses nothing: `Q5_0` and `IQ4_NL` as `Q8_0`, `Q3_K` as
+/// `Q6_K`. `Q4_1`, `Q5_1`, `Q2_K`, `Q5_K` and `IQ4_XS` become bytes like those of `Q8_0` with f32 numbers beside them:
+/// per 32 inputs 16 scales, 16 minima of the first 16 inputs and 16 of the others.
 #[derive(Debug)]
 pub struct Weights {
     pub(crate) dtype: Dtype,
@@ -90,7 +98,7 @@ impl Weights {
     pub fn pack(cpu: &Cpu, matrix: &Matrix<'_>) -> Self {
         let (dtype, n, k) = (matrix.dtype, matrix.n_rows, matrix.n_cols);
         let n_tiles = n.div_ceil(TILE);
-        let (tile_quants, tile_meta) = repack::tile_sizes(dtype, k);
+        let (tile_quants, tile_meta) = repack::tile_sizes(dtype.layout(), k);
         let mut quants = Buffer::new(n_tiles * tile_quants);
         let mut meta = Buffer::new(n_tiles * tile_meta);
         let (all_quants, all_meta) = (Shared::new(quants.as_mut_slice()), Shared::new(meta.as_mut_slice()));
@@ -135,11 +143,20 @@ impl Weights {
         self.n.div_ceil(TILE)
     }
 
+    pub(crate) fn layout(&self) -> Layout {
+        self.dtype.layout()
+    }
+
+    /// Whether all machines of the x86 family use the kernels of AVX2.
+    pub(crate) fn is_for_avx2(&self) -> bool {
+        matches!(self.layout(), Layout::Int8 | Layout::Mxfp4)
+    }
+
     pub(crate) fn format(&self) -> Format {
-        match self.dtype {
-            Dtype::F32 | Dtype::F16 => Format::F32,
-            Dtype::BF16 => Format::Bf16,
-            Dtype::Q4_0 | Dtype::Q8_0 | Dtype::Q4_K | Dtype::Q6_K => Format::Q8,
+        match self.layout() {
+            Layout::F32 | Layout::F16 => Format::F32,
+            Layout::BF16 => Format::Bf16,
+            _ => Format::Q8,
         }
     }
 

@@ -19,7 +19,7 @@ use self::unpack::Strip;
 use super::Task;
 use super::avx512::finish;
 use crate::activations::PANEL;
-use crate::dtype::Dtype;
+use crate::dtype::Layout;
 use crate::weights::{BLOCK, SUPER, TILE};
 
 /// Inputs unpacked at a time: [`GROUP`] tiles of them stay in the second-level cache, one and a panel in the first.
@@ -45,7 +45,7 @@ struct Scratch {
 /// This machine has AMX (see [`is_available`]), and no other thread has these tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c")]
 pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>) {
-    let shape = if task.weights.dtype == Dtype::Q6_K { Shape::Half } else { Shape::Whole };
+    let shape = if task.weights.layout() == Layout::Q6_K { Shape::Half } else { Shape::Whole };
     SCRATCH.with_borrow_mut(|scratch| {
         // SAFETY: passed on; the unit is released when it is dropped.
         let mut unit = unsafe { TileUnit::new(shape) };
@@ -75,7 +75,7 @@ unsafe fn group(task: &Task<'_>, unit: &mut TileUnit, scratch: &mut Scratch, til
             for (strip, sums) in scratch.strips.iter().zip(&mut scratch.sums[panel * n_tiles..][..n_tiles]) {
                 let panel = task.x.quants.panels.blocks(panel, blocks.clone());
                 // SAFETY: the unit was set up for the strip's type.
-                unsafe { unit.multiply(task.weights.dtype, strip, &panel, sums) };
+                unsafe { unit.multiply(task.weights.layout(), strip, &panel, sums) };
             }
         }
     }

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::Task;
 use crate::activations::Format;
-use crate::dtype::Dtype;
+use crate::dtype::Layout;
 use crate::weights::TILE;
 
 /// Outputs per register.
@@ -27,28 +27,33 @@ const LANES: usize = 8;
 pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>) {
     // SAFETY: passed on.
     unsafe {
-        match task.weights.dtype {
-            Dtype::F32 => floats::tiles::<{ floats::F32 }>(task, tiles),
-            Dtype::F16 => floats::tiles::<{ floats::F16 }>(task, tiles),
-            Dtype::BF16 => floats::tiles::<{ floats::BF16 }>(task, tiles),
-            Dtype::Q8_0 => quantised::<{ quants::Q8_0 }>(task, tiles),
-            Dtype::Q4_0 => quantised::<{ quants::Q4_0 }>(task, tiles),
-            Dtype::Q4_K => quantised::<{ quants::Q4_K }>(task, tiles),
-            Dtype::Q6_K => quantised::<{ quants::Q6_K }>(task, tiles),
+        match task.weights.layout() {
+            Layout::F32 => floats::tiles::<{ floats::F32 }>(task, tiles),
+            Layout::F16 => floats::tiles::<{ floats::F16 }>(task, tiles),
+            Layout::BF16 => floats::tiles::<{ floats::BF16 }>(task, tiles),
+            Layout::Q8_0 => quantised::<{ quants::Q8_0 }>(task, tiles),
+            Layout::Q4_0 => quantised::<{ quants::Q4_0 }>(task, tiles),
+            Layout::Q4_K => quantised::<{ quants::Q4_K }>(task, tiles),
+            Layout::Q6_K => quantised::<{ quants::Q6_K }>(task, tiles),
+            Layout::Int8 => quantised::<{ quants::INT8 }>(task, tiles),
+            Layout::Mxfp4 => quantised::<{ quants::MXFP4 }>(task, tiles),
         }
     }
 }
 
-/// Several rows stand in panels, a single one does not.
+/// Several rows stand in panels, a single one does not; where panels are made for tile registers, a few last ones do not.
 ///
 /// # Safety
 /// As [`tiles`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn quantised<const D: u8>(task: &Task<'_>, tiles: Range<usize>) {
-    debug_assert!(task.weights.format() == Format::Q8 && [0, task.x.m].contains(&task.panel_rows()));
+    debug_assert!(task.weights.format() == Format::Q8);
     // SAFETY: passed on.
-    unsafe { if task.panel_rows() > 0 { panels::tiles::<D>(task, tiles) } else { rows::tiles::<D>(task, tiles) } }
+    unsafe {
+        panels::tiles::<D>(task, tiles.clone());
+        rows::tiles::<D>(task, tiles, task.panel_rows());
+    }
 }
 
 /// Hands over the sums of a tile for a row.

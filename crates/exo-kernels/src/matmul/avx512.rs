@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::Task;
-use crate::dtype::Dtype;
+use crate::dtype::Layout;
 use crate::weights::TILE;
 
 /// Calls `$call` for all rows behind `$from`, in groups of `$most` and one smaller group.
@@ -42,12 +42,13 @@ pub(super) use row_groups;
 pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>, from: usize) {
     // SAFETY: passed on.
     unsafe {
-        match task.weights.dtype {
-            Dtype::F32 | Dtype::F16 | Dtype::BF16 => floats::tiles(task, tiles, from),
-            Dtype::Q8_0 => quants::tiles::<{ quants::Q8_0 }>(task, tiles, from),
-            Dtype::Q4_0 => quants::tiles::<{ quants::Q4_0 }>(task, tiles, from),
-            Dtype::Q4_K => quants::tiles::<{ quants::Q4_K }>(task, tiles, from),
-            Dtype::Q6_K => quants::tiles::<{ quants::Q6_K }>(task, tiles, from),
+        match task.weights.layout() {
+            Layout::F32 | Layout::F16 | Layout::BF16 => floats::tiles(task, tiles, from),
+            Layout::Q8_0 => quants::tiles::<{ quants::Q8_0 }>(task, tiles, from),
+            Layout::Q4_0 => quants::tiles::<{ quants::Q4_0 }>(task, tiles, from),
+            Layout::Q4_K => quants::tiles::<{ quants::Q4_K }>(task, tiles, from),
+            Layout::Q6_K => quants::tiles::<{ quants::Q6_K }>(task, tiles, from),
+            Layout::Int8 | Layout::Mxfp4 => unreachable!("the kernels of AVX2 take these"),
         }
     }
 }

@@ -5,12 +5,14 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 use super::Task;
-use crate::dtype::Dtype;
+use crate::dtype::Layout;
 use crate::weights::decode::half_at;
-use crate::weights::{BLOCK, TILE, Weights};
+use crate::weights::{BLOCK, INT8_META, TILE, Weights};
 
 /// Rows that share one unpacking of the weights.
 const ROWS: usize = 8;
+/// What nibbles of MXFP4 stand for, doubled.
+const E2M1: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 /// The sums of a tile.
 type Lanes = [f32; TILE];
 
@@ -19,11 +21,11 @@ pub(super) fn tiles(task: &Task<'_>, tiles: Range<usize>) {
     for tile in tiles {
         for start in (0..task.x.m).step_by(ROWS) {
             let rows = start..task.x.m.min(start + ROWS);
-            match task.weights.dtype {
-                Dtype::F32 => floats(task, tile, rows, |bytes: &[u8; 4]| f32::from_le_bytes(*bytes)),
-                Dtype::F16 => floats(task, tile, rows, |bytes: &[u8; 2]| f16::from_le_bytes(*bytes).to_f32()),
-                Dtype::BF16 => pairs(task, tile, rows),
-                Dtype::Q4_0 | Dtype::Q8_0 | Dtype::Q4_K | Dtype::Q6_K => quants(task, tile, rows),
+            match task.weights.layout() {
+                Layout::F32 => floats(task, tile, rows, |bytes: &[u8; 4]| f32::from_le_bytes(*bytes)),
+                Layout::F16 => floats(task, tile, rows, |bytes: &[u8; 2]| f16::from_le_bytes(*bytes).to_f32()),
+                Layout::BF16 => pairs(task, tile, rows),
+                _ => quants(task, tile, rows),
             }
         }
     }
@@ -71,13 +73,14 @@ struct Unpacked {
     weights: [[[i8; 4]; TILE]; BLOCK / 4],
     /// Of the first and the second 16 inputs.
     scales: [Lanes; 2],
-    minima: Lanes,
+    /// Of the block (`Q4_K`), or of its halves (`Int8`).
+    minima: [Lanes; 2],
 }
 
 fn quants(task: &Task<'_>, tile: usize, rows: Range<usize>) {
     let (x, k) = (&task.x.quants, task.x.k);
     let n_blocks = k / BLOCK;
-    let halves = task.weights.dtype == Dtype::Q6_K;
+    let halves = task.weights.layout() == Layout::Q6_K;
     let mut sums = [[0.0; TILE]; ROWS];
     for block in 0..n_blocks {
         let unpacked = unpack(task.weights, tile, block);
@@ -93,13 +96,22 @@ fn quants(task: &Task<'_>, tile: usize, rows: Range<usize>) {
                     sums[lane] += (first[lane] + second[lane]) as f32 * (unpacked.scales[0][lane] * scale);
                 }
             }
-            if task.weights.dtype == Dtype::Q4_K {
+            if task.weights.layout() == Layout::Q4_K {
                 let scaled_sum = x.scaled_sums[row * n_blocks + block];
-                sums.iter_mut().zip(unpacked.minima).for_each(|(sum, minimum)| *sum -= minimum * scaled_sum);
+                take_off(sums, &unpacked.minima[0], scaled_sum);
+            }
+            if task.weights.layout() == Layout::Int8 {
+                for (half, minima) in unpacked.minima.iter().enumerate() {
+                    take_off(sums, minima, scale * x.half_sums[(row * n_blocks + block) * 2 + half] as f32);
+                }
             }
         }
     }
     finish(task, tile, rows, &sums);
+}
+
+fn take_off(sums: &mut Lanes, minima: &Lanes, scaled_sum: f32) {
+    sums.iter_mut().zip(minima).for_each(|(sum, minimum)| *sum -= minimum * scaled_sum);
 }
 
 /// The sums over the first and the second 16 inputs.
@@ -115,21 +127,32 @@ fn dot(weights: &[[[i8; 4]; TILE]; BLOCK / 4], x: &[i8]) -> [[i32; TILE]; 2] {
 
 fn unpack(weights: &Weights, tile: usize, block: usize) -> Unpacked {
     let (quants, meta) = (weights.quants_of(tile), weights.meta_of(tile));
-    match weights.dtype {
-        Dtype::Q8_0 => {
-            let quants = quants.as_chunks::<512>().0[block];
-            let value = |g: usize, lane: usize, j: usize| (quants[(g * TILE + lane) * 4 + j] ^ 0x80).cast_signed();
-            unpacked(value, halfs(&meta[block * 32..]))
+    match weights.layout() {
+        Layout::Q8_0 => unpacked(|g, lane, j| byte(&quants[block * 512..], g, lane, j), halfs(&meta[block * 32..])),
+        Layout::Int8 => {
+            let meta = &meta[block * INT8_META..][..INT8_META];
+            let [scales, first, second] = [0, 1, 2].map(|part| floats_at(&meta[part * TILE * 4..]));
+            Unpacked {
+                minima: [first, second],
+                ..unpacked(|g, lane, j| byte(&quants[block * 512..], g, lane, j), scales)
+            }
         }
-        Dtype::Q4_0 => {
+        Layout::Mxfp4 => {
+            let value = |g: usize, lane: usize, j: usize| E2M1[nibble(&quants[block * 256..], g, lane, j) as usize];
+            unpacked(value, std::array::from_fn(|lane| half_of_power(meta[block * TILE + lane])))
+        }
+        Layout::Q4_0 => {
             unpacked(|g, lane, j| nibble(&quants[block * 256..], g, lane, j) - 8, halfs(&meta[block * 32..]))
         }
-        Dtype::Q4_K => {
+        Layout::Q4_K => {
             let (meta, sub) = (&meta[block / 8 * 320..], block % 8);
             let scaled = |bytes: &[u8], unit: Lanes| std::array::from_fn(|lane| unit[lane] * f32::from(bytes[lane]));
             let scales = scaled(&meta[sub * TILE..], halfs(&meta[256..]));
             let minima = scaled(&meta[128 + sub * TILE..], halfs(&meta[288..]));
-            Unpacked { minima, ..unpacked(|g, lane, j| nibble(&quants[block * 256..], g, lane, j), scales) }
+            Unpacked {
+                minima: [minima; 2],
+                ..unpacked(|g, lane, j| nibble(&quants[block * 256..], g, lane, j), scales)
+            }
         }
         _ => q6_k(&quants[block / 2 * 768..], &meta[block / 8 * 320..], block),
     }
@@ -153,11 +176,25 @@ fn q6_k(chunk: &[u8], meta: &[u8], block: usize) -> Unpacked {
 
 fn unpacked(value: impl Fn(usize, usize, usize) -> i8, scales: Lanes) -> Unpacked {
     let weights = std::array::from_fn(|g| std::array::from_fn(|lane| std::array::from_fn(|j| value(g, lane, j))));
-    Unpacked { weights, scales: [scales, scales], minima: [0.0; TILE] }
+    Unpacked { weights, scales: [scales, scales], minima: [[0.0; TILE]; 2] }
 }
 
 fn nibble(quants: &[u8], g: usize, lane: usize, j: usize) -> i8 {
     (quants[(g % 4 * TILE + lane) * 4 + j] >> (g / 4 * 4) & 15).cast_signed()
+}
+
+fn byte(quants: &[u8], g: usize, lane: usize, j: usize) -> i8 {
+    (quants[(g * TILE + lane) * 4 + j] ^ 0x80).cast_signed()
+}
+
+/// Half of two to the power of `exponent - 127`.
+fn half_of_power(exponent: u8) -> f32 {
+    // The first two are below the smallest normal number.
+    if exponent < 2 { f32::from_bits(0x0020_0000 << exponent) } else { f32::from_bits(u32::from(exponent - 1) << 23) }
+}
+
+fn floats_at(bytes: &[u8]) -> Lanes {
+    std::array::from_fn(|lane| f32::from_le_bytes(bytes.as_chunks::<4>().0[lane]))
 }
 
 fn halfs(bytes: &[u8]) -> Lanes {

@@ -48,11 +48,12 @@ impl Stored {
         match self.dtype {
             Dtype::F32 | Dtype::F16 => 0.0,
             Dtype::BF16 => x.iter().zip(weights).map(|(&x, &w)| f64::from((x * w).abs()) / 256.0).sum(),
-            // A little more than half a step; Q4_K also takes the sum of rounded inputs times its minima, which are as
-            // large as its values.
+            // A little more than half a step; those with minima also take the sum of rounded inputs times these, which
+            // are as large as the values.
             _ => {
                 let step = |x: &[f32]| f64::from(x.iter().fold(0.0f32, |a, &b| a.max(b.abs()))) / 127.0;
-                let slack = if self.dtype == Dtype::Q4_K { 3.0 } else { 1.0 };
+                let with_minima = [Dtype::Q4_1, Dtype::Q5_1, Dtype::Q2_K, Dtype::Q4_K, Dtype::Q5_K];
+                let slack = if with_minima.contains(&self.dtype) { 3.0 } else { 1.0 };
                 let blocks = x.chunks(32).zip(weights.chunks(32));
                 blocks.map(|(x, w)| 0.501 * slack * step(x) * sum(w)).sum()
             }

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use super::unpack::Strip;
 use crate::activations::{PANEL, PanelBlocks};
-use crate::dtype::Dtype;
+use crate::dtype::Layout;
 use crate::weights::BLOCK;
 
 /// How many inputs one scale covers.
@@ -68,20 +68,20 @@ impl TileUnit {
     /// Adds the products of a panel and a strip, over the blocks that both have, to `sums` (per row).
     ///
     /// # Safety
-    /// The unit was set up for the shape of `dtype`.
+    /// The unit was set up for the shape of `layout`.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     pub(super) unsafe fn multiply(
         &mut self,
-        dtype: Dtype,
+        layout: Layout,
         strip: &Strip,
         panel: &PanelBlocks<'_>,
         sums: &mut [__m512; PANEL],
     ) {
         // SAFETY: passed on.
         unsafe {
-            match (self.shape, dtype) {
+            match (self.shape, layout) {
                 (Shape::Half, _) => self.typed::<true, false>(strip, panel, sums),
-                (Shape::Whole, Dtype::Q4_K) => self.typed::<false, true>(strip, panel, sums),
+                (Shape::Whole, Layout::Q4_K) => self.typed::<false, true>(strip, panel, sums),
                 (Shape::Whole, _) => self.typed::<false, false>(strip, panel, sums),
             }
         }

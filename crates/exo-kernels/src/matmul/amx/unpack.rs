@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::STEP;
-use crate::dtype::Dtype;
+use crate::dtype::Layout;
 use crate::matmul::avx512::quants::{self, Q4_K, Q6_K, Q8_0};
 use crate::weights::{BLOCK, TILE, Weights};
 
@@ -49,10 +49,10 @@ impl Strip {
     pub(super) unsafe fn unpack(&mut self, weights: &Weights, tile: usize, blocks: Range<usize>) {
         // SAFETY: passed on.
         unsafe {
-            match weights.dtype {
-                Dtype::Q8_0 => self.whole::<{ Q8_0 }>(weights, tile, blocks),
-                Dtype::Q4_0 => self.whole::<{ quants::Q4_0 }>(weights, tile, blocks),
-                Dtype::Q4_K => self.whole::<{ Q4_K }>(weights, tile, blocks),
+            match weights.layout() {
+                Layout::Q8_0 => self.whole::<{ Q8_0 }>(weights, tile, blocks),
+                Layout::Q4_0 => self.whole::<{ quants::Q4_0 }>(weights, tile, blocks),
+                Layout::Q4_K => self.whole::<{ Q4_K }>(weights, tile, blocks),
                 _ => self.halves(weights, tile, blocks),
             }
         }

@@ -6,7 +6,8 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::quants::{
-    Q4_K, Q6_K, Source, Tile, VECTORS, add_scaled, dots, minima, scales, take_off, unpack, without_offset,
+    INT8, Q4_K, Q6_K, Source, Tile, VECTORS, add_scaled, dots, half_minima, minima, scales, take_off, unpack,
+    without_offset,
 };
 use super::{LANES, finish};
 use crate::activations::{PANEL, PanelBlocks};
@@ -24,7 +25,8 @@ struct Block {
     vectors: [Tile; VECTORS],
     /// Of the block, or of `Q6_K` of its halves.
     scales: [[__m256; 2]; 2],
-    minima: [__m256; 2],
+    /// Of the block (`Q4_K`), or of its halves.
+    minima: [[__m256; 2]; 2],
 }
 
 /// All rows of some tiles.
@@ -87,7 +89,11 @@ unsafe fn prepare<const D: u8>(quants: *const u8, meta: *const u8, block: usize)
         Block {
             vectors,
             scales: [scales::<D, false>(meta, block), second],
-            minima: if D == Q4_K { minima(meta, block) } else { zero },
+            minima: match D {
+                Q4_K => [minima(meta, block), zero],
+                INT8 => half_minima(meta, block),
+                _ => [zero; 2],
+            },
         }
     }
 }
@@ -120,7 +126,14 @@ unsafe fn add_rows<const D: u8, const SECOND: bool>(
             let dots = without_offset::<D>(dots, *offsets.get_unchecked(row));
             sums = add_scaled(sums, dots, weights.scales[half], _mm256_set1_ps(*scales.get_unchecked(row)));
             if D == Q4_K {
-                sums = take_off(sums, weights.minima, _mm256_set1_ps(*scaled_sums.get_unchecked(row)));
+                sums = take_off(sums, weights.minima[0], _mm256_set1_ps(*scaled_sums.get_unchecked(row)));
+            }
+            if D == INT8 {
+                for (half, minima) in weights.minima.into_iter().enumerate() {
+                    let sum = x.half_sums.get_unchecked(block)[half].get_unchecked(row);
+                    let scaled_sum = *scales.get_unchecked(row) * *sum as f32;
+                    sums = take_off(sums, minima, _mm256_set1_ps(scaled_sum));
+                }
             }
             _mm256_storeu_ps(at[0].as_mut_ptr(), sums[0]);
             _mm256_storeu_ps(at[1].as_mut_ptr(), sums[1]);

@@ -3,17 +3,20 @@
 //! An instruction multiplies unsigned by signed bytes and adds pairs of products in 16 bits. For up to six bits of
 //! weights these sums stay exact over several inputs, so that they are widened once per block (four bits: 16 products of
 //! at most 15 * 127) or once per eight inputs (six bits: four of at most 63 * 127). Eight bits fit only as 2 * 128 * 127:
-//! there the weights' signs move to the activations, and every pair is widened at once.
+//! there the weights' signs move to the activations, and every pair is widened at once. Numbers of MXFP4 are signed too,
+//! but at most 12.
 
 use std::arch::x86_64::*;
 
 use super::LANES;
-use crate::weights::{BLOCK, TILE};
+use crate::weights::{BLOCK, INT8_META, TILE};
 
 pub(super) const Q8_0: u8 = 0;
 pub(super) const Q4_0: u8 = 1;
 pub(super) const Q4_K: u8 = 2;
 pub(super) const Q6_K: u8 = 3;
+pub(super) const INT8: u8 = 4;
+pub(super) const MXFP4: u8 = 5;
 
 /// Vectors of four inputs per block.
 pub(super) const VECTORS: usize = BLOCK / 4;
@@ -33,13 +36,13 @@ pub(super) enum Source<'a> {
 /// Bytes of a tile's quants per block, on average.
 pub(super) const fn block_bytes(dtype: u8) -> usize {
     match dtype {
-        Q8_0 => 512,
+        Q8_0 | INT8 => 512,
         Q6_K => 384,
         _ => 256,
     }
 }
 
-/// Weights of inputs `4v..` of a block, without sign but for `Q8_0`.
+/// Weights of inputs `4v..` of a block, without sign but for `Q8_0`, `INT8` and `MXFP4`.
 ///
 /// # Safety
 /// `quants` points to a tile that has the block.
@@ -49,7 +52,7 @@ pub(super) unsafe fn unpack<const D: u8>(quants: *const u8, block: usize, v: usi
     // SAFETY: passed on.
     unsafe {
         match D {
-            Q8_0 => {
+            Q8_0 | INT8 => {
                 let at = quants.add(block * 512 + v * 64);
                 let sign = _mm256_set1_epi8(-128);
                 [_mm256_xor_si256(vector(at), sign), _mm256_xor_si256(vector(at.add(32)), sign)]
@@ -57,7 +60,8 @@ pub(super) unsafe fn unpack<const D: u8>(quants: *const u8, block: usize, v: usi
             Q6_K => [six_bits(quants, block, v), six_bits(quants.add(32), block, v)],
             _ => {
                 let at = quants.add(block * 256 + v % 4 * 64);
-                [nibbles(at, v / 4), nibbles(at.add(32), v / 4)]
+                let both = [nibbles(at, v / 4), nibbles(at.add(32), v / 4)];
+                if D == MXFP4 { both.map(|nibbles| _mm256_shuffle_epi8(e2m1(), nibbles)) } else { both }
             }
         }
     }
@@ -74,6 +78,14 @@ unsafe fn nibbles(at: *const u8, upper: usize) -> __m256i {
     let both = unsafe { vector(at) };
     let mine = if upper == 0 { both } else { _mm256_srli_epi16::<4>(both) };
     _mm256_and_si256(mine, _mm256_set1_epi8(15))
+}
+
+/// What nibbles of `MXFP4` stand for, doubled, in both halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn e2m1() -> __m256i {
+    let half = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    _mm256_broadcastsi128_si256(half)
 }
 
 /// Eight lanes of `Q6_K`.
@@ -127,7 +139,10 @@ pub(super) unsafe fn dots<const D: u8, const SECOND: bool, const R: usize>(
             // SAFETY: the rows have `BLOCK` bytes.
             let x = _mm256_set1_epi32(unsafe { bytes.add(r * BLOCK + v * 4).cast::<i32>().read_unaligned() });
             for half in 0..2 {
-                if D == Q8_0 {
+                if D == MXFP4 {
+                    let products = _mm256_maddubs_epi16(sizes[half], _mm256_sign_epi8(x, weights[half]));
+                    pairs[r][half] = _mm256_add_epi16(pairs[r][half], products);
+                } else if D == Q8_0 || D == INT8 {
                     let products = _mm256_maddubs_epi16(sizes[half], _mm256_sign_epi8(x, weights[half]));
                     dots[r][half] = _mm256_add_epi32(dots[r][half], _mm256_madd_epi16(products, ones));
                 } else {
@@ -136,7 +151,8 @@ pub(super) unsafe fn dots<const D: u8, const SECOND: bool, const R: usize>(
                 }
             }
         }
-        let full = D == Q6_K && v % 2 == 1 || D != Q8_0 && v == VECTORS - 1;
+        let widens_at_once = D == Q8_0 || D == INT8;
+        let full = D == Q6_K && v % 2 == 1 || !widens_at_once && v == VECTORS - 1;
         if full {
             for r in 0..R {
                 for half in 0..2 {
@@ -171,7 +187,7 @@ pub(super) unsafe fn scales<const D: u8, const SECOND: bool>(meta: *const u8, bl
     let mut scales = [_mm256_setzero_ps(); 2];
     for (half, scale) in scales.iter_mut().enumerate() {
         let lane = half * LANES;
-        // SAFETY: 32 bytes per block, or 320 per eight blocks.
+        // SAFETY: 32 bytes per block, 320 per eight blocks, or as the layout says.
         *scale = unsafe {
             if D == Q4_K {
                 let meta = meta.add(block / 8 * 320);
@@ -179,6 +195,10 @@ pub(super) unsafe fn scales<const D: u8, const SECOND: bool>(meta: *const u8, bl
             } else if D == Q6_K {
                 let (meta, sub) = (meta.add(block / 8 * 320), block % 8 * 2 + usize::from(SECOND));
                 _mm256_mul_ps(halfs(meta.add(256 + lane * 2)), signed_bytes(meta.add(sub * TILE + lane)))
+            } else if D == INT8 {
+                _mm256_loadu_ps(meta.add(block * INT8_META + lane * 4).cast())
+            } else if D == MXFP4 {
+                powers(meta.add(block * TILE + lane))
             } else {
                 halfs(meta.add(block * 32 + lane * 2))
             }
@@ -204,6 +224,36 @@ pub(super) unsafe fn minima(meta: *const u8, block: usize) -> [__m256; 2] {
         };
     }
     minima
+}
+
+/// Minima of the halves of a block of `INT8`.
+///
+/// # Safety
+/// `meta` points to the meta of a tile that has the block.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn half_minima(meta: *const u8, block: usize) -> [[__m256; 2]; 2] {
+    let mut minima = [[_mm256_setzero_ps(); 2]; 2];
+    for (i, minimum) in minima.as_flattened_mut().iter_mut().enumerate() {
+        // SAFETY: behind 16 scales stand 16 minima of the first and 16 of the second halves.
+        *minimum = unsafe { _mm256_loadu_ps(meta.add(block * INT8_META + TILE * 4 + i * LANES * 4).cast()) };
+    }
+    minima
+}
+
+/// Half of two to the power of eight exponents less 127.
+///
+/// # Safety
+/// `at` points to eight bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn powers(at: *const u8) -> __m256 {
+    // SAFETY: the caller's pointer.
+    let exponents = _mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(at.cast()) });
+    let normal = _mm256_slli_epi32::<23>(_mm256_sub_epi32(exponents, _mm256_set1_epi32(1)));
+    let tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x0020_0000), exponents);
+    let is_tiny = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), exponents);
+    _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, is_tiny))
 }
 
 /// Adds scaled sums of a block, in the order of operations that all instruction sets have.

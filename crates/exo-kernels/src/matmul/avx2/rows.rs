@@ -4,21 +4,23 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::finish;
-use super::quants::{Q4_K, Q6_K, Source, add_scaled, block_bytes, dots, minima, scales, take_off, without_offset};
+use super::quants::{
+    INT8, Q4_K, Q6_K, Source, add_scaled, block_bytes, dots, half_minima, minima, scales, take_off, without_offset,
+};
 use crate::matmul::Task;
 use crate::weights::BLOCK;
 
 /// How far ahead of use weights are fetched.
 const AHEAD: usize = 4096;
 
-/// All rows of some tiles, one by one.
+/// All rows from row `from` on of some tiles, one by one.
 ///
 /// # Safety
 /// No other thread has these tiles.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn tiles<const D: u8>(task: &Task<'_>, tiles: Range<usize>) {
-    for row in 0..task.x.m {
+pub(super) unsafe fn tiles<const D: u8>(task: &Task<'_>, tiles: Range<usize>, from: usize) {
+    for row in from..task.x.m {
         let mut tile = tiles.start;
         while tile + 2 <= tiles.end {
             // SAFETY: passed on; rows and tiles exist.
@@ -47,7 +49,8 @@ unsafe fn kernel<const D: u8, const NT: usize>(task: &Task<'_>, tile: usize, row
         let bytes = x.bytes.as_ptr().add(row * k);
         for block in 0..n_blocks {
             let index = row * n_blocks + block;
-            let scale = _mm256_set1_ps(*x.scales.get_unchecked(index));
+            let x_scale = *x.scales.get_unchecked(index);
+            let scale = _mm256_set1_ps(x_scale);
             let bytes = bytes.add(block * BLOCK);
             for (j, sums) in sums.iter_mut().enumerate() {
                 let quants = task.weights.quants.as_ptr().add((tile + j) * task.weights.tile_quants);
@@ -73,6 +76,12 @@ unsafe fn kernel<const D: u8, const NT: usize>(task: &Task<'_>, tile: usize, row
                 if D == Q4_K {
                     let scaled_sum = _mm256_set1_ps(*x.scaled_sums.get_unchecked(index));
                     *sums = take_off(*sums, minima(meta, block), scaled_sum);
+                }
+                if D == INT8 {
+                    for (half, minima) in half_minima(meta, block).into_iter().enumerate() {
+                        let sum = x_scale * *x.half_sums.get_unchecked(index * 2 + half) as f32;
+                        *sums = take_off(*sums, minima, _mm256_set1_ps(sum));
+                    }
                 }
             }
         }

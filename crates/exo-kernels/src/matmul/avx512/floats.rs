@@ -5,7 +5,7 @@ use std::mem::transmute;
 use std::ops::Range;
 
 use super::{finish, row_groups};
-use crate::dtype::Dtype;
+use crate::dtype::Layout;
 use crate::matmul::Task;
 
 const F32: u8 = 0;
@@ -23,9 +23,9 @@ const AHEAD: usize = 2048;
 pub(super) unsafe fn tiles(task: &Task<'_>, tiles: Range<usize>, from: usize) {
     // SAFETY: passed on.
     unsafe {
-        match task.weights.dtype {
-            Dtype::F32 => typed::<F32>(task, tiles, from),
-            Dtype::F16 => typed::<F16>(task, tiles, from),
+        match task.weights.layout() {
+            Layout::F32 => typed::<F32>(task, tiles, from),
+            Layout::F16 => typed::<F16>(task, tiles, from),
             _ => typed::<BF16>(task, tiles, from),
         }
     }
