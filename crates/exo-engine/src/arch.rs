@@ -1,89 +1,101 @@
-//! The decoder families: a table of what tells one from the other.
+//! The decoder family: one record for each architecture of what tells it from plain Llama.
 //!
-//! All share one forward pass (normalise, attend, normalise, feed forward); a family is a new file with its names and
-//! choices, and a line in `FAMILIES`.
+//! All share one forward pass (normalise, attend, normalise, feed forward), which reads the record; nothing else asks for
+//! a name. An architecture is a file with its record, and a line in `ALL`. Names of keys and tensors are those that
+//! llama.cpp's conversion writes.
 
-use crate::config::RopeLayout;
+use crate::config::{Activation, RopeLayout};
 
+mod gemma2;
+mod gemma3;
+mod gpt_oss;
 mod llama;
+mod mistral;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod qwen3moe;
+pub(crate) mod tensors;
 
-/// What a family's models have in common.
+pub(crate) use tensors::{TensorNames, layer_of, layer_tensor};
+
+/// Everything in which one architecture's files and forward pass may differ from another's.
 #[derive(Debug)]
-pub(crate) struct Family {
-    /// Name in `general.architecture`.
+pub(crate) struct Architecture {
+    /// Name in `general.architecture`, and the first part of its metadata's keys.
     pub(crate) name: &'static str,
-    /// Pairing of dimensions in the rotary embedding.
+    /// How its GGUF files pair the dimensions of a head that turn together.
     pub(crate) rope_layout: RopeLayout,
-    /// Names of the tensors.
-    pub(crate) tensors: ModelTensors,
-}
-
-/// Names of tensors that belong to no layer.
-#[derive(Debug)]
-pub(crate) struct ModelTensors {
-    pub(crate) embedding: &'static str,
-    pub(crate) output_norm: &'static str,
-    /// Missing where the embedding serves as head too.
-    pub(crate) output: &'static str,
-    /// Divisors of the rotary frequencies; optional.
-    pub(crate) rope_factors: &'static str,
-    pub(crate) layer: LayerTensors,
-}
-
-/// Names of a layer's tensors, behind `blk.N.`.
-#[derive(Debug)]
-pub(crate) struct LayerTensors {
-    pub(crate) attention_norm: &'static str,
-    pub(crate) query: &'static str,
-    pub(crate) key: &'static str,
-    pub(crate) value: &'static str,
-    pub(crate) attention_output: &'static str,
+    /// Query, key and value are one tensor, gate and up are another.
+    pub(crate) fused: bool,
+    /// Query, key and value have biases.
+    pub(crate) input_biases: bool,
+    /// The attention's output has a bias, and so have router and experts.
+    pub(crate) output_biases: bool,
+    /// Each head of query and key is normalised before it turns.
+    pub(crate) head_norms: bool,
+    /// What attention and feed-forward network give is normalised before it is added.
+    pub(crate) post_norms: bool,
+    /// Every query head has a sink.
+    pub(crate) sinks: bool,
+    /// Tensor of the norm before the feed-forward network.
     pub(crate) feed_forward_norm: &'static str,
-    pub(crate) gate: &'static str,
-    pub(crate) up: &'static str,
-    pub(crate) down: &'static str,
+    /// Between gate and up.
+    pub(crate) activation: Activation,
+    /// Whether the feed-forward network may consist of experts.
+    pub(crate) experts: Experts,
+    /// Embeddings are multiplied by the root of their width.
+    pub(crate) scales_embedding: bool,
+    /// Layers that see the last positions only.
+    pub(crate) window: Option<WindowRule>,
+    /// Base of the rotary frequencies in layers with a window, where it is one of its own.
+    pub(crate) window_rope_base: Option<f32>,
+    /// Number of layers of the one size whose scores are scaled by the hidden width per head instead of the head's.
+    pub(crate) layers_scaled_by_hidden: Option<usize>,
+    /// Cap of attention scores where the file names none.
+    pub(crate) attention_soft_cap: Option<f32>,
+    /// Cap of logits where the file names none.
+    pub(crate) logit_soft_cap: Option<f32>,
 }
 
-const FAMILIES: [&Family; 1] = [&llama::FAMILY];
+/// Whether there are experts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Experts {
+    /// Never.
+    None,
+    /// If the file has an `expert_count`.
+    IfCounted,
+    /// Always.
+    Always,
+}
 
-/// The family of that name.
-pub(crate) fn family(name: &str) -> Option<&'static Family> {
-    FAMILIES.into_iter().find(|family| family.name == name)
+/// Which layers have a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WindowRule {
+    /// Positions, where the file does not say.
+    pub(crate) default: Option<usize>,
+    /// Every so many layers one sees everything: the last of them. 0: none does.
+    pub(crate) period: usize,
+}
+
+const ALL: [&Architecture; 9] = [
+    &llama::LLAMA,
+    &mistral::MISTRAL,
+    &qwen2::QWEN2,
+    &qwen3::QWEN3,
+    &qwen3moe::QWEN3_MOE,
+    &gemma2::GEMMA2,
+    &gemma3::GEMMA3,
+    &phi3::PHI3,
+    &gpt_oss::GPT_OSS,
+];
+
+/// The architecture of that name.
+pub(crate) fn architecture(name: &str) -> Option<&'static Architecture> {
+    ALL.into_iter().find(|architecture| architecture.name == name)
 }
 
 /// All names, for an error.
 pub(crate) fn names() -> String {
-    FAMILIES.map(|family| family.name).join(", ")
-}
-
-impl ModelTensors {
-    /// Whether the family knows a tensor of that name. Another one would change the results, so it is refused.
-    pub(crate) fn knows(&self, name: &str, layers: usize) -> bool {
-        match layer_of(name) {
-            Some((layer, name)) => layer < layers && self.layer.all().contains(&name),
-            None => [self.embedding, self.output_norm, self.output, self.rope_factors].contains(&name),
-        }
-    }
-}
-
-/// Layer and rest of the name of a layer's tensor.
-pub(crate) fn layer_of(name: &str) -> Option<(usize, &str)> {
-    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
-    Some((layer.parse().ok()?, rest))
-}
-
-impl LayerTensors {
-    fn all(&self) -> [&'static str; 9] {
-        [
-            self.attention_norm,
-            self.query,
-            self.key,
-            self.value,
-            self.attention_output,
-            self.feed_forward_norm,
-            self.gate,
-            self.up,
-            self.down,
-        ]
-    }
+    ALL.map(|architecture| architecture.name).join(", ")
 }

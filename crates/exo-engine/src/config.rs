@@ -1,31 +1,43 @@
-//! The shape of a model, read from its file's metadata and checked before anything is allocated.
+//! The shape of a model: what its metadata says, checked before anything is allocated.
 
-use crate::{
-    arch::{self, Family},
-    load_error::LoadError,
-    metadata::Metadata,
-};
+mod read;
+mod rope;
 
-/// How a rotary embedding pairs the dimensions of a head.
+pub use rope::{RopeConfig, RopeLayout, RopeScaling};
+
+use crate::load_error::LoadError;
+
+/// What stands between gate and up in a feed-forward network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RopeLayout {
-    /// Neighbours: 0 with 1, 2 with 3.
-    Interleaved,
-    /// The first half with the second: 0 with n/2.
-    Halves,
+pub enum Activation {
+    /// x / (1 + e^-x).
+    Silu,
+    /// GELU in its form with tanh.
+    Gelu,
+    /// SiLU with a slope of 1.702, inputs cut at 7, and 1 added to up.
+    ClampedSilu,
 }
 
-/// Rotary position embedding.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RopeConfig {
-    /// Pairing of dimensions.
-    pub layout: RopeLayout,
-    /// Dimensions of each head that turn, an even number; the others stay.
-    pub dimensions: usize,
-    /// Base of the frequencies.
-    pub base: f32,
-    /// Positions are divided by this (linear scaling); 1 is off.
-    pub position_divisor: f32,
+/// Positions that a layer sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowConfig {
+    /// So many, the row's own included.
+    pub positions: usize,
+    /// Every so many layers the last one has no window; 0: all have it.
+    pub period: usize,
+}
+
+/// Feed-forward networks of which each token uses some.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExpertConfig {
+    /// How many there are.
+    pub count: usize,
+    /// How many a token uses.
+    pub used: usize,
+    /// Whether the weights of those sum to one; otherwise they are shares of the softmax over all.
+    pub normalised: bool,
+    /// Factor of the weights.
+    pub scale: f32,
 }
 
 /// Sizes and constants of a model. Every number was checked; products of two of them fit a `usize`.
@@ -37,7 +49,7 @@ pub struct ModelConfig {
     pub layers: usize,
     /// Width of the hidden states.
     pub hidden: usize,
-    /// Width of the feed-forward network.
+    /// Width of the feed-forward network, or of each expert.
     pub feed_forward: usize,
     /// Number of query heads.
     pub heads: usize,
@@ -49,42 +61,31 @@ pub struct ModelConfig {
     pub vocabulary: usize,
     /// Positions that the model was trained for.
     pub context: usize,
+    /// Positions of the first training, where the file tells: beyond them other rotary factors hold.
+    pub original_context: Option<usize>,
     /// Added to the mean square in normalisation.
     pub norm_epsilon: f32,
     /// Rotary position embedding.
     pub rope: RopeConfig,
+    /// The same of layers with a window, where it is another.
+    pub window_rope: Option<RopeConfig>,
+    /// Layers that see the last positions only.
+    pub window: Option<WindowConfig>,
+    /// Factor of attention scores.
+    pub attention_scale: f32,
+    /// Attention scores become `cap · tanh(score / cap)`.
+    pub attention_soft_cap: Option<f32>,
+    /// Logits become `cap · tanh(logit / cap)`.
+    pub logit_soft_cap: Option<f32>,
+    /// Factor of the embeddings.
+    pub embedding_scale: f32,
+    /// Between gate and up.
+    pub activation: Activation,
+    /// Experts in place of one feed-forward network.
+    pub experts: Option<ExpertConfig>,
 }
 
 impl ModelConfig {
-    /// Reads and checks the metadata; also returns the family that knows the model's tensors.
-    pub(crate) fn read(metadata: &Metadata) -> Result<(Self, &'static Family), LoadError> {
-        let architecture = metadata.required_text("general.architecture")?.to_owned();
-        let family = arch::family(&architecture)
-            .ok_or_else(|| LoadError::Architecture { name: architecture.clone(), known: arch::names() })?;
-        let count = |name: &'static str, max| metadata.count(&format!("{architecture}.{name}"), max);
-        let hidden = count("embedding_length", 1 << 16)?;
-        let heads = count("attention.head_count", 1024)?;
-        let kv_heads = match metadata.has(&format!("{architecture}.attention.head_count_kv")) {
-            true => count("attention.head_count_kv", 1024)?,
-            false => heads,
-        };
-        let head_width = head_width(metadata, &architecture, hidden, heads)?;
-        let config = Self {
-            layers: count("block_count", 1024)?,
-            feed_forward: count("feed_forward_length", 1 << 20)?,
-            context: count("context_length", 1 << 30)?,
-            vocabulary: metadata.list_length("tokenizer.ggml.tokens")?,
-            norm_epsilon: metadata.number(&format!("{architecture}.attention.layer_norm_rms_epsilon"), 1e-12, 1.0)?,
-            rope: rope(metadata, &architecture, family.rope_layout, head_width)?,
-            architecture,
-            hidden,
-            heads,
-            kv_heads,
-            head_width,
-        };
-        config.check().map(|()| (config, family))
-    }
-
     fn check(&self) -> Result<(), LoadError> {
         let shape = |problem: String| Err(LoadError::Shape(problem));
         if !self.heads.is_multiple_of(self.kv_heads) {
@@ -98,12 +99,12 @@ impl ModelConfig {
         if !self.head_width.is_multiple_of(16) || self.head_width > 512 {
             return shape(format!("heads are {} wide; it must be a multiple of 16 up to 512", self.head_width));
         }
-        if self.vocabulary > exo_text::MAX_TOKENS {
-            return shape(format!(
-                "the vocabulary has {} tokens; the limit is {}",
-                self.vocabulary,
-                exo_text::MAX_TOKENS
-            ));
+        if let Some(experts) = self.experts.filter(|experts| experts.used > experts.count) {
+            return shape(format!("a token uses {} experts, but there are {}", experts.used, experts.count));
+        }
+        let limit = exo_text::MAX_TOKENS;
+        if self.vocabulary > limit {
+            return shape(format!("the vocabulary has {} tokens; the limit is {limit}", self.vocabulary));
         }
         Ok(())
     }
@@ -117,49 +118,14 @@ impl ModelConfig {
     pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_width
     }
-}
 
-fn head_width(metadata: &Metadata, architecture: &str, hidden: usize, heads: usize) -> Result<usize, LoadError> {
-    let keys = ["key_length", "value_length"].map(|name| format!("{architecture}.attention.{name}"));
-    let mut widths = Vec::new();
-    for key in keys.iter().filter(|key| metadata.has(key)) {
-        widths.push(metadata.count(key, 512)?);
-    }
-    match widths[..] {
-        [key, value] if key != value => {
-            Err(LoadError::Shape(format!("keys are {key} wide and values {value}; they must be the same")))
-        }
-        [width, ..] => Ok(width),
-        [] if hidden.is_multiple_of(heads) => Ok(hidden / heads),
-        [] => Err(LoadError::Shape(format!("a hidden width of {hidden} cannot be split into {heads} heads"))),
+    /// Positions that a layer sees; `None` is all before its own.
+    pub fn window_of(&self, layer: usize) -> Option<usize> {
+        let window = self.window?;
+        let sees_all = window.period > 0 && (layer + 1).is_multiple_of(window.period);
+        (!sees_all).then_some(window.positions)
     }
 }
 
-fn rope(
-    metadata: &Metadata,
-    architecture: &str,
-    layout: RopeLayout,
-    head_width: usize,
-) -> Result<RopeConfig, LoadError> {
-    let key = |name: &str| format!("{architecture}.rope.{name}");
-    let dimensions = match metadata.has(&key("dimension_count")) {
-        true => metadata.count(&key("dimension_count"), head_width)?,
-        false => head_width,
-    };
-    if !dimensions.is_multiple_of(2) {
-        return Err(LoadError::Shape(format!("the rotary embedding turns {dimensions} dimensions, an odd number")));
-    }
-    let base = match metadata.has(&key("freq_base")) {
-        true => metadata.number(&key("freq_base"), 1.0, 1e12)?,
-        false => 10_000.0,
-    };
-    let divisor = match metadata.text(&key("scaling.type"))? {
-        Some("linear") => metadata.number(&key("scaling.factor"), 1e-3, 1e6)?,
-        Some("none") | None if metadata.has(&key("scale_linear")) => {
-            metadata.number(&key("scale_linear"), 1e-3, 1e6)?
-        }
-        Some("none") | None => 1.0,
-        Some(kind) => return Err(LoadError::RopeScaling(kind.to_owned())),
-    };
-    Ok(RopeConfig { layout, dimensions, base, position_divisor: divisor })
-}
+#[cfg(test)]
+mod tests;

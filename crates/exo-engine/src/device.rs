@@ -3,10 +3,12 @@
 //! A stage is written against this trait only. Buffers stay on the device between operations; `write` and `read` are
 //! the only ways in and out.
 
+use std::ops::Range;
+
 use exo_gguf::TensorView;
 use thiserror::Error;
 
-use crate::config::RopeConfig;
+use crate::config::{Activation, RopeConfig};
 
 pub(crate) mod cpu;
 
@@ -42,6 +44,31 @@ pub enum DeviceError {
         /// What was asked for.
         bytes: u64,
     },
+}
+
+/// A matrix as a stage wants it: a part of a stored tensor. Fused tensors and experts are cut by rows, and the shares of
+/// tensor-parallel ranks by either.
+#[derive(Debug, Clone)]
+pub struct MatrixPart<'a> {
+    /// Where it is stored; dimensions behind the second count as rows.
+    pub tensor: TensorView<'a>,
+    /// Outputs.
+    pub rows: Range<usize>,
+    /// Inputs; both ends are multiples of the format's block.
+    pub columns: Range<usize>,
+}
+
+impl<'a> MatrixPart<'a> {
+    /// Whole rows.
+    pub fn rows_of(tensor: TensorView<'a>, rows: Range<usize>) -> Self {
+        Self { tensor, rows, columns: 0..tensor.row_elements() }
+    }
+
+    /// The stored bytes of its rows, with the columns that it does not have.
+    pub fn row_bytes(&self) -> &'a [u8] {
+        let stride = self.tensor.row_bytes();
+        &self.tensor.bytes[self.rows.start * stride..self.rows.end * stride]
+    }
 }
 
 /// Sizes of the attention of a stage, the same in all its layers.
@@ -83,6 +110,19 @@ pub struct Heads<'a, B> {
     pub value: &'a B,
 }
 
+/// How scores of one layer become weights.
+#[derive(Debug)]
+pub struct AttentionRule<'a, B> {
+    /// Factor of the scores.
+    pub scale: f32,
+    /// Scores become `cap · tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
+    /// Positions that a row sees, its own included; `None` is all before it.
+    pub window: Option<usize>,
+    /// One row of scores, one for each query head, that take weight and give nothing.
+    pub sinks: Option<&'a B>,
+}
+
 /// The operations. Sizes always fit: the stage checked plans and shapes before.
 ///
 /// For each row, the numbers do not depend on the other rows of the batch.
@@ -96,8 +136,8 @@ pub trait Device: Send + Sized {
     /// Tables of the rotary embedding.
     type Rotation: Send;
 
-    /// Lays out a matrix of `shape[1]` outputs and `shape[0]` inputs.
-    fn weights(&mut self, tensor: &TensorView<'_>) -> Result<Self::Weights, DeviceError>;
+    /// Lays out a matrix.
+    fn weights(&mut self, part: &MatrixPart<'_>) -> Result<Self::Weights, DeviceError>;
 
     /// An empty buffer with room for `rows` of `width`.
     fn buffer(&mut self, rows: usize, width: usize) -> Result<Self::Buffer, DeviceError>;
@@ -109,7 +149,7 @@ pub trait Device: Send + Sized {
     fn cache_bytes(sizes: AttentionSizes) -> u64;
 
     /// The frequencies; `factors` divide them, one for each pair of dimensions.
-    fn rotation(&mut self, rope: &RopeConfig, sizes: AttentionSizes, factors: Option<&[f32]>) -> Self::Rotation;
+    fn rotation(&mut self, rope: &RopeConfig, factors: Option<&[f32]>) -> Self::Rotation;
 
     /// Prepares the tables for the rows of a step; `attend` is called for these rows until the next call.
     fn turn_to(&mut self, spans: &[Span], rotation: &mut Self::Rotation);
@@ -123,21 +163,43 @@ pub trait Device: Send + Sized {
     /// `out` = rows of `x` divided by their root mean square, times `weight` (one row).
     fn rms_norm(&mut self, x: &Self::Buffer, weight: &Self::Buffer, epsilon: f32, out: &mut Self::Buffer);
 
+    /// Normalises `x` in place, in rows as wide as `weight`, which may be parts of its own rows.
+    fn rms_norm_in_place(&mut self, x: &mut Self::Buffer, weight: &Self::Buffer, epsilon: f32);
+
     /// Multiplies the rows of `x` with each matrix; replaces the rows of its buffer.
     fn products<const N: usize>(&mut self, x: &Self::Buffer, products: [(&Self::Weights, &mut Self::Buffer); N]);
 
     /// Multiplies the rows of `x` with `weights` and adds to the rows of `out`.
     fn add_product(&mut self, x: &Self::Buffer, weights: &Self::Weights, out: &mut Self::Buffer);
 
-    /// `gate` = silu(`gate`) · `up`.
-    fn silu_gate(&mut self, gate: &mut Self::Buffer, up: &Self::Buffer);
+    /// `gate` = activation(`gate`) · `up`.
+    fn gate(&mut self, activation: Activation, gate: &mut Self::Buffer, up: &Self::Buffer);
 
-    /// Turns queries and keys, stores keys and values in the cache in place of what was there from `start` on, and attends from every row to its sequence up to
-    /// itself. `out` gets rows of `heads · head_width`.
+    /// Adds `row` to every row of `x`.
+    fn add_to_rows(&mut self, x: &mut Self::Buffer, row: &Self::Buffer);
+
+    /// `x` += `y`.
+    fn add(&mut self, x: &mut Self::Buffer, y: &Self::Buffer);
+
+    /// `x` = `cap` · tanh(`x` / `cap`).
+    fn soft_cap(&mut self, x: &mut Self::Buffer, cap: f32);
+
+    /// Replaces the rows of `out` by `rows` of `x`.
+    fn gather(&mut self, x: &Self::Buffer, rows: &[usize], out: &mut Self::Buffer);
+
+    /// Adds each row of `x`, times its weight, to the row of `out` named with it.
+    fn scatter_add(&mut self, x: &Self::Buffer, rows: &[usize], weights: &[f32], out: &mut Self::Buffer);
+
+    /// Sets as many rows of zeros.
+    fn clear(&mut self, rows: usize, out: &mut Self::Buffer);
+
+    /// Turns queries and keys, stores keys and values in the cache in place of what was there from `start` on, and
+    /// attends from every row to its sequence up to itself, as `rule` says. `out` gets rows of `heads · head_width`.
     fn attend(
         &mut self,
         spans: &[Span],
         rotation: &Self::Rotation,
+        rule: &AttentionRule<'_, Self::Buffer>,
         heads: Heads<'_, Self::Buffer>,
         cache: &mut Self::Cache,
         out: &mut Self::Buffer,

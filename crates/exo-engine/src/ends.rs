@@ -1,6 +1,7 @@
 //! Both ends of the decoder: tokens to hidden states, and hidden states to logits. Only rank 0 has them.
 
 use crate::{
+    arch::tensors,
     device::Device,
     load_error::LoadError,
     model::Model,
@@ -24,8 +25,8 @@ impl<D: Device> Ends<D> {
     pub(crate) fn load(model: &Model, device: &mut D, loading: &mut Loading<'_>) -> Result<Self, LoadError> {
         let config = &model.config;
         // Rows of the embedding are read from the file when their tokens come.
-        model.matrix(model.family.tensors.embedding, config.hidden, config.vocabulary)?;
-        let weight = model.vector(model.family.tensors.output_norm, config.hidden)?;
+        model.matrix(tensors::EMBEDDING, config.hidden, config.vocabulary)?;
+        let weight = model.vector(tensors::OUTPUT_NORM, config.hidden)?;
         let mut norm = device.buffer(1, config.hidden)?;
         device.write(&weight, &mut norm);
         let head = loading.weights(model, device, &model.head()?)?;
@@ -43,7 +44,7 @@ impl<D: Device> Ends<D> {
     pub(crate) fn bytes(model: &Model) -> Result<u64, LoadError> {
         let config = &model.config;
         let buffers = HEAD_ROWS * (2 * config.hidden + config.vocabulary) * size_of::<f32>();
-        Ok(model.head()?.bytes.len() as u64 + buffers as u64)
+        Ok(model.head()?.row_bytes().len() as u64 + buffers as u64)
     }
 
     /// One row of hidden states for each token.
@@ -51,13 +52,17 @@ impl<D: Device> Ends<D> {
         let config = &self.model.config;
         let table = self
             .model
-            .matrix(self.model.family.tensors.embedding, config.hidden, config.vocabulary)
-            .expect("it was there when the model was loaded, and files do not change their header");
+            .matrix(tensors::EMBEDDING, config.hidden, config.vocabulary)
+            .expect("it was there when the model was loaded, and files do not change their header")
+            .tensor;
         let mut rows = vec![0.0; tokens.len() * config.hidden];
         for (&token, row) in tokens.iter().zip(rows.chunks_exact_mut(config.hidden)) {
             let start = token as usize * table.row_bytes();
             let bytes = table.bytes.get(start..start + table.row_bytes()).ok_or(StageError::UnknownToken(token))?;
             exo_gguf::dequantize::row(table.dtype, bytes, row);
+            if config.embedding_scale != 1.0 {
+                row.iter_mut().for_each(|value| *value *= config.embedding_scale);
+            }
         }
         Ok(rows)
     }
@@ -71,6 +76,9 @@ impl<D: Device> Ends<D> {
             device.write(hidden, &mut self.rows);
             device.rms_norm(&self.rows, &self.norm, config.norm_epsilon, &mut self.normed);
             device.products(&self.normed, [(&self.head, &mut self.logits)]);
+            if let Some(cap) = config.logit_soft_cap {
+                device.soft_cap(&mut self.logits, cap);
+            }
             device.read(&self.logits, logits);
         }
         logits

@@ -62,7 +62,7 @@ impl Engine {
         let end_bytes = Ends::<CpuDevice>::bytes(&model)?;
         let layer_bytes = check_memory::<CpuDevice>(&model, &layers, limits, end_bytes, options.memory_limit)?;
         let mut device = CpuDevice::new(options.isa, options.threads)?;
-        let mut loading = Loading::new(layer_bytes + model.head()?.bytes.len() as u64, progress);
+        let mut loading = Loading::new(layer_bytes + model.head()?.row_bytes().len() as u64, progress);
         let ends = Ends::load(&model, &mut device, &mut loading)?;
         let holds_all_layers = layers.len() == model.config.layers;
         let stage = Stage::load(&model, device, layers, limits, &mut loading)?;

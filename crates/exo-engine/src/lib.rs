@@ -24,8 +24,8 @@ mod scheduler;
 mod stage;
 mod vocabulary;
 
-pub use config::{ModelConfig, RopeConfig, RopeLayout};
-pub use device::{AttentionSizes, CpuDevice, Device, DeviceError, Heads, Span};
+pub use config::{Activation, ExpertConfig, ModelConfig, RopeConfig, RopeLayout, RopeScaling, WindowConfig};
+pub use device::{AttentionRule, AttentionSizes, CpuDevice, Device, DeviceError, Heads, MatrixPart, Span};
 pub use engine::Engine;
 pub use engine_error::EngineError;
 pub use evaluate::{EvaluateError, Perplexity};

@@ -35,7 +35,7 @@ pub enum LoadError {
     #[error("the model's sizes contradict each other: {0}")]
     Shape(String),
     /// A kind of scaling that is not computed here.
-    #[error("rotary scaling {0:?} is not supported; this engine knows none and linear")]
+    #[error("rotary scaling {0:?} is not supported; this engine knows linear, yarn, llama3 and longrope")]
     RopeScaling(String),
     /// A tensor of another shape than the metadata says.
     #[error("tensor {name} has the shape {got:?}, but the metadata asks for {expected:?}")]

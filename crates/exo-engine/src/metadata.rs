@@ -19,9 +19,15 @@ impl<'a> Metadata<'a> {
 
     /// A number from 1 to `max`.
     pub(crate) fn count(&self, key: &str, max: usize) -> Result<usize, LoadError> {
+        self.whole(key, 1, max)
+    }
+
+    /// A whole number from `min` to `max`.
+    pub(crate) fn whole(&self, key: &str, min: usize, max: usize) -> Result<usize, LoadError> {
         let value = self.0.metadata().u64(key)?;
-        let is_in_range = (1..=max as u64).contains(&value);
-        let out_of_range = || LoadError::OutOfRange { key: key.into(), value: value as f64, min: 1.0, max: max as f64 };
+        let is_in_range = (min as u64..=max as u64).contains(&value);
+        let (low, high) = (min as f64, max as f64);
+        let out_of_range = || LoadError::OutOfRange { key: key.into(), value: value as f64, min: low, max: high };
         is_in_range.then_some(value as usize).ok_or_else(out_of_range)
     }
 

@@ -4,14 +4,21 @@ use std::{ops::Range, path::Path, sync::Arc};
 
 use exo_gguf::{GgufFile, TensorView};
 
-use crate::{arch::Family, config::ModelConfig, load_error::LoadError, metadata::Metadata, options::EngineOptions};
+use crate::{
+    arch::{self, Architecture, TensorNames, tensors},
+    config::ModelConfig,
+    device::MatrixPart,
+    load_error::LoadError,
+    metadata::Metadata,
+    options::EngineOptions,
+};
 
 /// A model file. Tensors are read when they are asked for.
 #[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) file: Arc<GgufFile>,
     pub(crate) config: Arc<ModelConfig>,
-    pub(crate) family: &'static Family,
+    pub(crate) architecture: &'static Architecture,
 }
 
 impl Model {
@@ -21,12 +28,12 @@ impl Model {
     }
 
     pub(crate) fn of_file(file: GgufFile) -> Result<Self, LoadError> {
-        let (config, family) = ModelConfig::read(&Metadata::of(&file))?;
-        let stranger = file.tensors().find(|tensor| !family.tensors.knows(tensor.name, config.layers));
-        if let Some(stranger) = stranger {
+        let (config, architecture) = ModelConfig::read(&Metadata::of(&file), None)?;
+        let names = TensorNames::new(architecture, config.layers, config.experts.is_some());
+        if let Some(stranger) = file.tensors().find(|tensor| !names.knows(tensor.name)) {
             return Err(LoadError::UnknownTensor(stranger.name.to_owned()));
         }
-        Ok(Self { file: Arc::new(file), config: Arc::new(config), family })
+        Ok(Self { file: Arc::new(file), config: Arc::new(config), architecture })
     }
 
     pub(crate) fn metadata(&self) -> Metadata<'_> {
@@ -34,13 +41,45 @@ impl Model {
     }
 
     /// The matrix `name` with the shape that the configuration asks for.
-    pub(crate) fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<TensorView<'_>, LoadError> {
-        self.shaped(name, &[inputs, outputs])
+    pub(crate) fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<MatrixPart<'_>, LoadError> {
+        Ok(MatrixPart::rows_of(self.shaped(name, &[inputs, outputs])?, 0..outputs))
+    }
+
+    /// Consecutive matrices of which the tensor `name` consists: of these numbers of outputs, and nothing else.
+    pub(crate) fn fused_matrices<const N: usize>(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: [usize; N],
+    ) -> Result<[MatrixPart<'_>; N], LoadError> {
+        let tensor = self.shaped(name, &[inputs, outputs.iter().sum()])?;
+        let mut first = 0;
+        Ok(outputs.map(|outputs| {
+            first += outputs;
+            MatrixPart::rows_of(tensor, first - outputs..first)
+        }))
+    }
+
+    /// The matrix of one of `count` experts.
+    pub(crate) fn expert_matrix(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        (expert, count): (usize, usize),
+    ) -> Result<MatrixPart<'_>, LoadError> {
+        let tensor = self.shaped(name, &[inputs, outputs, count])?;
+        Ok(MatrixPart::rows_of(tensor, expert * outputs..(expert + 1) * outputs))
     }
 
     /// The vector `name` as numbers; vectors are stored as f32.
     pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, LoadError> {
-        let tensor = self.shaped(name, &[length])?;
+        self.numbers(name, &[length])
+    }
+
+    /// All numbers of a small tensor of this shape.
+    pub(crate) fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        let tensor = self.shaped(name, shape)?;
         if !exo_gguf::dequantize::supports(tensor.dtype) {
             return Err(LoadError::VectorType { name: name.to_owned(), dtype: tensor.dtype.name() });
         }
@@ -48,20 +87,23 @@ impl Model {
     }
 
     /// The matrix that turns hidden states into logits: its own, or the embedding.
-    pub(crate) fn head(&self) -> Result<TensorView<'_>, LoadError> {
-        let names = &self.family.tensors;
-        let name = if self.file.opt_tensor(names.output).is_some() { names.output } else { names.embedding };
+    pub(crate) fn head(&self) -> Result<MatrixPart<'_>, LoadError> {
+        let has_own = self.file.opt_tensor(tensors::OUTPUT).is_some();
+        let name = if has_own { tensors::OUTPUT } else { tensors::EMBEDDING };
         self.matrix(name, self.config.hidden, self.config.vocabulary)
     }
 
-    /// Full name of a tensor of a layer.
-    pub(crate) fn layer_name(layer: usize, name: &str) -> String {
-        format!("blk.{layer}.{name}")
+    /// Divisors of the rotary frequencies for sequences of up to `context` tokens, where the file has any.
+    pub(crate) fn rope_factors(&self, context: usize) -> Result<Option<Vec<f32>>, LoadError> {
+        let is_long = self.config.original_context.is_some_and(|original| context > original);
+        let by_length = if is_long { tensors::ROPE_FACTORS_LONG } else { tensors::ROPE_FACTORS_SHORT };
+        let name = [tensors::ROPE_FACTORS, by_length].into_iter().find(|name| self.file.opt_tensor(name).is_some());
+        name.map(|name| self.vector(name, self.config.rope.dimensions / 2)).transpose()
     }
 
     /// Bytes of the tensors of `layers` in the file.
     pub(crate) fn layer_bytes(&self, layers: &Range<usize>) -> u64 {
-        let is_ours = |name: &str| crate::arch::layer_of(name).is_some_and(|(layer, _)| layers.contains(&layer));
+        let is_ours = |name: &str| arch::layer_of(name).is_some_and(|(layer, _)| layers.contains(&layer));
         self.file.tensors().filter(|tensor| is_ours(tensor.name)).map(|tensor| tensor.bytes.len() as u64).sum()
     }
 

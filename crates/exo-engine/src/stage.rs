@@ -2,30 +2,47 @@
 
 use std::{ops::Range, sync::Arc};
 
-use exo_gguf::TensorView;
 use thiserror::Error;
 
 use crate::{
     config::ModelConfig,
-    device::{AttentionSizes, Device, Heads, Span},
+    device::{AttentionSizes, Device, MatrixPart, Span},
     load_error::LoadError,
     model::Model,
     options::{EngineOptions, LoadProgress},
     plan::{BatchPlan, PlanError},
 };
 
+mod branch;
+mod buffers;
+mod experts;
+mod forward;
 mod layer;
+mod linear;
 mod memory;
+mod routing;
 
+use buffers::Buffers;
 use layer::Layer;
 pub(crate) use memory::check_memory;
 
-/// A step that a stage cannot compute. Nothing was changed.
+/// A step that a stage cannot compute. Only of a step that it computed (`became` no numbers) does it keep anything.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StageError {
     /// A plan that does not fit this stage.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Hidden states with infinities or what is no number: a broken weight, or a machine that computes wrongly. What the
+    /// slot holds is as broken.
+    #[error("the hidden states of slot {slot} at position {position} {origin} no numbers; restart this rank")]
+    NotFinite {
+        /// Cache slot of the sequence.
+        slot: usize,
+        /// Position of the first such row.
+        position: usize,
+        /// "came as" or "became".
+        origin: &'static str,
+    },
     /// A token that the model does not have.
     #[error("token {0} is not in the vocabulary")]
     UnknownToken(u32),
@@ -48,23 +65,15 @@ pub(crate) struct Stage<D: Device> {
     config: Arc<ModelConfig>,
     limits: StageLimits,
     rotation: D::Rotation,
+    /// Of layers with a window, where it is another.
+    window_rotation: Option<D::Rotation>,
+    /// Number in the model of the first of `layers`.
+    first_layer: usize,
     layers: Vec<Layer<D>>,
     caches: Vec<D::Cache>,
     /// Positions that each slot holds.
     held: Vec<u32>,
     buffers: Buffers<D>,
-}
-
-/// Room for the intermediate rows of a step.
-struct Buffers<D: Device> {
-    hidden: D::Buffer,
-    normed: D::Buffer,
-    query: D::Buffer,
-    key: D::Buffer,
-    value: D::Buffer,
-    attended: D::Buffer,
-    gate: D::Buffer,
-    up: D::Buffer,
 }
 
 /// Counts what is loaded and reports it.
@@ -84,12 +93,13 @@ impl<'a> Loading<'a> {
         &mut self,
         model: &Model,
         device: &mut D,
-        tensor: &TensorView<'_>,
+        part: &MatrixPart<'_>,
     ) -> Result<D::Weights, LoadError> {
-        model.file.prefetch(tensor);
-        let weights = device.weights(tensor)?;
-        model.file.release(tensor);
-        self.done += tensor.bytes.len() as u64;
+        let bytes = part.row_bytes();
+        model.file.prefetch(bytes);
+        let weights = device.weights(part)?;
+        model.file.release(bytes);
+        self.done += bytes.len() as u64;
         (self.progress)(LoadProgress { bytes_done: self.done, bytes_total: self.total.max(self.done) });
         Ok(weights)
     }
@@ -127,11 +137,10 @@ impl<D: Device> Stage<D> {
     ) -> Result<Self, LoadError> {
         let config = Arc::clone(&model.config);
         let sizes = limits.sizes(&config);
-        let factors = match model.file.opt_tensor(model.family.tensors.rope_factors) {
-            Some(tensor) => Some(model.vector(tensor.name, config.rope.dimensions / 2)?),
-            None => None,
-        };
-        let rotation = device.rotation(&config.rope, sizes, factors.as_deref());
+        let factors = model.rope_factors(sizes.context)?;
+        let rotation = device.rotation(&config.rope, factors.as_deref());
+        let window_rotation = config.window_rope.as_ref().map(|rope| device.rotation(rope, None));
+        let first_layer = layers.start;
         let (mut loaded, mut caches) = (Vec::with_capacity(layers.len()), Vec::with_capacity(layers.len()));
         for layer in layers {
             loaded.push(Layer::load(model, &mut device, layer, loading)?);
@@ -139,7 +148,18 @@ impl<D: Device> Stage<D> {
         }
         let buffers = Buffers::new(&mut device, &config, limits.tokens as usize)?;
         let held = vec![0; limits.slots as usize];
-        Ok(Self { device, config, limits, rotation, layers: loaded, caches, held, buffers })
+        Ok(Self {
+            device,
+            config,
+            limits,
+            rotation,
+            window_rotation,
+            first_layer,
+            layers: loaded,
+            caches,
+            held,
+            buffers,
+        })
     }
 
     pub(crate) fn config(&self) -> &ModelConfig {
@@ -169,51 +189,33 @@ impl<D: Device> Stage<D> {
             }
         }
         let spans = spans(plan);
+        self.check_numbers(hidden, &spans, "came as")?;
         for span in &spans {
             self.held[span.slot] = (span.start + span.rows) as u32;
         }
         self.device.turn_to(&spans, &mut self.rotation);
+        if let Some(rotation) = &mut self.window_rotation {
+            self.device.turn_to(&spans, rotation);
+        }
         self.device.write(hidden, &mut self.buffers.hidden);
         for index in 0..self.layers.len() {
             self.attend(index, &spans);
-            self.feed_forward(index);
+            self.feed_forward(index, plan.tokens());
         }
         self.device.read(&self.buffers.hidden, hidden);
+        self.check_numbers(hidden, &spans, "became")
+    }
+
+    /// Refuses rows that are no numbers.
+    fn check_numbers(&self, hidden: &[f32], spans: &[Span], origin: &'static str) -> Result<(), StageError> {
+        let width = self.config.hidden;
+        for span in spans {
+            let rows = &hidden[span.first_row * width..(span.first_row + span.rows) * width];
+            if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
+                return Err(StageError::NotFinite { slot: span.slot, position: span.start + at / width, origin });
+            }
+        }
         Ok(())
-    }
-
-    fn attend(&mut self, index: usize, spans: &[Span]) {
-        let (device, layer, buffers) = (&mut self.device, &self.layers[index], &mut self.buffers);
-        device.rms_norm(&buffers.hidden, &layer.attention_norm, self.config.norm_epsilon, &mut buffers.normed);
-        let products =
-            [(&layer.query, &mut buffers.query), (&layer.key, &mut buffers.key), (&layer.value, &mut buffers.value)];
-        device.products(&buffers.normed, products);
-        let heads = Heads { query: &mut buffers.query, key: &mut buffers.key, value: &buffers.value };
-        device.attend(spans, &self.rotation, heads, &mut self.caches[index], &mut buffers.attended);
-        device.add_product(&buffers.attended, &layer.attention_output, &mut buffers.hidden);
-    }
-
-    fn feed_forward(&mut self, index: usize) {
-        let (device, layer, buffers) = (&mut self.device, &self.layers[index], &mut self.buffers);
-        device.rms_norm(&buffers.hidden, &layer.feed_forward_norm, self.config.norm_epsilon, &mut buffers.normed);
-        device.products(&buffers.normed, [(&layer.gate, &mut buffers.gate), (&layer.up, &mut buffers.up)]);
-        device.silu_gate(&mut buffers.gate, &buffers.up);
-        device.add_product(&buffers.gate, &layer.down, &mut buffers.hidden);
-    }
-}
-
-impl<D: Device> Buffers<D> {
-    fn new(device: &mut D, config: &ModelConfig, rows: usize) -> Result<Self, LoadError> {
-        Ok(Self {
-            hidden: device.buffer(rows, config.hidden)?,
-            normed: device.buffer(rows, config.hidden)?,
-            query: device.buffer(rows, config.query_width())?,
-            key: device.buffer(rows, config.kv_width())?,
-            value: device.buffer(rows, config.kv_width())?,
-            attended: device.buffer(rows, config.query_width())?,
-            gate: device.buffer(rows, config.feed_forward)?,
-            up: device.buffer(rows, config.feed_forward)?,
-        })
     }
 }
 

@@ -5,7 +5,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use exo_kernels::{Activations, Attending, AttentionShape, Cpu, Dtype, Isa, KvCache, Matrix, Product, Weights};
+use exo_kernels::{
+    Activations, Attending, AttentionBounds, AttentionShape, Cpu, Dtype, Isa, KvCache, Matrix, Product, Weights,
+};
 use exo_kernels::{attention, matmul};
 
 /// Larger than every cache.
@@ -108,7 +110,7 @@ fn attend(cpu: &Cpu, context: usize) {
     let time = |rows: usize| {
         let q = &new.iter().cycle().copied().take(rows * 2048).collect::<Vec<_>>();
         let mut out = vec![0.0; rows * 2048];
-        best(|| attention(cpu, &shape, q, &[Attending { cache: &cache, rows }], &mut out))
+        best(|| attention(cpu, &shape, &AttentionBounds::default(), q, &[Attending { cache: &cache, rows }], &mut out))
     };
     let (one, block) = (time(1), time(128));
     let gigabytes = cache.bytes() as f64 * 1e-9;

@@ -24,6 +24,17 @@ pub struct AttentionShape {
     pub scale: f32,
 }
 
+/// What bends the scores of a layer, where anything does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AttentionBounds<'a> {
+    /// A row attends to so many positions at most, its own included; `None` to all before it.
+    pub window: Option<usize>,
+    /// Scores become `cap * tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
+    /// For each query head a score without a value: it takes its share of the weights, and gives nothing.
+    pub sinks: Option<&'a [f32]>,
+}
+
 /// The rows of one sequence.
 #[derive(Clone, Copy, Debug)]
 pub struct Attending<'a> {
@@ -39,11 +50,24 @@ pub struct Attending<'a> {
 ///
 /// # Panics
 /// If the sizes do not fit each other.
-pub fn attention(cpu: &Cpu, shape: &AttentionShape, q: &[f32], sequences: &[Attending<'_>], out: &mut [f32]) {
+pub fn attention(
+    cpu: &Cpu,
+    shape: &AttentionShape,
+    bounds: &AttentionBounds<'_>,
+    q: &[f32],
+    sequences: &[Attending<'_>],
+    out: &mut [f32],
+) {
     let width = shape.n_heads * shape.head_dim;
     let n_rows: usize = sequences.iter().map(|sequence| sequence.rows).sum();
     assert!(q.len() == n_rows * width && out.len() == q.len(), "{n_rows} rows of {width}");
     assert!(shape.n_heads.is_multiple_of(shape.n_kv_heads), "{} heads in groups", shape.n_heads);
+    assert!(bounds.window != Some(0), "a row attends to itself at least");
+    assert!(
+        bounds.sinks.is_none_or(|sinks| sinks.len() == shape.n_heads),
+        "a sink for each of {} heads",
+        shape.n_heads
+    );
     for Attending { cache, rows } in sequences {
         assert!(cache.len() >= *rows, "the cache has {} positions, {rows} of them new", cache.len());
         assert_eq!((cache.n_kv_heads, cache.head_dim), (shape.n_kv_heads, shape.head_dim), "the cache's heads");
@@ -56,7 +80,16 @@ pub fn attention(cpu: &Cpu, shape: &AttentionShape, q: &[f32], sequences: &[Atte
             let start = (first_row + row) * width + kv_head * group * shape.head_dim;
             let heads = start..start + group * shape.head_dim;
             let len = sequence.cache.len() - sequence.rows + row + 1;
-            let item = kernel::Item { shape, cache: sequence.cache, kv_head, len, q: &q[heads.clone()] };
+            let item = kernel::Item {
+                shape,
+                cache: sequence.cache,
+                kv_head,
+                first: bounds.window.map_or(0, |window| len.saturating_sub(window)),
+                len,
+                q: &q[heads.clone()],
+                soft_cap: bounds.soft_cap,
+                sinks: bounds.sinks.map(|sinks| &sinks[kv_head * group..(kv_head + 1) * group]),
+            };
             // SAFETY: every pair of row and head of keys is handed out once.
             kernel::attend(cpu.isa(), &item, unsafe { out.part(heads) });
         }

@@ -1,7 +1,7 @@
 //! Operations on each element or each row.
 
 use crate::cpu::Cpu;
-use crate::lanes::{Lanes, exp, fma, max, per_isa, sum};
+use crate::lanes::{Lanes, exp, fma, max, per_isa, sum, tanh};
 use crate::share::Shared;
 
 /// Elements that one thread does faster than two, with the cost of telling the other.
@@ -17,6 +17,16 @@ pub fn rms_norm(cpu: &Cpu, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32])
     rows(cpu, out, width, |row, out| rms_norm_row(cpu.isa(), &x[row * width..][..width], weight, eps, out));
 }
 
+/// [`rms_norm`] in place: of heads, as rows of their width.
+///
+/// # Panics
+/// If `x` is no whole number of rows.
+pub fn rms_norm_in_place(cpu: &Cpu, x: &mut [f32], weight: &[f32], eps: f32) {
+    let width = weight.len();
+    assert!(x.len().is_multiple_of(width), "{} elements in rows of {width}", x.len());
+    rows(cpu, x, width, |_, row| rms_norm_row_in_place(cpu.isa(), row, weight, eps));
+}
+
 /// `gate = gate / (1 + e^-gate) * up`, the gate of Llama's feed-forward network.
 pub fn silu_mul(cpu: &Cpu, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "gate and up have the same shape");
@@ -27,6 +37,27 @@ pub fn silu_mul(cpu: &Cpu, gate: &mut [f32], up: &[f32]) {
 pub fn gelu_mul(cpu: &Cpu, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "gate and up have the same shape");
     elements(cpu, gate, |start, gate| gelu_mul_part(cpu.isa(), gate, &up[start..][..gate.len()]));
+}
+
+/// `gate = g / (1 + e^(-1.702 g)) * (u + 1)` with `g = min(gate, 7)` and `u = up` cut to 7 on both sides, the gate of
+/// gpt-oss.
+pub fn clamped_silu_mul(cpu: &Cpu, gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "gate and up have the same shape");
+    elements(cpu, gate, |start, gate| clamped_silu_mul_part(cpu.isa(), gate, &up[start..][..gate.len()]));
+}
+
+/// `x = cap * tanh(x / cap)`.
+pub fn soft_cap(cpu: &Cpu, x: &mut [f32], cap: f32) {
+    elements(cpu, x, |_, x| soft_cap_part(cpu.isa(), x, cap));
+}
+
+/// `x += y`, for each row of `y.len()` elements.
+///
+/// # Panics
+/// If `x` is no whole number of rows.
+pub fn add_to_rows(cpu: &Cpu, x: &mut [f32], y: &[f32]) {
+    assert!(x.len().is_multiple_of(y.len()), "{} elements in rows of {}", x.len(), y.len());
+    rows(cpu, x, y.len(), |_, row| row.iter_mut().zip(y).for_each(|(x, y)| *x += y));
 }
 
 /// `x += y`.
@@ -70,12 +101,31 @@ fn elements(cpu: &Cpu, out: &mut [f32], job: impl Fn(usize, &mut [f32]) + Sync) 
 }
 
 per_isa! { fn rms_norm_row(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) = rms_norm_body }
+per_isa! { fn rms_norm_row_in_place(row: &mut [f32], weight: &[f32], eps: f32) = rms_norm_in_place_body }
+per_isa! { fn clamped_silu_mul_part(gate: &mut [f32], up: &[f32]) = clamped_silu_mul_body }
+per_isa! { fn soft_cap_part(x: &mut [f32], cap: f32) = soft_cap_body }
 per_isa! { fn silu_mul_part(gate: &mut [f32], up: &[f32]) = silu_mul_body }
 per_isa! { fn gelu_mul_part(gate: &mut [f32], up: &[f32]) = gelu_mul_body }
 per_isa! { fn softmax_row(row: &mut [f32]) = softmax_body }
 
 #[inline(always)]
 fn rms_norm_body<const FMA: bool>(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let by = inverse_root_mean_square::<FMA>(x, eps);
+    for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+        *out = x * by * weight;
+    }
+}
+
+#[inline(always)]
+fn rms_norm_in_place_body<const FMA: bool>(row: &mut [f32], weight: &[f32], eps: f32) {
+    let by = inverse_root_mean_square::<FMA>(row, eps);
+    for (x, weight) in row.iter_mut().zip(weight) {
+        *x = *x * by * weight;
+    }
+}
+
+#[inline(always)]
+fn inverse_root_mean_square<const FMA: bool>(x: &[f32], eps: f32) -> f32 {
     let mut squares: Lanes = [0.0; 16];
     let (whole, rest) = x.as_chunks::<16>();
     for x in whole {
@@ -86,10 +136,7 @@ fn rms_norm_body<const FMA: bool>(x: &[f32], weight: &[f32], eps: f32, out: &mut
     for (square, &x) in squares.iter_mut().zip(rest) {
         *square = fma::<FMA>(x, x, *square);
     }
-    let by = 1.0 / (sum(&squares) / x.len() as f32 + eps).sqrt();
-    for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
-        *out = x * by * weight;
-    }
+    1.0 / (sum(&squares) / x.len() as f32 + eps).sqrt()
 }
 
 #[inline(always)]
@@ -107,6 +154,26 @@ fn gelu_mul_body<const FMA: bool>(gate: &mut [f32], up: &[f32]) {
         let x = *gate;
         let y = TWICE * x * fma::<FMA>(0.044_715 * x, x, 1.0);
         *gate = x / (1.0 + exp::<FMA>(-y)) * up;
+    }
+}
+
+#[inline(always)]
+fn clamped_silu_mul_body<const FMA: bool>(gate: &mut [f32], up: &[f32]) {
+    const SLOPE: f32 = 1.702;
+    const LIMIT: f32 = 7.0;
+    for (gate, up) in gate.iter_mut().zip(up) {
+        // Comparisons that are false for NaN, so that it is passed on.
+        let g = if *gate > LIMIT { LIMIT } else { *gate };
+        let u = up.clamp(-LIMIT, LIMIT);
+        *gate = g / (1.0 + exp::<FMA>(-SLOPE * g)) * (u + 1.0);
+    }
+}
+
+#[inline(always)]
+fn soft_cap_body<const FMA: bool>(x: &mut [f32], cap: f32) {
+    let by = 1.0 / cap;
+    for x in x {
+        *x = cap * tanh::<FMA>(*x * by);
     }
 }
 

@@ -88,9 +88,24 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     y * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
+/// `tanh x` to about 1e-7: exact enough for what it caps, which is small against the cap near zero.
+#[inline(always)]
+pub(crate) fn tanh<const FMA: bool>(x: f32) -> f32 {
+    1.0 + -2.0 / (1.0 + exp::<FMA>(x + x))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tanh_is_within_two_units_of_one() {
+        for i in -20_000..20_000 {
+            let x = i as f32 * 0.001;
+            assert!((tanh::<true>(x) - x.tanh()).abs() < 2.5e-7, "tanh({x}) = {}, not {}", tanh::<true>(x), x.tanh());
+        }
+        assert_eq!((tanh::<false>(1e30), tanh::<false>(-1e30)), (1.0, -1.0));
+    }
 
     #[test]
     fn exp_is_within_three_units_of_the_last_place() {

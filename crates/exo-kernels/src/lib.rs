@@ -30,10 +30,12 @@ mod vector;
 mod weights;
 
 pub use activations::Activations;
-pub use attention::{Attending, AttentionShape, attention};
+pub use attention::{Attending, AttentionBounds, AttentionShape, attention};
 pub use cpu::Cpu;
 pub use dtype::Dtype;
-pub use elementwise::{add, gelu_mul, rms_norm, scale, silu_mul, softmax};
+pub use elementwise::{
+    add, add_to_rows, clamped_silu_mul, gelu_mul, rms_norm, rms_norm_in_place, scale, silu_mul, soft_cap, softmax,
+};
 pub use isa::{Isa, IsaError};
 pub use kv_cache::{KvCache, PAGE};
 pub use matmul::{Product, matmul};

@@ -18,6 +18,8 @@ pub struct Rope {
     style: RopeStyle,
     /// Radians per position, of each pair.
     frequencies: Vec<f64>,
+    /// Rotated elements grow by this.
+    magnitude: f64,
 }
 
 /// Cosines and sines of the positions of one forward pass: computed once, used by every layer.
@@ -30,17 +32,10 @@ pub struct RopeTable {
 }
 
 impl Rope {
-    /// Pair `i` of `dims / 2` turns by `position * scale * base^(-2i / dims) / factors[i]`. `scale` is 1 but for linear
-    /// context extension; `factors` is the tensor `rope_freqs.weight` of Llama 3.
-    ///
-    /// # Panics
-    /// If `dims` is odd, or `factors` is shorter than `dims / 2`.
-    pub fn new(style: RopeStyle, dims: usize, base: f32, scale: f32, factors: Option<&[f32]>) -> Self {
-        assert!(dims.is_multiple_of(2), "{dims} rotated elements are no pairs");
-        assert!(factors.is_none_or(|factors| factors.len() >= dims / 2), "a factor for each of {} pairs", dims / 2);
-        let factor = |i: usize| factors.map_or(1.0, |factors| f64::from(factors[i]));
-        let frequency = |i: usize| f64::from(base).powf(-2.0 * i as f64 / dims as f64) * f64::from(scale) / factor(i);
-        Self { style, frequencies: (0..dims / 2).map(frequency).collect() }
+    /// Pair `i` turns by `position * frequencies[i]` radians, and its length is multiplied by `magnitude`, which is 1 but
+    /// for some extensions of the context.
+    pub fn new(style: RopeStyle, frequencies: Vec<f64>, magnitude: f32) -> Self {
+        Self { style, frequencies, magnitude: f64::from(magnitude) }
     }
 
     /// Fills the table for rows at these positions.
@@ -51,8 +46,8 @@ impl Rope {
         for &position in positions {
             for frequency in &self.frequencies {
                 let (sin, cos) = (f64::from(position) * frequency).sin_cos();
-                table.cos.push(cos as f32);
-                table.sin.push(sin as f32);
+                table.cos.push((cos * self.magnitude) as f32);
+                table.sin.push((sin * self.magnitude) as f32);
             }
         }
     }

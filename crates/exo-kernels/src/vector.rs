@@ -22,6 +22,7 @@ pub(crate) trait Vector: Copy {
     unsafe fn load_halves(at: *const u16) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
     unsafe fn max(self, other: Self) -> Self;
     unsafe fn min(self, other: Self) -> Self;
     /// `self * factor + addend`.
@@ -56,6 +57,16 @@ pub(crate) trait Vector: Copy {
             }
             let y = p.mul_add(r.mul(r), r).add(Self::splat(1.0));
             y.mul(shifted.two_to_low_bits())
+        }
+    }
+
+    /// `tanh x`, lane by lane the same as [`crate::lanes::tanh`].
+    #[inline(always)]
+    unsafe fn tanh(self) -> Self {
+        // SAFETY: passed on.
+        unsafe {
+            let one = Self::splat(1.0);
+            one.add(Self::splat(-2.0).div(one.add(self.add(self).exp())))
         }
     }
 }
@@ -107,6 +118,11 @@ impl Vector for Plain {
     #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
         self.map2(other, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        self.map2(other, |a, b| a / b)
     }
 
     #[inline(always)]

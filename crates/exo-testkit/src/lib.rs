@@ -6,5 +6,5 @@ mod model;
 mod reference;
 
 pub use agreement::{Agreement, AgreementBound};
-pub use model::{CHAT_TEMPLATE, ModelSpec, ModelTokens, Random, TemporaryModel};
+pub use model::{Architecture, CHAT_TEMPLATE, HfStorage, ModelSpec, ModelTokens, Random, TemporaryModel};
 pub use reference::{REFERENCE_TEXTS, ReferenceCase, ReferenceContinuation, ReferenceLogits, ReferenceText};

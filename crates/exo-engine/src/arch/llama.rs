@@ -1,27 +1,26 @@
-//! Llama 1 to 3 and whatever has their shape (Mistral, TinyLlama, SmolLM, exo-guide).
+//! Llama 1 to 3 and whatever has their shape: Mistral and Mixtral in GGUF files, TinyLlama, SmolLM, exo-guide.
 
-use super::{Family, LayerTensors, ModelTensors};
-use crate::config::RopeLayout;
+use super::{Architecture, Experts};
+use crate::config::{Activation, RopeLayout};
 
-pub(super) const FAMILY: Family = Family {
+/// The plain one: the other records name what differs from it.
+pub(super) const LLAMA: Architecture = Architecture {
     name: "llama",
-    // Files of this family store query and key rows permuted so that pairs are neighbours.
+    // Its files store query and key rows permuted so that pairs are neighbours.
     rope_layout: RopeLayout::Interleaved,
-    tensors: ModelTensors {
-        embedding: "token_embd.weight",
-        output_norm: "output_norm.weight",
-        output: "output.weight",
-        rope_factors: "rope_freqs.weight",
-        layer: LayerTensors {
-            attention_norm: "attn_norm.weight",
-            query: "attn_q.weight",
-            key: "attn_k.weight",
-            value: "attn_v.weight",
-            attention_output: "attn_output.weight",
-            feed_forward_norm: "ffn_norm.weight",
-            gate: "ffn_gate.weight",
-            up: "ffn_up.weight",
-            down: "ffn_down.weight",
-        },
-    },
+    fused: false,
+    input_biases: false,
+    output_biases: false,
+    head_norms: false,
+    post_norms: false,
+    sinks: false,
+    feed_forward_norm: "ffn_norm",
+    activation: Activation::Silu,
+    experts: Experts::IfCounted,
+    scales_embedding: false,
+    window: None,
+    window_rope_base: None,
+    layers_scaled_by_hidden: None,
+    attention_soft_cap: None,
+    logit_soft_cap: None,
 };

@@ -1,13 +1,12 @@
 //! The CPU as a device: kernels of one instruction set on a pool of threads.
 
-use exo_gguf::TensorView;
 use exo_kernels::{
-    Activations, Attending, AttentionShape, Cpu, Dtype, Isa, KvCache, Matrix, Product, Rope, RopeStyle, RopeTable,
-    Weights, attention, matmul, rms_norm, silu_mul,
+    Activations, Attending, AttentionBounds, AttentionShape, Cpu, Dtype, Isa, KvCache, Matrix, Product, Rope,
+    RopeStyle, RopeTable, Weights, attention, matmul,
 };
 
-use super::{AttentionSizes, Device, DeviceError, Heads, Span};
-use crate::config::{RopeConfig, RopeLayout};
+use super::{AttentionRule, AttentionSizes, Device, DeviceError, Heads, MatrixPart, Span};
+use crate::config::{Activation, RopeConfig, RopeLayout};
 
 /// A CPU device.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub struct CpuBuffer {
 /// Keys and values of one layer: one paged cache for each slot, which grows with its sequence.
 #[derive(Debug)]
 pub struct CpuCache {
-    shape: AttentionShape,
+    sizes: AttentionSizes,
     slots: Vec<KvCache>,
 }
 
@@ -35,7 +34,6 @@ pub struct CpuCache {
 pub struct CpuRotation {
     rope: Rope,
     table: RopeTable,
-    sizes: AttentionSizes,
 }
 
 impl CpuDevice {
@@ -71,13 +69,16 @@ impl Device for CpuDevice {
     type Cache = CpuCache;
     type Rotation = CpuRotation;
 
-    fn weights(&mut self, tensor: &TensorView<'_>) -> Result<Weights, DeviceError> {
+    fn weights(&mut self, part: &MatrixPart<'_>) -> Result<Weights, DeviceError> {
+        let tensor = &part.tensor;
         let dtype = Dtype::from_name(tensor.dtype.name()).ok_or_else(|| DeviceError::TensorType {
             name: tensor.name.to_owned(),
             dtype: tensor.dtype.name(),
             supported: Dtype::ALL.map(Dtype::name).join(", "),
         })?;
         let matrix = Matrix::new(dtype, tensor.rows(), tensor.row_elements(), tensor.bytes)
+            .and_then(|matrix| matrix.rows(part.rows.clone()))
+            .and_then(|matrix| matrix.cols(part.columns.clone()))
             .map_err(|error| DeviceError::Layout { name: tensor.name.to_owned(), reason: error.to_string() })?;
         Ok(Weights::pack(&self.cpu, &matrix))
     }
@@ -90,14 +91,8 @@ impl Device for CpuDevice {
     }
 
     fn cache(&mut self, sizes: AttentionSizes) -> Result<CpuCache, DeviceError> {
-        let shape = AttentionShape {
-            n_heads: sizes.heads,
-            n_kv_heads: sizes.kv_heads,
-            head_dim: sizes.head_width,
-            scale: 1.0 / (sizes.head_width as f32).sqrt(),
-        };
         let slot = KvCache::new(sizes.kv_heads, sizes.head_width);
-        Ok(CpuCache { shape, slots: vec![slot; sizes.slots] })
+        Ok(CpuCache { sizes, slots: vec![slot; sizes.slots] })
     }
 
     fn cache_bytes(sizes: AttentionSizes) -> u64 {
@@ -105,13 +100,13 @@ impl Device for CpuDevice {
         slot.saturating_mul(sizes.slots as u64)
     }
 
-    fn rotation(&mut self, rope: &RopeConfig, sizes: AttentionSizes, factors: Option<&[f32]>) -> CpuRotation {
+    fn rotation(&mut self, rope: &RopeConfig, factors: Option<&[f32]>) -> CpuRotation {
         let style = match rope.layout {
             RopeLayout::Interleaved => RopeStyle::Interleaved,
             RopeLayout::Halves => RopeStyle::HalfSplit,
         };
-        let rope = Rope::new(style, rope.dimensions, rope.base, 1.0 / rope.position_divisor, factors);
-        CpuRotation { rope, table: RopeTable::default(), sizes }
+        let rope = Rope::new(style, rope.frequencies(factors), rope.magnitude);
+        CpuRotation { rope, table: RopeTable::default() }
     }
 
     fn turn_to(&mut self, spans: &[Span], rotation: &mut CpuRotation) {
@@ -130,7 +125,11 @@ impl Device for CpuDevice {
     }
 
     fn rms_norm(&mut self, x: &CpuBuffer, weight: &CpuBuffer, epsilon: f32, out: &mut CpuBuffer) {
-        rms_norm(&self.cpu, &x.values, &weight.values, epsilon, out.resize(x.rows()));
+        exo_kernels::rms_norm(&self.cpu, &x.values, &weight.values, epsilon, out.resize(x.rows()));
+    }
+
+    fn rms_norm_in_place(&mut self, x: &mut CpuBuffer, weight: &CpuBuffer, epsilon: f32) {
+        exo_kernels::rms_norm_in_place(&self.cpu, &mut x.values, &weight.values, epsilon);
     }
 
     fn products<const N: usize>(&mut self, x: &CpuBuffer, products: [(&Weights, &mut CpuBuffer); N]) {
@@ -145,19 +144,54 @@ impl Device for CpuDevice {
         matmul(&self.cpu, &self.activations, &mut [Product::add(weights, &mut out.values)]);
     }
 
-    fn silu_gate(&mut self, gate: &mut CpuBuffer, up: &CpuBuffer) {
-        silu_mul(&self.cpu, &mut gate.values, &up.values);
+    fn gate(&mut self, activation: Activation, gate: &mut CpuBuffer, up: &CpuBuffer) {
+        let gate_with = match activation {
+            Activation::Silu => exo_kernels::silu_mul,
+            Activation::Gelu => exo_kernels::gelu_mul,
+            Activation::ClampedSilu => exo_kernels::clamped_silu_mul,
+        };
+        gate_with(&self.cpu, &mut gate.values, &up.values);
+    }
+
+    fn add_to_rows(&mut self, x: &mut CpuBuffer, row: &CpuBuffer) {
+        exo_kernels::add_to_rows(&self.cpu, &mut x.values, &row.values);
+    }
+
+    fn add(&mut self, x: &mut CpuBuffer, y: &CpuBuffer) {
+        exo_kernels::add(&self.cpu, &mut x.values, &y.values);
+    }
+
+    fn soft_cap(&mut self, x: &mut CpuBuffer, cap: f32) {
+        exo_kernels::soft_cap(&self.cpu, &mut x.values, cap);
+    }
+
+    fn gather(&mut self, x: &CpuBuffer, rows: &[usize], out: &mut CpuBuffer) {
+        out.values.clear();
+        rows.iter().for_each(|&row| out.values.extend_from_slice(&x.values[row * x.width..][..x.width]));
+    }
+
+    fn scatter_add(&mut self, x: &CpuBuffer, rows: &[usize], weights: &[f32], out: &mut CpuBuffer) {
+        for ((x, &row), &weight) in x.values.chunks_exact(x.width).zip(rows).zip(weights) {
+            let out = &mut out.values[row * out.width..][..out.width];
+            out.iter_mut().zip(x).for_each(|(out, x)| *out += weight * x);
+        }
+    }
+
+    fn clear(&mut self, rows: usize, out: &mut CpuBuffer) {
+        out.resize(rows).fill(0.0);
     }
 
     fn attend(
         &mut self,
         spans: &[Span],
         rotation: &CpuRotation,
+        rule: &AttentionRule<'_, CpuBuffer>,
         heads: Heads<'_, CpuBuffer>,
         cache: &mut CpuCache,
         out: &mut CpuBuffer,
     ) {
-        let CpuRotation { rope, table, sizes } = rotation;
+        let CpuRotation { rope, table } = rotation;
+        let sizes = cache.sizes;
         rope.apply(&self.cpu, table, &mut heads.query.values, sizes.heads, sizes.head_width);
         rope.apply(&self.cpu, table, &mut heads.key.values, sizes.kv_heads, sizes.head_width);
         let width = heads.key.width;
@@ -169,7 +203,11 @@ impl Device for CpuDevice {
         }
         let sequences: Vec<Attending<'_>> =
             spans.iter().map(|span| Attending { cache: &cache.slots[span.slot], rows: span.rows }).collect();
+        let AttentionSizes { heads: n_heads, kv_heads: n_kv_heads, head_width: head_dim, .. } = sizes;
+        let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: rule.scale };
+        let sinks = rule.sinks.map(|sinks| sinks.values.as_slice());
+        let bounds = AttentionBounds { window: rule.window, soft_cap: rule.soft_cap, sinks };
         let out = out.resize(heads.query.rows());
-        attention(&self.cpu, &cache.shape, &heads.query.values, &sequences, out);
+        attention(&self.cpu, &shape, &bounds, &heads.query.values, &sequences, out);
     }
 }

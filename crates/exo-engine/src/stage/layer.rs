@@ -1,52 +1,206 @@
-//! The weights of one layer.
+//! The weights of one layer, and how they are read.
 
-use super::Loading;
-use crate::{device::Device, load_error::LoadError, model::Model};
+use super::{Loading, linear::Linear};
+use crate::{
+    arch::layer_tensor,
+    config::ExpertConfig,
+    device::{Device, MatrixPart},
+    load_error::LoadError,
+    model::Model,
+};
 
-/// Matrices and norms of a decoder layer.
+/// A decoder layer.
 pub(super) struct Layer<D: Device> {
-    pub(super) attention_norm: D::Buffer,
-    pub(super) query: D::Weights,
-    pub(super) key: D::Weights,
-    pub(super) value: D::Weights,
-    pub(super) attention_output: D::Weights,
-    pub(super) feed_forward_norm: D::Buffer,
-    pub(super) gate: D::Weights,
-    pub(super) up: D::Weights,
-    pub(super) down: D::Weights,
+    pub(super) attention: Attention<D>,
+    pub(super) feed_forward: FeedForward<D>,
+}
+
+/// Weights of the attention.
+pub(super) struct Attention<D: Device> {
+    pub(super) norm: D::Buffer,
+    pub(super) query: Linear<D>,
+    pub(super) key: Linear<D>,
+    pub(super) value: Linear<D>,
+    pub(super) query_norm: Option<D::Buffer>,
+    pub(super) key_norm: Option<D::Buffer>,
+    pub(super) sinks: Option<D::Buffer>,
+    pub(super) output: Linear<D>,
+    pub(super) post_norm: Option<D::Buffer>,
+}
+
+/// Weights of the feed-forward network.
+pub(super) struct FeedForward<D: Device> {
+    pub(super) norm: D::Buffer,
+    pub(super) network: Network<D>,
+    pub(super) post_norm: Option<D::Buffer>,
+}
+
+/// One network for all tokens, or experts.
+pub(super) enum Network<D: Device> {
+    Dense(Gated<D>),
+    Experts(Experts<D>),
+}
+
+/// Feed-forward networks of which each row uses some, and what chooses them.
+pub(super) struct Experts<D: Device> {
+    pub(super) router: Linear<D>,
+    pub(super) networks: Vec<Gated<D>>,
+    pub(super) rule: ExpertConfig,
+}
+
+/// A gated feed-forward network.
+pub(super) struct Gated<D: Device> {
+    pub(super) gate: Linear<D>,
+    pub(super) up: Linear<D>,
+    pub(super) down: Linear<D>,
 }
 
 impl<D: Device> Layer<D> {
+    /// Reads layer `layer`.
     pub(super) fn load(
         model: &Model,
         device: &mut D,
         layer: usize,
         loading: &mut Loading<'_>,
     ) -> Result<Self, LoadError> {
-        let (config, names) = (&model.config, &model.family.tensors.layer);
-        let (hidden, feed_forward) = (config.hidden, config.feed_forward);
-        let norm = |device: &mut D, name: &str| -> Result<D::Buffer, LoadError> {
-            let weight = model.vector(&Model::layer_name(layer, name), hidden)?;
-            let mut buffer = device.buffer(1, hidden)?;
-            device.write(&weight, &mut buffer);
-            Ok(buffer)
-        };
-        let attention_norm = norm(device, names.attention_norm)?;
-        let feed_forward_norm = norm(device, names.feed_forward_norm)?;
-        let mut matrix = |name: &str, inputs, outputs| {
-            let tensor = model.matrix(&Model::layer_name(layer, name), inputs, outputs)?;
-            loading.weights(model, device, &tensor)
-        };
-        Ok(Self {
-            attention_norm,
-            query: matrix(names.query, hidden, config.query_width())?,
-            key: matrix(names.key, hidden, config.kv_width())?,
-            value: matrix(names.value, hidden, config.kv_width())?,
-            attention_output: matrix(names.attention_output, config.query_width(), hidden)?,
-            feed_forward_norm,
-            gate: matrix(names.gate, hidden, feed_forward)?,
-            up: matrix(names.up, hidden, feed_forward)?,
-            down: matrix(names.down, feed_forward, hidden)?,
+        let mut reader = Reader { model, device, layer, loading };
+        Ok(Self { attention: reader.attention()?, feed_forward: reader.feed_forward()? })
+    }
+}
+
+/// Reads tensors of one layer.
+struct Reader<'a, 'b, D: Device> {
+    model: &'a Model,
+    device: &'a mut D,
+    layer: usize,
+    loading: &'a mut Loading<'b>,
+}
+
+impl<D: Device> Reader<'_, '_, D> {
+    fn attention(&mut self) -> Result<Attention<D>, LoadError> {
+        let (config, record) = (&self.model.config, self.model.architecture);
+        let [query, key, value] = self.query_key_value()?;
+        let head_norm =
+            |reader: &mut Self, name| record.head_norms.then(|| reader.vector(name, config.head_width)).transpose();
+        Ok(Attention {
+            norm: self.vector("attn_norm.weight", config.hidden)?,
+            query,
+            key,
+            value,
+            query_norm: head_norm(self, "attn_q_norm.weight")?,
+            key_norm: head_norm(self, "attn_k_norm.weight")?,
+            sinks: record.sinks.then(|| self.vector("attn_sinks.weight", config.heads)).transpose()?,
+            output: self.linear("attn_output", config.query_width(), config.hidden, record.output_biases)?,
+            post_norm: self.post_norm("post_attention_norm.weight")?,
         })
+    }
+
+    fn query_key_value(&mut self) -> Result<[Linear<D>; 3], LoadError> {
+        let (config, record) = (&self.model.config, self.model.architecture);
+        let (hidden, query, kv) = (config.hidden, config.query_width(), config.kv_width());
+        if record.fused {
+            return self.fused("attn_qkv", hidden, [query, kv, kv]);
+        }
+        Ok([
+            self.linear("attn_q", hidden, query, record.input_biases)?,
+            self.linear("attn_k", hidden, kv, record.input_biases)?,
+            self.linear("attn_v", hidden, kv, record.input_biases)?,
+        ])
+    }
+
+    fn feed_forward(&mut self) -> Result<FeedForward<D>, LoadError> {
+        let (config, record) = (&self.model.config, self.model.architecture);
+        let network = match config.experts {
+            Some(rule) => Network::Experts(self.experts(rule)?),
+            None => Network::Dense(self.dense()?),
+        };
+        let norm = self.vector(&format!("{}.weight", record.feed_forward_norm), config.hidden)?;
+        Ok(FeedForward { norm, network, post_norm: self.post_norm("post_ffw_norm.weight")? })
+    }
+
+    fn dense(&mut self) -> Result<Gated<D>, LoadError> {
+        let (hidden, width) = (self.model.config.hidden, self.model.config.feed_forward);
+        let [gate, up] = match self.model.architecture.fused {
+            true => self.fused("ffn_up", hidden, [width, width])?,
+            false => [self.linear("ffn_gate", hidden, width, false)?, self.linear("ffn_up", hidden, width, false)?],
+        };
+        Ok(Gated { gate, up, down: self.linear("ffn_down", width, hidden, false)? })
+    }
+
+    fn experts(&mut self, rule: ExpertConfig) -> Result<Experts<D>, LoadError> {
+        let count = rule.count;
+        let (hidden, width) = (self.model.config.hidden, self.model.config.feed_forward);
+        let router = self.linear("ffn_gate_inp", hidden, count, self.model.architecture.output_biases)?;
+        let mut gates = self.expert_matrices("ffn_gate_exps", hidden, width, count)?.into_iter();
+        let mut ups = self.expert_matrices("ffn_up_exps", hidden, width, count)?.into_iter();
+        let downs = self.expert_matrices("ffn_down_exps", width, hidden, count)?;
+        // Each list has one for each expert.
+        let gated = |down| Some(Gated { gate: gates.next()?, up: ups.next()?, down });
+        Ok(Experts { router, networks: downs.into_iter().filter_map(gated).collect(), rule })
+    }
+
+    fn expert_matrices(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        count: usize,
+    ) -> Result<Vec<Linear<D>>, LoadError> {
+        let biases = match self.model.architecture.output_biases {
+            true => self.model.numbers(&self.name(&format!("{name}.bias")), &[outputs, count])?,
+            false => Vec::new(),
+        };
+        let weight = self.name(&format!("{name}.weight"));
+        let mut matrices = Vec::with_capacity(count);
+        for expert in 0..count {
+            let part = self.model.expert_matrix(&weight, inputs, outputs, (expert, count))?;
+            let bias = biases.chunks_exact(outputs).nth(expert).map(|bias| self.row(bias)).transpose()?;
+            matrices.push(Linear { weights: self.weights(&part)?, bias });
+        }
+        Ok(matrices)
+    }
+
+    fn linear(&mut self, name: &str, inputs: usize, outputs: usize, has_bias: bool) -> Result<Linear<D>, LoadError> {
+        let part = self.model.matrix(&self.name(&format!("{name}.weight")), inputs, outputs)?;
+        let bias = has_bias.then(|| self.vector(&format!("{name}.bias"), outputs)).transpose()?;
+        Ok(Linear { weights: self.weights(&part)?, bias })
+    }
+
+    fn fused<const N: usize>(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: [usize; N],
+    ) -> Result<[Linear<D>; N], LoadError> {
+        let parts = self.model.fused_matrices(&self.name(&format!("{name}.weight")), inputs, outputs)?;
+        let mut linears = Vec::with_capacity(N);
+        for part in &parts {
+            linears.push(Linear { weights: self.weights(part)?, bias: None });
+        }
+        linears.try_into().map_err(|_| LoadError::Shape(format!("{name} has no {N} parts")))
+    }
+
+    fn weights(&mut self, part: &MatrixPart<'_>) -> Result<D::Weights, LoadError> {
+        self.loading.weights(self.model, self.device, part)
+    }
+
+    fn post_norm(&mut self, name: &str) -> Result<Option<D::Buffer>, LoadError> {
+        let width = self.model.config.hidden;
+        self.model.architecture.post_norms.then(|| self.vector(name, width)).transpose()
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> Result<D::Buffer, LoadError> {
+        let values = self.model.vector(&self.name(name), length)?;
+        self.row(&values)
+    }
+
+    fn row(&mut self, values: &[f32]) -> Result<D::Buffer, LoadError> {
+        let mut buffer = self.device.buffer(1, values.len())?;
+        self.device.write(values, &mut buffer);
+        Ok(buffer)
+    }
+
+    fn name(&self, name: &str) -> String {
+        layer_tensor(self.layer, name)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::StageLimits;
-use crate::{config::ModelConfig, device::Device, load_error::LoadError, model::Model};
+use super::{Buffers, StageLimits};
+use crate::{device::Device, load_error::LoadError, model::Model};
 
 /// Refuses a stage that takes more than `limit` bytes; `ends` are the bytes of the embedding and the head where it
 /// has them. Returns the bytes of its weights.
@@ -16,16 +16,10 @@ pub(crate) fn check_memory<D: Device>(
 ) -> Result<u64, LoadError> {
     let weights = model.layer_bytes(layers);
     let caches = D::cache_bytes(limits.sizes(&model.config)).saturating_mul(layers.len() as u64);
-    let buffers = u64::from(limits.tokens) * row_bytes(&model.config);
+    let buffers = u64::from(limits.tokens) * Buffers::<D>::row_bytes(&model.config);
     let needed = weights.saturating_add(caches).saturating_add(buffers).saturating_add(ends);
     match limit.filter(|&limit| needed > limit) {
         Some(limit) => Err(LoadError::Memory { needed, limit }),
         None => Ok(weights),
     }
-}
-
-/// Bytes of the intermediate numbers of one token.
-fn row_bytes(config: &ModelConfig) -> u64 {
-    let numbers = 2 * config.hidden + 2 * config.query_width() + 2 * config.kv_width() + 2 * config.feed_forward;
-    (numbers * size_of::<f32>()) as u64
 }

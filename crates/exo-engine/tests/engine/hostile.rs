@@ -2,7 +2,7 @@
 
 use exo_engine::{Engine, EngineOptions, LoadError};
 use exo_gguf::{GgmlType, GgufWriter};
-use exo_testkit::{ModelSpec, TemporaryModel};
+use exo_testkit::{Architecture, ModelSpec, TemporaryModel};
 
 use crate::support::{options, write};
 
@@ -26,7 +26,11 @@ fn check_spec(spec: ModelSpec, change: impl FnOnce(&mut GgufWriter<'static>), ex
 
 /// Writes the default model with another value of `key` and loads it.
 fn rewrite(key: &str, value: impl Into<exo_gguf::Value>, expect: &str) {
-    let model = write(&spec());
+    rewrite_spec(&spec(), key, value, expect);
+}
+
+fn rewrite_spec(spec: &ModelSpec, key: &str, value: impl Into<exo_gguf::Value>, expect: &str) {
+    let model = write(spec);
     let file = exo_gguf::GgufFile::open(&model.path()).expect("valid");
     let mut writer = GgufWriter::new();
     for (name, old) in file.metadata().iter().filter(|(name, _)| *name != key) {
@@ -64,7 +68,8 @@ fn tensors_that_the_family_does_not_have_are_refused_by_name() {
 #[test]
 fn another_architecture_scaling_or_tokenizer_is_refused_by_name() {
     rewrite("general.architecture", "mamba", "\"mamba\"");
-    rewrite("llama.rope.scaling.type", "yarn", "\"yarn\"");
+    rewrite("llama.rope.scaling.type", "su", "\"su\"");
+    rewrite("llama.rope.scaling.type", "yarn", "original_context_length");
     rewrite("tokenizer.ggml.model", "bert", "\"bert\"");
     rewrite("tokenizer.ggml.pre", "tekken", "\"tekken\"");
     rewrite("llama.block_count", "three", "llama.block_count");
@@ -82,8 +87,27 @@ fn numbers_out_of_range_are_refused_by_name() {
     rewrite("llama.rope.freq_base", f32::NAN, "freq_base is NaN");
     rewrite("llama.attention.layer_norm_rms_epsilon", -1f32, "epsilon is -1");
     rewrite("llama.rope.dimension_count", 31u32, "31 dimensions");
+    rewrite("llama.rope.scaling.factor", f32::NAN, "scaling.factor is NaN");
     rewrite("tokenizer.ggml.eos_token_id", 5000u32, "eos token is 5000");
     rewrite("tokenizer.ggml.tokens", vec!["a".to_owned(); 3], "3 tokens");
+}
+
+/// Writes a small model of an architecture with another value of `key` and loads it.
+fn rewrite_of(architecture: Architecture, key: &str, value: impl Into<exo_gguf::Value>, expect: &str) {
+    rewrite_spec(&ModelSpec::of(architecture), key, value, expect);
+}
+
+#[test]
+fn peculiarities_that_cannot_be_are_refused_by_name() {
+    use Architecture::{Gemma2, Gemma3, GptOss, Qwen3Moe};
+    rewrite_of(Qwen3Moe, "qwen3moe.expert_count", 0u32, "expert_count is 0");
+    rewrite_of(Qwen3Moe, "qwen3moe.expert_count", 1u32, "uses 2 experts, but there are 1");
+    rewrite_of(Qwen3Moe, "qwen3moe.expert_count", 5u32, "[128, 6], but the metadata asks for [128, 5]");
+    rewrite_of(Qwen3Moe, "qwen3moe.expert_used_count", u32::MAX, "expert_used_count is 4294967295");
+    rewrite_of(Qwen3Moe, "qwen3moe.expert_feed_forward_length", 64u32, "asks for [128, 64, 6]");
+    rewrite_of(Gemma2, "gemma2.attn_logit_softcapping", f32::INFINITY, "softcapping is inf");
+    rewrite_of(Gemma3, "gemma3.attention.sliding_window", u64::MAX, "sliding_window is 18446744073709552000");
+    rewrite_of(GptOss, "gpt-oss.rope.scaling.original_context_length", 0u32, "original_context_length is 0");
 }
 
 #[test]

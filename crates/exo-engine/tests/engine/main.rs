@@ -1,9 +1,11 @@
 //! The engine on generated models: against a plain reference, in batches, in stages, and with bad input.
 
 mod agreement;
+mod architectures;
 mod batch;
 mod guide;
 mod hostile;
+mod no_numbers;
 mod pipeline;
 mod reference;
 mod requests;

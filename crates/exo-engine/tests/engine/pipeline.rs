@@ -30,7 +30,7 @@ impl NextStages for Chain {
     }
 }
 
-fn load_chain(model: &TemporaryModel, cuts: &[usize], options: &EngineOptions) -> (Engine, Arc<AtomicBool>) {
+pub fn load_chain(model: &TemporaryModel, cuts: &[usize], options: &EngineOptions) -> (Engine, Arc<AtomicBool>) {
     let part = |start, end| EngineOptions { layers: Some(start..end), ..options.clone() };
     let worker = |pair: &[usize]| StageWorker::load(&model.path(), &part(pair[0], pair[1]), &mut |_| {});
     let workers = cuts.windows(2).map(worker).collect::<Result<_, _>>().expect("valid stages");

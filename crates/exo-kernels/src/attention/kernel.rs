@@ -23,9 +23,13 @@ pub(super) struct Item<'a> {
     pub(super) shape: &'a AttentionShape,
     pub(super) cache: &'a KvCache,
     pub(super) kv_head: usize,
-    /// Positions that the row attends to.
+    /// First position that the row attends to, and the one behind the last.
+    pub(super) first: usize,
     pub(super) len: usize,
     pub(super) q: &'a [f32],
+    pub(super) soft_cap: Option<f32>,
+    /// One for each head.
+    pub(super) sinks: Option<&'a [f32]>,
 }
 
 /// What one head has seen so far, relative to its largest score.
@@ -81,22 +85,23 @@ unsafe fn all_heads<V: Vector>(item: &Item<'_>, out: &mut [f32], scratch: &mut [
     let mut head = 0;
     while head < n {
         let (rest, q, out) = (n - head, &item.q[head * head_dim..], &mut out[head * head_dim..]);
+        let sinks = if let Some(sinks) = item.sinks { &sinks[head..] } else { &[] };
         // SAFETY: passed on; there are as many heads left.
         unsafe {
             if rest >= 8 && V::HEADS >= 8 {
-                heads::<V, 8, 2>(item, q, out, scratch);
+                heads::<V, 8, 2>(item, q, sinks, out, scratch);
                 head += 8;
             } else if rest >= 4 && V::HEADS > 4 {
-                heads::<V, 4, 4>(item, q, out, scratch);
+                heads::<V, 4, 4>(item, q, sinks, out, scratch);
                 head += 4;
             } else if rest >= 4 && V::HEADS == 4 {
-                heads::<V, 4, 1>(item, q, out, scratch);
+                heads::<V, 4, 1>(item, q, sinks, out, scratch);
                 head += 4;
             } else if rest >= 2 && V::HEADS >= 2 {
-                heads::<V, 2, 2>(item, q, out, scratch);
+                heads::<V, 2, 2>(item, q, sinks, out, scratch);
                 head += 2;
             } else {
-                heads::<V, 1, 4>(item, q, out, scratch);
+                heads::<V, 1, 4>(item, q, sinks, out, scratch);
                 head += 1;
             }
         }
@@ -106,11 +111,12 @@ unsafe fn all_heads<V: Vector>(item: &Item<'_>, out: &mut [f32], scratch: &mut [
 /// `R` heads, with `R * N` registers of sums.
 ///
 /// # Safety
-/// As [`all_heads`]; `q` and `out` have `R` heads.
+/// As [`all_heads`]; `q` and `out` have `R` heads, `sinks` as many or none.
 #[inline(always)]
 unsafe fn heads<V: Vector, const R: usize, const N: usize>(
     item: &Item<'_>,
     q: &[f32],
+    sinks: &[f32],
     out: &mut [f32],
     scratch: &mut [f32],
 ) {
@@ -121,12 +127,12 @@ unsafe fn heads<V: Vector, const R: usize, const N: usize>(
     unsafe {
         let nothing = Seen { largest: f32::NEG_INFINITY, total: V::splat(0.0) };
         let mut seen = [nothing; R];
-        let mut segment = 0;
+        let mut segment = item.first / SEGMENT * SEGMENT;
         while segment < item.len {
             let end = item.len.min(segment + SEGMENT);
             part.fill(0.0);
             let mut seen_part = [nothing; R];
-            let mut start = segment;
+            let mut start = segment.max(item.first / PAGE * PAGE);
             while start < end {
                 page::<V, R, N>(item, q, start, &mut seen_part, part);
                 start += PAGE;
@@ -138,7 +144,12 @@ unsafe fn heads<V: Vector, const R: usize, const N: usize>(
             segment = end;
         }
         for head in 0..R {
-            let by = 1.0 / sum(&seen[head].total.lanes());
+            let mut total = sum(&seen[head].total.lanes());
+            if !sinks.is_empty() {
+                let over = sinks[head] - seen[head].largest;
+                total += if V::FMA { exp::<true>(over) } else { exp::<false>(over) };
+            }
+            let by = 1.0 / total;
             for d in 0..head_dim {
                 out[head * head_dim + d] = whole[head * width + d] * by;
             }
@@ -159,6 +170,8 @@ unsafe fn page<V: Vector, const R: usize, const N: usize>(
     values: &mut [f32],
 ) {
     let len = PAGE.min(item.len - start);
+    // Positions of the first page that lie before the window.
+    let before = item.first.saturating_sub(start);
     let mut scores = [[0.0; PAGE]; R];
     // SAFETY: passed on; a page has `PAGE` keys and values of the head.
     unsafe {
@@ -168,7 +181,15 @@ unsafe fn page<V: Vector, const R: usize, const N: usize>(
             vector += N;
         }
         for head in 0..R {
+            let at = scores[head].as_mut_ptr();
+            if let Some(cap) = item.soft_cap {
+                let (cap, by) = (V::splat(cap), V::splat(1.0 / cap));
+                for i in 0..VECTORS {
+                    V::load(at.add(i * 16)).mul(by).tanh().mul(cap).store(at.add(i * 16));
+                }
+            }
             scores[head][len..].fill(f32::NEG_INFINITY);
+            scores[head][..before].fill(f32::NEG_INFINITY);
             let at = scores[head].as_mut_ptr();
             let mut largest = V::load(at);
             for i in 1..VECTORS {
@@ -180,8 +201,10 @@ unsafe fn page<V: Vector, const R: usize, const N: usize>(
             for i in 0..VECTORS {
                 V::load(at.add(i * 16)).add(base).exp().store(at.add(i * 16));
             }
-            // Behind the end the exponential is small but not zero.
+            // Outside of the view the exponential is small but not zero.
             scores[head][len..].fill(0.0);
+            scores[head][..before].fill(0.0);
+            let at = scores[head].as_mut_ptr();
             for i in 0..VECTORS {
                 seen[head].total = seen[head].total.add(V::load(at.add(i * 16)));
             }

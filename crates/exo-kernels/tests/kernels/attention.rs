@@ -1,7 +1,7 @@
 //! Attention against double precision, in every shape and mixture of sequences.
 
 use crate::common::{Noise, cpus};
-use exo_kernels::{Attending, AttentionShape, Cpu, KvCache, PAGE, attention};
+use exo_kernels::{Attending, AttentionBounds, AttentionShape, Cpu, KvCache, PAGE, attention};
 
 /// A sequence: everything that was appended, and how many rows of it are new.
 struct Sequence {
@@ -32,19 +32,32 @@ fn shape(n_heads: usize, n_kv_heads: usize, head_dim: usize) -> AttentionShape {
     AttentionShape { n_heads, n_kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() }
 }
 
+const UNBOUND: AttentionBounds<'_> = AttentionBounds { window: None, soft_cap: None, sinks: None };
+
 /// One head of one row in double precision.
-fn exact(shape: &AttentionShape, sequence: &Sequence, q: &[f32], kv_head: usize, len: usize) -> Vec<f64> {
+fn exact(
+    shape: &AttentionShape,
+    bounds: &AttentionBounds<'_>,
+    sequence: &Sequence,
+    q: &[f32],
+    head: usize,
+    len: usize,
+) -> Vec<f64> {
+    let kv_head = head / (shape.n_heads / shape.n_kv_heads);
     let width = shape.n_kv_heads * shape.head_dim;
     let part = |data: &[f32], position: usize| {
         data[position * width + kv_head * shape.head_dim..][..shape.head_dim].iter().map(|&v| f64::from(v)).collect()
     };
     let dot = |key: Vec<f64>| key.iter().zip(q).map(|(k, &q)| k * f64::from(q)).sum::<f64>() * f64::from(shape.scale);
-    let scores: Vec<f64> = (0..len).map(|position| dot(part(&sequence.keys, position))).collect();
-    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let capped = |score: f64| bounds.soft_cap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh());
+    let first = bounds.window.map_or(0, |window| len.saturating_sub(window));
+    let scores: Vec<f64> = (first..len).map(|position| capped(dot(part(&sequence.keys, position)))).collect();
+    let sink = bounds.sinks.map_or(f64::NEG_INFINITY, |sinks| f64::from(sinks[head]));
+    let largest = scores.iter().copied().fold(sink, f64::max);
     let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
-    let total: f64 = weights.iter().sum();
+    let total: f64 = weights.iter().sum::<f64>() + (sink - largest).exp();
     let mut out = vec![0.0; shape.head_dim];
-    for (position, weight) in weights.iter().enumerate() {
+    for (position, weight) in (first..len).zip(&weights) {
         let value: Vec<f64> = part(&sequence.values, position);
         out.iter_mut().zip(value).for_each(|(out, value)| *out += weight / total * value);
     }
@@ -52,27 +65,41 @@ fn exact(shape: &AttentionShape, sequence: &Sequence, q: &[f32], kv_head: usize,
 }
 
 fn run(cpu: &Cpu, shape: &AttentionShape, sequences: &[Sequence], q: &[f32]) -> Vec<f32> {
+    run_bound(cpu, shape, &UNBOUND, sequences, q)
+}
+
+fn run_bound(
+    cpu: &Cpu,
+    shape: &AttentionShape,
+    bounds: &AttentionBounds<'_>,
+    sequences: &[Sequence],
+    q: &[f32],
+) -> Vec<f32> {
     let caches: Vec<_> = sequences.iter().map(|sequence| sequence.cache(cpu, shape)).collect();
     let attending: Vec<_> =
         caches.iter().zip(sequences).map(|(cache, sequence)| Attending { cache, rows: sequence.rows }).collect();
     let mut out = vec![f32::NAN; q.len()];
-    attention(cpu, shape, q, &attending, &mut out);
+    attention(cpu, shape, bounds, q, &attending, &mut out);
     out
 }
 
 #[track_caller]
 fn check(cpu: &Cpu, shape: &AttentionShape, lengths: &[(usize, usize)]) {
+    check_bound(cpu, shape, &UNBOUND, lengths);
+}
+
+#[track_caller]
+fn check_bound(cpu: &Cpu, shape: &AttentionShape, bounds: &AttentionBounds<'_>, lengths: &[(usize, usize)]) {
     let sequences: Vec<_> = lengths.iter().map(|&(len, rows)| Sequence::random(shape, len, rows, len as u64)).collect();
     let n_rows: usize = lengths.iter().map(|length| length.1).sum();
     let q = Noise::new(5).floats(n_rows * shape.n_heads * shape.head_dim);
-    let out = run(cpu, shape, &sequences, &q);
+    let out = run_bound(cpu, shape, bounds, &sequences, &q);
     let mut heads = q.chunks(shape.head_dim).zip(out.chunks(shape.head_dim));
     for (sequence, &(len, rows)) in sequences.iter().zip(lengths) {
         for row in 0..rows {
             for head in 0..shape.n_heads {
                 let (q, found) = heads.next().expect("a head for each");
-                let kv_head = head / (shape.n_heads / shape.n_kv_heads);
-                let exact = exact(shape, sequence, q, kv_head, len - rows + row + 1);
+                let exact = exact(shape, bounds, sequence, q, head, len - rows + row + 1);
                 for (found, exact) in found.iter().zip(exact) {
                     // Keys and values are rounded to halves: 2^-11 of values up to 3, and of scores up to 10.
                     let error = (f64::from(*found) - exact).abs();
@@ -95,6 +122,24 @@ fn attention_is_within_the_rounding_of_halves() {
             check(&cpu, &shape, &[(37, 37), (130, 5), (3, 1)]);
         }
         check(&cpu, &shape(4, 2, 64), &[(1024, 1), (1025, 2), (2500, 1)]);
+    }
+}
+
+#[test]
+fn windows_caps_and_sinks_are_those_of_their_definitions() {
+    let lengths = [(1, 1), (37, 37), (PAGE + 1, 2), (1500, 3)];
+    let sinks = [-40.0, 0.0, 2.5, 90.0];
+    for cpu in cpus(2) {
+        for (n_kv_heads, head_dim) in [(4, 16), (2, 64), (1, 40)] {
+            let shape = shape(4, n_kv_heads, head_dim);
+            for window in [1, 20, PAGE, 1030, 5000] {
+                check_bound(&cpu, &shape, &AttentionBounds { window: Some(window), ..UNBOUND }, &lengths);
+            }
+            check_bound(&cpu, &shape, &AttentionBounds { soft_cap: Some(1.5), ..UNBOUND }, &lengths);
+            check_bound(&cpu, &shape, &AttentionBounds { sinks: Some(&sinks), ..UNBOUND }, &lengths);
+            let all = AttentionBounds { window: Some(30), soft_cap: Some(2.0), sinks: Some(&sinks) };
+            check_bound(&cpu, &shape, &all, &lengths);
+        }
     }
 }
 
@@ -141,7 +186,7 @@ fn a_fork_shares_its_past_and_neither_side_sees_what_the_other_appends() {
             expected.keys.splice(cut * 16.., b.keys[cut * 16..].iter().copied());
             expected.values.splice(cut * 16.., b.values[cut * 16..].iter().copied());
             let mut out = vec![0.0; 32];
-            attention(&cpu, &shape, &q, &[Attending { cache, rows: 1 }], &mut out);
+            attention(&cpu, &shape, &UNBOUND, &q, &[Attending { cache, rows: 1 }], &mut out);
             assert_eq!(out, run(&cpu, &shape, &[expected], &q), "{} cut at {cut}", cpu.isa());
         }
     }
@@ -157,7 +202,7 @@ fn scores_and_values_of_any_size_stay_numbers() {
             cache.append(&cpu, &[-size; 16], &[-size; 16]);
         }
         let mut out = vec![0.0; 16];
-        attention(&cpu, &shape, &[1e4; 16], &[Attending { cache: &cache, rows: 1 }], &mut out);
+        attention(&cpu, &shape, &UNBOUND, &[1e4; 16], &[Attending { cache: &cache, rows: 1 }], &mut out);
         assert!(out.iter().all(|v| (v - 65504.0).abs() < 1.0), "{}: {out:?}", cpu.isa());
     }
 }

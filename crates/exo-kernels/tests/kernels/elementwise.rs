@@ -1,7 +1,10 @@
 //! The small operations against double precision.
 
 use crate::common::{Noise, cpus};
-use exo_kernels::{Cpu, Rope, RopeStyle, RopeTable, add, gelu_mul, rms_norm, scale, silu_mul, softmax};
+use exo_kernels::{Cpu, Rope, RopeStyle, RopeTable};
+use exo_kernels::{
+    add, add_to_rows, clamped_silu_mul, gelu_mul, rms_norm, rms_norm_in_place, scale, silu_mul, soft_cap, softmax,
+};
 
 /// Compares with an error relative to the value, or to one.
 #[track_caller]
@@ -25,6 +28,9 @@ fn rms_norm_divides_each_row_by_its_root_mean_square() {
             let (x, weight) = (Noise::new(1).floats(rows * width), Noise::new(2).floats(width));
             let mut out = vec![0.0; x.len()];
             rms_norm(&cpu, &x, &weight, 1e-5, &mut out);
+            let mut in_place = x.clone();
+            rms_norm_in_place(&cpu, &mut in_place, &weight, 1e-5);
+            assert_eq!(in_place, out);
             let exact = x.chunks(width).flat_map(|row| {
                 let squares = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
                 let by = 1.0 / (squares / width as f64 + f64::from(1e-5f32)).sqrt();
@@ -49,6 +55,10 @@ fn gates_are_those_of_their_definitions_also_far_from_zero() {
             gelu_mul(&cpu, &mut gate, &up);
             let inner = |x: f64| (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
             close(&cpu, &gate, pairs().map(|(x, up)| 0.5 * x * (1.0 + inner(x).tanh()) * up));
+            let mut gate = x.clone();
+            clamped_silu_mul(&cpu, &mut gate, &x);
+            let clamped = |x: f64| x.min(7.0) / (1.0 + (-1.702 * x.min(7.0)).exp()) * (x.clamp(-7.0, 7.0) + 1.0);
+            close(&cpu, &gate, doubles(&x).into_iter().map(clamped));
         }
     }
 }
@@ -86,22 +96,36 @@ fn sums_and_multiples_are_exact() {
     }
 }
 
+#[test]
+fn caps_bend_what_is_large_and_rows_are_added_to_each() {
+    for cpu in cpus(2) {
+        let x: Vec<f32> = Noise::new(9).floats(40_000).iter().map(|v| v * 90.0).collect();
+        let mut out = x.clone();
+        soft_cap(&cpu, &mut out, 30.0);
+        assert!(out.iter().zip(&x).all(|(out, x)| (out - 30.0 * (x / 30.0).tanh()).abs() < 2e-5));
+        let row = Noise::new(10).floats(100);
+        let mut out = x.clone();
+        add_to_rows(&cpu, &mut out, &row);
+        assert!(out.iter().zip(&x).zip(row.iter().cycle()).all(|((out, x), y)| *out == x + y));
+    }
+}
+
 /// Rotates in double precision; `pair` says which elements of a head belong together.
 #[track_caller]
-fn check_rope(style: RopeStyle, factors: Option<&[f32]>, pair: impl Fn(usize) -> (usize, usize)) {
-    let (dims, head_dim, n_heads) = (8, 12, 3);
+fn check_rope(style: RopeStyle, magnitude: f32, pair: impl Fn(usize) -> (usize, usize)) {
+    let (head_dim, n_heads) = (12, 3);
+    let frequencies = vec![0.5, 0.03, 1e-3, 7e-6];
     let positions = [0, 1, 77, 131_071];
-    let rope = Rope::new(style, dims, 500_000.0, 0.5, factors);
+    let rope = Rope::new(style, frequencies.clone(), magnitude);
     let mut table = RopeTable::default();
     rope.fill(&mut table, &positions);
     for cpu in cpus(2) {
         let mut x = Noise::new(8).floats(positions.len() * n_heads * head_dim);
         let mut exact = doubles(&x);
         for (head, values) in exact.chunks_mut(head_dim).enumerate() {
-            for i in 0..dims / 2 {
-                let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
-                let frequency = 500_000f64.powf(-2.0 * i as f64 / dims as f64) * 0.5 / factor;
+            for (i, frequency) in frequencies.iter().enumerate() {
                 let (sin, cos) = (f64::from(positions[head / n_heads]) * frequency).sin_cos();
+                let (sin, cos) = (sin * f64::from(magnitude), cos * f64::from(magnitude));
                 let (a, b) = pair(i);
                 (values[a], values[b]) = (values[a] * cos - values[b] * sin, values[a] * sin + values[b] * cos);
             }
@@ -113,6 +137,6 @@ fn check_rope(style: RopeStyle, factors: Option<&[f32]>, pair: impl Fn(usize) ->
 
 #[test]
 fn both_styles_of_rotation_turn_their_pairs_by_position_times_frequency() {
-    check_rope(RopeStyle::Interleaved, None, |i| (2 * i, 2 * i + 1));
-    check_rope(RopeStyle::HalfSplit, Some(&[1.0, 2.0, 8.0, 32.0]), |i| (i, i + 4));
+    check_rope(RopeStyle::Interleaved, 1.0, |i| (2 * i, 2 * i + 1));
+    check_rope(RopeStyle::HalfSplit, 1.25, |i| (i, i + 4));
 }

@@ -1,6 +1,7 @@
 //! The vocabulary of generated models.
 
 use exo_gguf::GgufWriter;
+use serde_json::{Map, Value, json};
 
 /// A byte-level vocabulary: every byte, some merges of two letters, filler that text never becomes, and at the end
 /// `<|endoftext|>`, `<|im_start|>` and `<|im_end|>`.
@@ -29,6 +30,27 @@ impl ModelTokens {
     /// The token that ends an answer.
     pub fn end(&self) -> u32 {
         self.tokens.len() as u32 - 1
+    }
+
+    /// The same as a `tokenizer.json`.
+    pub(super) fn tokenizer_json(&self) -> Value {
+        let first_control = self.tokens.len() - CONTROL.len();
+        let vocabulary: Map<_, _> =
+            self.tokens[..first_control].iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
+        let control = |(index, token): (usize, &&str)| {
+            json!({
+                "id": first_control + index, "content": token, "special": true,
+                "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            })
+        };
+        json!({
+            "version": "1.0",
+            "added_tokens": CONTROL.iter().enumerate().map(control).collect::<Vec<_>>(),
+            "normalizer": null,
+            "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
+            "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
+            "model": { "type": "BPE", "vocab": vocabulary, "merges": self.merges },
+        })
     }
 
     pub(super) fn set_metadata(&self, writer: &mut GgufWriter<'static>) {

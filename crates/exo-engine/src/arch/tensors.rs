@@ -1,0 +1,82 @@
+//! Names of tensors, and which of them an architecture has.
+
+use std::collections::BTreeSet;
+
+use super::Architecture;
+
+/// Rows of hidden states, one for each token; the head too where there is no other.
+pub(crate) const EMBEDDING: &str = "token_embd.weight";
+/// The norm before the head.
+pub(crate) const OUTPUT_NORM: &str = "output_norm.weight";
+/// Missing where the embedding serves as head too.
+pub(crate) const OUTPUT: &str = "output.weight";
+/// Divisors of the rotary frequencies; optional.
+pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// The same for sequences up to, and beyond, what the model was first trained for.
+pub(crate) const ROPE_FACTORS_SHORT: &str = "rope_factors_short.weight";
+pub(crate) const ROPE_FACTORS_LONG: &str = "rope_factors_long.weight";
+
+/// Full name of a tensor of a layer.
+pub(crate) fn layer_tensor(layer: usize, name: &str) -> String {
+    format!("blk.{layer}.{name}")
+}
+
+/// Layer and rest of the name of a layer's tensor.
+pub(crate) fn layer_of(name: &str) -> Option<(usize, &str)> {
+    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
+    Some((layer.parse().ok()?, rest))
+}
+
+/// The names that files of an architecture have.
+#[derive(Debug)]
+pub(crate) struct TensorNames {
+    layers: usize,
+    of_layer: BTreeSet<String>,
+}
+
+impl TensorNames {
+    /// For a model of `layers` layers.
+    pub(crate) fn new(architecture: &Architecture, layers: usize, has_experts: bool) -> Self {
+        let mut of_layer = BTreeSet::new();
+        let mut add = |name: &str, has_bias: bool| {
+            of_layer.insert(format!("{name}.weight"));
+            if has_bias {
+                of_layer.insert(format!("{name}.bias"));
+            }
+        };
+        add("attn_norm", false);
+        add(architecture.feed_forward_norm, false);
+        add("attn_output", architecture.output_biases);
+        match architecture.fused {
+            true => add("attn_qkv", architecture.input_biases),
+            false => ["attn_q", "attn_k", "attn_v"].iter().for_each(|name| add(name, architecture.input_biases)),
+        }
+        if architecture.head_norms {
+            ["attn_q_norm", "attn_k_norm"].iter().for_each(|name| add(name, false));
+        }
+        if architecture.post_norms {
+            ["post_attention_norm", "post_ffw_norm"].iter().for_each(|name| add(name, false));
+        }
+        if architecture.sinks {
+            add("attn_sinks", false);
+        }
+        match (has_experts, architecture.fused) {
+            (true, _) => ["ffn_gate_inp", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"]
+                .iter()
+                .for_each(|name| add(name, architecture.output_biases)),
+            (false, true) => ["ffn_up", "ffn_down"].iter().for_each(|name| add(name, false)),
+            (false, false) => ["ffn_gate", "ffn_up", "ffn_down"].iter().for_each(|name| add(name, false)),
+        }
+        Self { layers, of_layer }
+    }
+
+    /// Whether a tensor of that name is expected. Another one would change the results, so it is refused.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        match layer_of(name) {
+            Some((layer, name)) => layer < self.layers && self.of_layer.contains(name),
+            None => {
+                [EMBEDDING, OUTPUT_NORM, OUTPUT, ROPE_FACTORS, ROPE_FACTORS_SHORT, ROPE_FACTORS_LONG].contains(&name)
+            }
+        }
+    }
+}
