@@ -72,7 +72,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Replaces a small file of always the same length. A power cut may lose that.
     fn note_small(&self, file: SmallFile, bytes: &[u8]) -> io::Result<()>;
 
-    /// Puts everything out of the way, and says where. Afterwards the place is empty.
+    /// Puts the log out of the way, and says where. What remains is [`SmallFile::Members`]: who else has it.
     fn quarantine(&self) -> io::Result<String>;
 
     /// How long the work since the last call would have taken; whoever asked for it waits that long.

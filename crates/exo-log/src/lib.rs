@@ -57,7 +57,7 @@ pub use member::{Member, Members, RaftId};
 pub use offline::{
     Backup, Summary, export, read_backup, read_single, restore, retire_single, tail, verify, write_backup,
 };
-pub use opening::{Quarantined, Recovered};
+pub use opening::{Lost, Quarantined, Recovered};
 pub use options::LogOptions;
 pub use peers::{PeerCallError, PeerTransport};
 pub use standing::{LogRole, LogStanding, PeerLag};

@@ -24,8 +24,11 @@ pub struct Recovered {
     pub members: Members,
     /// Records folded onto the snapshot.
     pub replayed: u64,
-    /// The log was damaged, and others have it: it was put away, and this one begins anew.
+    /// The log was damaged, and others have it: it was put away just now, and this one begins anew.
     pub quarantined: Option<Quarantined>,
+    /// Who has the log that was put away, now or in an earlier life, until they have taken this one in again: ask them,
+    /// and begin nothing else that goes by the name of this session.
+    pub lost: Option<Lost>,
 }
 
 /// A damaged log that was put away.
@@ -35,9 +38,14 @@ pub struct Quarantined {
     pub moved_to: String,
     /// What is wrong with it.
     pub reason: String,
-    /// Its session.
-    pub session: Option<SessionId>,
-    /// Who else has it: ask them to be taken in again.
+}
+
+/// A session whose log is no longer here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Which.
+    pub session: SessionId,
+    /// Who has it.
     pub members: Members,
 }
 
@@ -64,7 +72,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &LogOptions) -> Result<Opened, 
     }
 }
 
-/// Puts a damaged log away, if somebody else has it.
+/// Puts a damaged log away, if somebody else has it. Who that is stays on the disk: this process may end before they
+/// have taken it in again.
 fn quarantine(disk: &dyn Disk, path: String, reason: String) -> Result<Quarantined, OpenError> {
     let unavailable = |error: std::io::Error| OpenError::Unavailable { path: path.clone(), reason: error.to_string() };
     let record = MembersFile::read(disk).map_err(unavailable)?.unwrap_or_default();
@@ -74,7 +83,7 @@ fn quarantine(disk: &dyn Disk, path: String, reason: String) -> Result<Quarantin
     }
     let moved_to = disk.quarantine().map_err(unavailable)?;
     tracing::error!(path, reason, moved_to, "the log is damaged; it was put away, and comes again from the others");
-    Ok(Quarantined { moved_to, reason, session: record.session, members: record.members })
+    Ok(Quarantined { moved_to, reason })
 }
 
 fn try_open(disk: Arc<dyn Disk>, options: &LogOptions) -> Result<Opened, OpenError> {
@@ -95,6 +104,15 @@ pub(crate) fn open_as_is(disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
     read(&path, store, loaded)
 }
 
+/// An empty log beside a record of members is one that was put away.
+fn lost(disk: &dyn Disk, loaded: &Loaded) -> Option<Lost> {
+    if loaded.session.is_some() {
+        return None;
+    }
+    let record = MembersFile::read(disk).ok()??;
+    Some(Lost { session: record.session?, members: record.members })
+}
+
 fn read(path: &str, store: Store, loaded: Loaded) -> Result<Opened, OpenError> {
     let identity = loaded.identity.clone().ok_or_else(|| OpenError::Damaged {
         path: path.to_owned(),
@@ -109,6 +127,7 @@ fn read(path: &str, store: Store, loaded: Loaded) -> Result<Opened, OpenError> {
         members: last_members(&start.meta, &loaded),
         replayed,
         quarantined: None,
+        lost: lost(store.disk(), &loaded),
     };
     Ok(Opened { store, loaded, identity, start, recovered })
 }

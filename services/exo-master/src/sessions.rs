@@ -71,7 +71,7 @@ impl Sessions {
             let (moved_to, reason) = (&quarantined.moved_to, &quarantined.reason);
             tracing::error!(%moved_to, %reason, "the log is damaged and was put aside; others have what was in it");
         }
-        let lost = recovered.quarantined.and_then(|quarantined| quarantined.session);
+        let lost = recovered.lost.map(|lost| lost.session);
         match recovered.session {
             Some(id) => Ok(Found { session: Some(self.enter(id, log, slot)), lost }),
             None => {

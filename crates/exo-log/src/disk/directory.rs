@@ -109,9 +109,16 @@ impl Disk for DirectoryDisk {
         let free = (1..).map(|n| shelf.join(format!("{label}-{n}"))).find(|target| !target.exists());
         let target = free.ok_or(io::ErrorKind::AlreadyExists)?;
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        fs::rename(&self.path, &target)?;
-        make_directory(&self.path)?;
-        sync_directory(parent)?;
+        make_directory(&target)?;
+        // The log goes last: whoever is stopped before that finds it damaged once more.
+        for name in [SmallFile::Tail.name(), LOG] {
+            match fs::rename(self.file(name), target.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => sync_directory(&target)?,
+            }
+        }
+        sync_directory(&self.path)?;
+        sync_directory(&shelf)?;
         Ok(target.display().to_string())
     }
 

@@ -283,7 +283,7 @@ impl Disk for FaultyDisk {
         inner.image.clear();
         inner.durable.clear();
         inner.unsynced.clear();
-        inner.small.clear();
+        inner.small.retain(|file, _| *file == SmallFile::Members);
         Ok(format!("memory-quarantine-{}", inner.quarantined))
     }
 

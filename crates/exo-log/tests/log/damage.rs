@@ -148,9 +148,17 @@ async fn a_damaged_log_is_put_away_and_comes_back_from_the_others_under_another_
     cluster.kill(name.as_str());
     damage(&cluster, &name);
     let recovered = cluster.start(name.as_str()).await;
-    let quarantined = recovered.quarantined.expect("is put away");
-    assert_eq!((cluster.disks[&name].quarantined(), quarantined.members.voters.len()), (1, 3));
-    assert_eq!((quarantined.session, recovered.session), (Some(session(1)), None));
+    assert!(recovered.quarantined.is_some() && recovered.session.is_none(), "it is put away");
+    let lost = recovered.lost.expect("others have it");
+    assert_eq!((cluster.disks[&name].quarantined(), lost.members.voters.len()), (1, 3));
+    assert_eq!(lost.session, session(1));
+
+    // Stopped before anybody took it in, it still knows whose it is.
+    cluster.kill(name.as_str());
+    cluster.disks[&name].power_cut();
+    let recovered = cluster.start(name.as_str()).await;
+    assert!(recovered.quarantined.is_none() && recovered.session.is_none());
+    assert_eq!(recovered.lost, Some(lost));
     let log = cluster.log(name.as_str()).clone();
     assert_ne!(log.member().raft_id, before.raft_id);
 
