@@ -1,7 +1,7 @@
 //! Our engine in this process, asked the same things as llama.cpp.
 
 use anyhow::{Context, Result, bail};
-use exo_engine::{Engine, EngineOptions, Finish, GenerateRequest, Output, Prompt, isa_from_env};
+use exo_engine::{Engine, EngineOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions, isa_from_env};
 use exo_text::{ControlTokens, Sampling};
 use std::path::Path;
 use std::time::Instant;
@@ -105,6 +105,7 @@ impl OwnEngine {
             max_tokens: Some(u32::try_from(count).context("too many tokens")?),
             stop: Vec::new(),
             ignore_eos: true,
+            reply: ReplyOptions::default(),
         })?;
         Ok(())
     }

@@ -1,10 +1,14 @@
-//! The answer of one request while it grows: tokens become text, text meets stop strings.
+//! The answer of one request while it grows: tokens become text, text meets stop strings, and is told apart.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use exo_text::{Detokenizer, SampleError, Sampler, StopError, StopMatcher, TokenLogprob, Tokenizer};
+use exo_grammar::Allowed;
+use exo_text::{Detokenizer, ReplyParser, ReplyPart, SampleError, Sampled, Sampler, StopError, StopMatcher, Tokenizer};
 
-use crate::request::{Finish, GenerateRequest, Output, Timings, Usage};
+use crate::{
+    guide::{Guidance, Guide},
+    request::{Finish, GenerateRequest, Output, Timings, Usage},
+};
 
 /// State of one request beside its place in the scheduler.
 pub(crate) struct Answer {
@@ -12,7 +16,12 @@ pub(crate) struct Answer {
     sampler: Sampler,
     detokenizer: Detokenizer,
     stop: StopMatcher,
+    reply: Reply,
+    guide: Option<Guide>,
+    /// Logits of the next token, while the grammar computes what it may be.
+    parked: Option<Vec<f32>>,
     ignore_eos: bool,
+    one_call: bool,
     usage: Usage,
     submitted: Instant,
     started: Option<Instant>,
@@ -20,15 +29,43 @@ pub(crate) struct Answer {
     last_token: Option<Instant>,
 }
 
+/// How the text of an answer is read.
+pub(crate) struct Reply {
+    /// None for text that is no reply to a chat.
+    pub(crate) parser: Option<ReplyParser>,
+    /// Control tokens that the parser needs to see.
+    pub(crate) markers: Vec<u32>,
+}
+
+/// The next token of an answer.
+pub(crate) enum Choice {
+    /// This one.
+    Token(Sampled),
+    /// The grammar is still computing: the logits are kept.
+    Later,
+    /// There is none.
+    End(Finish),
+}
+
 impl Answer {
     /// An answer of no tokens yet; fails on stop strings that are refused.
-    pub(crate) fn new(request: &GenerateRequest, prompt: &[u32], now: Instant) -> Result<Self, StopError> {
+    pub(crate) fn new(
+        request: &GenerateRequest,
+        prompt: &[u32],
+        reply: Reply,
+        guide: Option<Guide>,
+        now: Instant,
+    ) -> Result<Self, StopError> {
         Ok(Self {
             id: request.id,
             sampler: Sampler::new(request.sampling.clone(), prompt),
             detokenizer: Detokenizer::new(),
             stop: StopMatcher::new(&request.stop)?,
+            reply,
+            guide,
+            parked: None,
             ignore_eos: request.ignore_eos,
+            one_call: request.reply.one_call,
             usage: Usage { prompt_tokens: prompt.len() as u32, ..Usage::default() },
             submitted: now,
             started: None,
@@ -45,52 +82,115 @@ impl Answer {
         }
     }
 
-    /// Chooses the next token. It joins the answer with `push`.
-    pub(crate) fn sample(&mut self, logits: &mut [f32]) -> Result<exo_text::Sampled, SampleError> {
-        self.sampler.sample(logits)
+    /// Chooses the next token, waiting at most `patience` for the grammar. It joins the answer with `push`.
+    pub(crate) fn choose(
+        &mut self,
+        logits: &mut [f32],
+        patience: Duration,
+        tokenizer: &Tokenizer,
+        now: Instant,
+    ) -> Choice {
+        let sampled = match self.guide.as_mut().map(|guide| guide.guidance(patience, now)) {
+            None => self.sampler.sample(logits),
+            Some(Guidance::Free) => {
+                // What must match a grammar does not end before it began.
+                forbid(tokenizer.ends(), logits);
+                self.sampler.sample(logits)
+            }
+            Some(Guidance::Only(Allowed::Tokens(allowed))) => self.sampler.sample_among(logits, Some(allowed)),
+            Some(Guidance::Only(Allowed::Nothing)) => return Choice::End(Finish::Stop),
+            Some(Guidance::Broken(error)) => return Choice::End(Finish::Refused(error.to_string())),
+            Some(Guidance::Pending) => {
+                self.parked = Some(logits.to_vec());
+                return Choice::Later;
+            }
+        };
+        sampled.map_or_else(|error: SampleError| Choice::End(Finish::Failed(error.to_string())), Choice::Token)
+    }
+
+    /// The logits that wait for the grammar, if any do.
+    pub(crate) fn unpark(&mut self) -> Option<Vec<f32>> {
+        self.parked.take()
+    }
+
+    /// Whether the next token waits for the grammar.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked.is_some()
     }
 
     /// Adds a token. `is_last` says that no more may follow. The output ends the request if the token or the text
     /// it completes does.
-    pub(crate) fn push(
-        &mut self,
-        token: u32,
-        logprob: Option<TokenLogprob>,
-        is_last: bool,
-        tokenizer: &Tokenizer,
-        now: Instant,
-    ) -> Output {
+    pub(crate) fn push(&mut self, sampled: Sampled, is_last: bool, tokenizer: &Tokenizer, now: Instant) -> Output {
+        let Sampled { token, logprob } = sampled;
         self.usage.completion_tokens += 1;
         self.first_token.get_or_insert(now);
         self.last_token = Some(now);
         let is_end = tokenizer.is_end(token);
-        let mut text = String::new();
+        let mut output =
+            Output { token_ids: vec![token], logprobs: logprob.into_iter().collect(), ..self.output(None) };
         if !is_end {
-            text = self.stop.push(&self.detokenizer.push(tokenizer.token_bytes(token)));
+            let bytes = match tokenizer.token_text(token) {
+                Some(text) if self.reply.markers.contains(&token) => text.as_bytes(),
+                _ => tokenizer.token_bytes(token),
+            };
+            let text = self.stop.push(&self.detokenizer.push(bytes));
+            self.read(&text, &mut output);
+            self.guide_on(token, now);
         }
-        let is_stopped = self.stop.is_stopped() || (is_end && !self.ignore_eos);
-        let finish = if is_stopped { Some(Finish::Stop) } else { is_last.then_some(Finish::Length) };
-        if finish.is_some() {
-            text += &self.rest();
+        let has_called = self.one_call && !output.calls.is_empty();
+        let is_stopped = self.stop.is_stopped() || has_called || (is_end && !self.ignore_eos);
+        output.finish = if is_stopped { Some(Finish::Stop) } else { is_last.then_some(Finish::Length) };
+        if output.finish.is_some() {
+            self.rest(&mut output);
         }
-        Output { text, token_ids: vec![token], logprobs: logprob.into_iter().collect(), ..self.output(finish) }
+        output.usage = self.usage;
+        output
     }
 
     /// Ends the answer from outside, with the text that was held back.
     pub(crate) fn end(&mut self, finish: Finish) -> Output {
-        Output { text: self.rest(), ..self.output(Some(finish)) }
+        let mut output = self.output(Some(finish));
+        self.rest(&mut output);
+        output
     }
 
-    fn rest(&mut self) -> String {
+    /// Tells the grammar of a token, or that its part of the answer begins.
+    fn guide_on(&mut self, token: u32, now: Instant) {
+        let is_reasoning = self.reply.parser.as_ref().is_some_and(ReplyParser::is_reasoning);
+        self.usage.reasoning_tokens += u32::from(is_reasoning);
+        if let Some(guide) = &mut self.guide {
+            guide.accept(token, now);
+            if !is_reasoning {
+                guide.activate();
+            }
+        }
+    }
+
+    fn read(&mut self, text: &str, output: &mut Output) {
+        match &mut self.reply.parser {
+            Some(parser) => parser.push(text).into_iter().for_each(|part| add(part, output)),
+            None => output.text.push_str(text),
+        }
+    }
+
+    fn rest(&mut self, output: &mut Output) {
         let tail = self.detokenizer.finish();
-        let text = self.stop.push(&tail);
-        text + &self.stop.finish()
+        let text = self.stop.push(&tail) + &self.stop.finish();
+        self.read(&text, output);
+        if let Some(parser) = &mut self.reply.parser {
+            parser.finish().into_iter().for_each(|part| add(part, output));
+        }
+        if self.one_call {
+            output.calls.truncate(1);
+        }
     }
 
     fn output(&self, finish: Option<Finish>) -> Output {
         Output {
             id: self.id,
             text: String::new(),
+            reasoning: String::new(),
+            calls: Vec::new(),
             token_ids: Vec::new(),
             logprobs: Vec::new(),
             finish,
@@ -109,3 +209,22 @@ impl Answer {
         }
     }
 }
+
+fn forbid(tokens: impl Iterator<Item = u32>, logits: &mut [f32]) {
+    for token in tokens {
+        if let Some(logit) = logits.get_mut(token as usize) {
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+}
+
+fn add(part: ReplyPart, output: &mut Output) {
+    match part {
+        ReplyPart::Content(text) => output.text += &text,
+        ReplyPart::Reasoning(text) => output.reasoning += &text,
+        ReplyPart::Call(call) => output.calls.push(call),
+    }
+}
+
+#[cfg(test)]
+mod tests;

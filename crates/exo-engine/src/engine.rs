@@ -3,27 +3,38 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     path::Path,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use exo_text::{ChatTemplate, ControlTokens, RenderOptions, Tokenizer, UnixSeconds};
+use exo_grammar::Grammars;
+use exo_text::{ChatTemplate, Tokenizer};
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Choice},
     config::ModelConfig,
     device::CpuDevice,
     ends::Ends,
     engine_error::EngineError,
+    guide::Guide,
     load_error::LoadError,
     model::{self, Model},
     options::{EngineOptions, LoadProgress},
     pipeline::NextStages,
     plan::BatchPlan,
-    request::{Finish, GenerateRequest, Output, Prompt, SubmitError},
+    prompt::{self, Prepared},
+    request::{Finish, GenerateRequest, Output, SubmitError},
     scheduler::{Refusal, Scheduler, SchedulerLimits, Step},
     stage::{Loading, Stage, StageLimits, check_memory},
     vocabulary,
 };
+
+/// How long a step waits for the grammars of all its answers together, so that the others are not held up. A grammar
+/// that takes longer misses the step.
+const GRAMMAR_PATIENCE: Duration = Duration::from_millis(1);
+
+/// How long a step waits for a grammar when it has nothing else to do.
+const GRAMMAR_WAIT: Duration = Duration::from_millis(10);
 
 /// A loaded model that answers requests.
 ///
@@ -34,7 +45,8 @@ pub struct Engine {
     ends: Ends<CpuDevice>,
     next: Option<Box<dyn NextStages>>,
     holds_all_layers: bool,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
+    grammars: Grammars,
     template: ChatTemplate,
     scheduler: Scheduler,
     answers: BTreeMap<u64, Answer>,
@@ -56,7 +68,8 @@ impl Engine {
         if layers.start != 0 {
             return Err(LoadError::Layers { start: layers.start, end: layers.end, layers: model.config.layers });
         }
-        let tokenizer = vocabulary::read_tokenizer(&model.metadata())?;
+        let tokenizer = Arc::new(vocabulary::read_tokenizer(&model.metadata())?);
+        let grammars = Grammars::new(tokenizer.clone());
         let template = vocabulary::read_template(&model.metadata(), &tokenizer)?;
         let limits = StageLimits::new(&model.config, options);
         let end_bytes = Ends::<CpuDevice>::bytes(&model)?;
@@ -74,7 +87,20 @@ impl Engine {
             max_waiting: options.max_waiting,
         });
         let (answers, ended) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { stage, ends, next: None, holds_all_layers, tokenizer, template, scheduler, answers, ended, context })
+        let next = None;
+        Ok(Self {
+            stage,
+            ends,
+            next,
+            holds_all_layers,
+            tokenizer,
+            grammars,
+            template,
+            scheduler,
+            answers,
+            ended,
+            context,
+        })
     }
 
     /// Sets, or after a failure replaces, the ranks that hold the layers after this one's.
@@ -106,10 +132,14 @@ impl Engine {
         if request.max_tokens == Some(0) {
             return Err(SubmitError::NoTokens);
         }
-        let prompt = self.prompt_tokens(&request.prompt)?;
-        let prompt_tokens = prompt.len() as u32;
-        let answer = Answer::new(&request, &prompt, Instant::now())?;
-        self.scheduler.submit(request.id, prompt, request.max_tokens).map_err(|refusal| match refusal {
+        let Prepared { tokens, reply, grammar, starts_in_reasoning } =
+            prompt::prepare(&request, &self.template, &self.tokenizer)?;
+        self.check_prompt(&tokens)?;
+        let (now, prompt_tokens) = (Instant::now(), tokens.len() as u32);
+        let start = |grammar| Guide::start(&self.grammars, grammar, !starts_in_reasoning, now);
+        let guide = grammar.map(start).transpose()?;
+        let answer = Answer::new(&request, &tokens, reply, guide, now)?;
+        self.scheduler.submit(request.id, tokens, request.max_tokens).map_err(|refusal| match refusal {
             Refusal::Busy(waiting) => SubmitError::Busy { waiting },
             Refusal::DuplicateId => SubmitError::DuplicateId { id: request.id },
         })?;
@@ -137,14 +167,21 @@ impl Engine {
     /// engine can go on once the cause is gone.
     pub fn step(&mut self) -> Result<Vec<Output>, EngineError> {
         let mut outputs: Vec<Output> = self.ended.drain(..).collect();
-        let Some(step) = self.scheduler.next_step() else { return Ok(outputs) };
+        self.resume_parked(Duration::ZERO, &mut outputs);
+        let Some(step) = self.scheduler.next_step() else {
+            if outputs.is_empty() {
+                self.resume_parked(GRAMMAR_WAIT, &mut outputs);
+            }
+            return Ok(outputs);
+        };
         self.note_starts(&step);
         match self.compute(&step.plan, &step.tokens) {
             Ok(mut logits) => {
                 let now = Instant::now();
                 let vocabulary = self.config().vocabulary;
                 for (&id, logits) in step.samples.iter().zip(logits.chunks_exact_mut(vocabulary)) {
-                    outputs.extend(self.advance(id, logits, now));
+                    let patience = GRAMMAR_PATIENCE.saturating_sub(now.elapsed());
+                    outputs.extend(self.advance(id, logits, patience));
                 }
                 Ok(outputs)
             }
@@ -190,15 +227,29 @@ impl Engine {
         Ok(self.ends.logits(self.stage.device(), &rows))
     }
 
-    /// Takes the next token of request `id` from its logits.
-    fn advance(&mut self, id: u64, logits: &mut [f32], now: Instant) -> Option<Output> {
-        let answer = self.answers.get_mut(&id)?;
-        let output = match answer.sample(logits) {
-            Ok(sampled) => {
-                let is_last = self.scheduler.accept(id, sampled.token);
-                answer.push(sampled.token, sampled.logprob, is_last, &self.tokenizer, now)
+    /// Goes on with the answers whose grammar was still computing, waiting at most `patience` for all of them.
+    fn resume_parked(&mut self, patience: Duration, outputs: &mut Vec<Output>) {
+        let begin = Instant::now();
+        let parked: Vec<u64> =
+            self.answers.iter().filter(|(_, answer)| answer.is_parked()).map(|(id, _)| *id).collect();
+        for id in parked {
+            if let Some(mut logits) = self.answers.get_mut(&id).and_then(Answer::unpark) {
+                outputs.extend(self.advance(id, &mut logits, patience.saturating_sub(begin.elapsed())));
             }
-            Err(error) => answer.end(Finish::Failed(error.to_string())),
+        }
+    }
+
+    /// Takes the next token of request `id` from its logits, waiting at most `patience` for its grammar.
+    fn advance(&mut self, id: u64, logits: &mut [f32], patience: Duration) -> Option<Output> {
+        let answer = self.answers.get_mut(&id)?;
+        let now = Instant::now();
+        let output = match answer.choose(logits, patience, &self.tokenizer, now) {
+            Choice::Token(sampled) => {
+                let is_last = self.scheduler.accept(id, sampled.token);
+                answer.push(sampled, is_last, &self.tokenizer, now)
+            }
+            Choice::Later => return None,
+            Choice::End(finish) => answer.end(finish),
         };
         if output.finish.is_some() {
             self.scheduler.remove(id);
@@ -217,20 +268,7 @@ impl Engine {
         self.scheduler.foreign_step()
     }
 
-    fn prompt_tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, SubmitError> {
-        let tokens = match prompt {
-            Prompt::Chat(messages) => {
-                let guarded = messages.iter().map(|message| exo_text::ChatMessage {
-                    role: self.tokenizer.guard(&message.role),
-                    content: self.tokenizer.guard(&message.content),
-                });
-                let options = RenderOptions { add_generation_prompt: true, now: unix_now() };
-                let text = self.template.render(&guarded.collect::<Vec<_>>(), options)?;
-                self.tokenizer.encode_prompt(&text, ControlTokens::Parse)?
-            }
-            Prompt::Text(text) => self.tokenizer.encode_prompt(text, ControlTokens::AsText)?,
-            Prompt::Tokens(tokens) => tokens.clone(),
-        };
+    fn check_prompt(&self, tokens: &[u32]) -> Result<(), SubmitError> {
         let vocabulary = self.config().vocabulary;
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(SubmitError::UnknownToken { token, vocabulary });
@@ -240,12 +278,7 @@ impl Engine {
             prompt_tokens if prompt_tokens >= self.context as usize => {
                 Err(SubmitError::PromptTooLong { prompt_tokens, context: self.context as usize })
             }
-            _ => Ok(tokens),
+            _ => Ok(()),
         }
     }
-}
-
-fn unix_now() -> UnixSeconds {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixSeconds(since_epoch.as_secs() as i64)
 }

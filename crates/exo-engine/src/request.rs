@@ -2,18 +2,43 @@
 
 use std::time::Duration;
 
-use exo_text::{ChatMessage, Sampling, SamplingError, TemplateError, TokenLogprob, TokenizeError};
+use exo_grammar::{Grammar, GrammarError};
+use exo_text::{Chat, ReplyCall, Sampling, SamplingError, TemplateError, TokenLogprob, TokenizeError};
 use thiserror::Error;
 
 /// What to continue.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Prompt {
-    /// Turns of a chat, rendered with the model's template. Their text never becomes control tokens.
-    Chat(Vec<ChatMessage>),
+    /// Turns of a chat, rendered with the model's template. Their text never becomes control tokens. The reply is
+    /// told apart into text, reasoning and calls.
+    Chat(Chat),
     /// Plain text, continued as it is; control tokens in it are plain text too.
     Text(String),
     /// Tokens as they are.
     Tokens(Vec<u32>),
+}
+
+/// Which tools a reply calls; the tools themselves are part of the chat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// Those that the model likes, or none.
+    #[default]
+    Auto,
+    /// At least one.
+    Required,
+    /// This one.
+    Named(String),
+}
+
+/// What a reply may and must be; the default is text as it comes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplyOptions {
+    /// Which tools it calls.
+    pub tool_choice: ToolChoice,
+    /// End it after its first call.
+    pub one_call: bool,
+    /// What it must match, reasoning aside.
+    pub grammar: Option<Grammar>,
 }
 
 /// One request. `id` is the caller's and unique among the requests in flight.
@@ -31,6 +56,8 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// Go on after the model's end token; for measurements.
     pub ignore_eos: bool,
+    /// What the reply may and must be.
+    pub reply: ReplyOptions,
 }
 
 /// A request that was not accepted. Nothing of it stays in the engine.
@@ -82,6 +109,15 @@ pub enum SubmitError {
     /// The prompt could not be turned into tokens.
     #[error(transparent)]
     Tokenize(#[from] TokenizeError),
+    /// A grammar that is too large, or too many at once.
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
+    /// A call is wanted of a tool that was not offered.
+    #[error("a call of {0} is wanted, but no such tool is offered; add it to the tools")]
+    UnknownTool(String),
+    /// A call is wanted and a grammar for the text.
+    #[error("a call is required and a grammar for the text given; leave one of them out")]
+    CallAndGrammar,
 }
 
 /// Why a request ended.
@@ -95,6 +131,8 @@ pub enum Finish {
     Cancelled,
     /// The numbers of this request went wrong; the others go on.
     Failed(String),
+    /// The request cannot be served as it is, which was found out only now: its grammar.
+    Refused(String),
 }
 
 /// Tokens of a request so far.
@@ -104,6 +142,8 @@ pub struct Usage {
     pub prompt_tokens: u32,
     /// Tokens generated, an end token included.
     pub completion_tokens: u32,
+    /// Those of them that ended in the model's reasoning.
+    pub reasoning_tokens: u32,
     /// Tokens of the prompt that were still in the cache from an earlier request.
     pub cached_tokens: u32,
 }
@@ -127,6 +167,10 @@ pub struct Output {
     /// New text: whole characters, never part of a stop string. May be empty while a character or a possible stop
     /// string is incomplete.
     pub text: String,
+    /// New reasoning; before `text`.
+    pub reasoning: String,
+    /// Calls that are whole now.
+    pub calls: Vec<ReplyCall>,
     /// New tokens, at most one a step. Text may lag behind them.
     pub token_ids: Vec<u32>,
     /// One entry for each of `token_ids` where the request asked for them.

@@ -4,10 +4,10 @@ use exo_models::FoundModel;
 use exo_plan::Backoff;
 use exo_runner_host::LinkSettings;
 use exo_types::{
-    ChatMessage, Command, CpuInfo, Memory, ModelCard, ModelId, NodeInfo, NodeResources, PlaceInstance, Role,
-    SamplingParams, Sharding,
+    ChatMessage, Command, CpuInfo, Memory, ModelCard, ModelId, NodeInfo, NodeResources, PlaceInstance, Prompt,
+    ReplyOptions, Role, SamplingParams, Sharding,
 };
-use exo_wire::ChatRequest;
+use exo_wire::TextRequest;
 use exo_worker::Settings;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -78,14 +78,15 @@ pub(crate) fn placement(min_nodes: u32) -> Command {
     })
 }
 
-pub(crate) fn chat_request(tokens: u32) -> ChatRequest {
-    ChatRequest {
+pub(crate) fn chat_request(tokens: u32) -> TextRequest {
+    TextRequest {
         model: model(),
         stream: true,
         include_usage: false,
-        messages: vec![ChatMessage { role: Role::User, content: "count".to_owned() }],
+        prompt: Prompt::Chat(vec![ChatMessage::new(Role::User, "count")]),
         sampling: SamplingParams::default(),
         max_tokens: Some(tokens),
         stop: Vec::new(),
+        reply: ReplyOptions::default(),
     }
 }

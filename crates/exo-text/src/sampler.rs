@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use thiserror::Error;
 
-use crate::{penalties::Penalties, rng::Rng, sampling::Sampling};
+use crate::{penalties::Penalties, rng::Rng, sampling::Sampling, token_set::TokenSet};
 
 /// Logits from which no token can be chosen.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -76,6 +76,12 @@ impl Sampler {
 
     /// Chooses a token and remembers it. `logits` has one value per token of the vocabulary and is changed in place.
     pub fn sample(&mut self, logits: &mut [f32]) -> Result<Sampled, SampleError> {
+        self.sample_among(logits, None)
+    }
+
+    /// The same, of the tokens in `allowed` only. Bias and penalties come before: they never make possible what is not
+    /// allowed.
+    pub fn sample_among(&mut self, logits: &mut [f32], allowed: Option<&TokenSet>) -> Result<Sampled, SampleError> {
         check_finite(logits)?;
         let raw = self.sampling.logprobs.map(|count| Logprobs::new(logits, count as usize));
         for (&token, &bias) in &self.sampling.logit_bias {
@@ -85,6 +91,9 @@ impl Sampler {
         }
         if self.sampling.has_penalties() {
             self.penalties.apply(&self.sampling, logits);
+        }
+        if let Some(allowed) = allowed {
+            allowed.restrict(logits);
         }
         let token = if self.sampling.temperature == 0.0 { greedy(logits)? } else { self.draw(logits)? };
         if self.sampling.has_penalties() {

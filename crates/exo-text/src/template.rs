@@ -11,10 +11,14 @@ use std::{
 use minijinja::{Environment, Error, ErrorKind, context};
 use thiserror::Error as ThisError;
 
-use crate::message::ChatMessage;
+use crate::{
+    message::{Chat, ChatMessage},
+    reply::ReplyFormat,
+};
 
 mod helpers;
 mod limits;
+mod tools;
 
 pub use helpers::UnixSeconds;
 use limits::{Budget, Cause, LimitedWriter};
@@ -75,6 +79,9 @@ pub struct ChatTemplate {
     source: String,
     bos_token: String,
     eos_token: String,
+    format: ReplyFormat,
+    /// Phi 4 looks for the tools in the system's turn.
+    tools_in_system: bool,
 }
 
 impl ChatTemplate {
@@ -83,23 +90,52 @@ impl ChatTemplate {
         if source.len() > MAX_TEMPLATE_BYTES {
             return Err(TemplateError::SourceTooLarge(source.len()));
         }
+        let format = ReplyFormat::of_template(source);
+        let tools_in_system = source.contains("'tools' in message");
         let source = limits::bound_operands(source).map_err(TemplateError::Broken)?;
         Environment::new().template_from_str(&source).map_err(|error| TemplateError::Broken(error.to_string()))?;
-        Ok(Self { source, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
+        let (bos_token, eos_token) = (bos_token.to_owned(), eos_token.to_owned());
+        Ok(Self { source, bos_token, eos_token, format, tools_in_system })
     }
 
     /// The ChatML template, for models that bring none.
     pub fn chatml() -> Self {
-        Self { source: CHATML.to_owned(), bos_token: String::new(), eos_token: "<|im_end|>".to_owned() }
+        let eos_token = "<|im_end|>".to_owned();
+        let (source, format) = (CHATML.to_owned(), ReplyFormat::PLAIN);
+        Self { source, bos_token: String::new(), eos_token, format, tools_in_system: false }
     }
 
-    /// Renders `messages` to the text of a prompt, control tokens written out.
-    pub fn render(&self, messages: &[ChatMessage], options: RenderOptions) -> Result<String, TemplateError> {
+    /// How replies to its prompts are written.
+    pub fn reply_format(&self) -> ReplyFormat {
+        self.format
+    }
+
+    /// Renders a chat to the text of a prompt, control tokens written out. Where the template knows nothing of tools,
+    /// they are put into words.
+    pub fn render(&self, chat: &Chat, options: RenderOptions) -> Result<String, TemplateError> {
+        let uses_tools = !chat.tools.is_empty()
+            || chat.messages.iter().any(|message| message.role == "tool" || !message.calls.is_empty());
+        if self.format.knows_tools() || !uses_tools {
+            return self.render_as_is(chat, options);
+        }
+        let in_words = tools::in_words(chat);
+        match (self.render_as_is(&in_words, options), tools::without_system(&in_words)) {
+            (Err(TemplateError::Refused(_)), Some(without_system)) => self.render_as_is(&without_system, options),
+            (result, _) => result,
+        }
+    }
+
+    fn render_as_is(&self, chat: &Chat, options: RenderOptions) -> Result<String, TemplateError> {
         let budget: Budget = Arc::new(AtomicUsize::new(EXPRESSION_BYTES));
         let environment = environment(&budget, options.now);
         let template = environment.template_from_str(&self.source).map_err(explain)?;
+        let tools: Vec<serde_json::Value> = chat.tools.iter().map(crate::message::ChatTool::to_json).collect();
         let variables = context! {
-            messages,
+            messages => self.messages(chat, &tools),
+            // `none` where there are none: templates ask `tools is not none`.
+            tools => (!tools.is_empty()).then_some(&tools),
+            enable_thinking => or_undefined(chat.enable_thinking),
+            reasoning_effort => or_undefined(chat.reasoning_effort.as_deref()),
             add_generation_prompt => options.add_generation_prompt,
             bos_token => self.bos_token,
             eos_token => self.eos_token,
@@ -108,6 +144,22 @@ impl ChatTemplate {
         template.render_captured_to(variables, &mut output).map_err(explain)?;
         String::from_utf8(output.into_bytes()).map_err(|error| TemplateError::Broken(error.to_string()))
     }
+
+    fn messages(&self, chat: &Chat, tools: &[serde_json::Value]) -> Vec<serde_json::Value> {
+        let mut messages: Vec<_> = chat.messages.iter().map(ChatMessage::to_json).collect();
+        if self.tools_in_system && !tools.is_empty() {
+            if chat.messages.first().is_none_or(|first| first.role != "system") {
+                messages.insert(0, ChatMessage::new("system", "").to_json());
+            }
+            messages[0]["tools"] = serde_json::Value::Array(tools.to_vec()).to_string().into();
+        }
+        messages
+    }
+}
+
+/// Templates ask `is defined`, which `none` is.
+fn or_undefined(value: Option<impl Into<minijinja::Value>>) -> minijinja::Value {
+    value.map_or(minijinja::Value::UNDEFINED, Into::into)
 }
 
 fn environment(budget: &Budget, now: UnixSeconds) -> Environment<'static> {

@@ -20,8 +20,23 @@ use special::SpecialTexts;
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
 
 /// Control tokens that end an answer in one family or another, beside those that the model file names.
-const END_TEXTS: [&str; 8] =
-    ["<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>", "<end_of_turn>", "</s>"];
+const END_TEXTS: [&str; 10] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "</s>",
+    "<|return|>",
+    "<|call|>",
+];
+
+/// Ends a message within an answer, not the answer, in the vocabularies that have [`END_OF_REPLY`].
+const END_OF_MESSAGE: &str = "<|end|>";
+/// Ends an answer of several messages.
+const END_OF_REPLY: &str = "<|return|>";
 
 /// Whether texts of control tokens become these tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +153,21 @@ impl Tokenizer {
         self.vocabulary.tokens.get(token as usize).map(String::as_str)
     }
 
+    /// What `token` is; unknown for ids beyond the vocabulary.
+    pub fn kind(&self, token: u32) -> TokenKind {
+        if (token as usize) < self.len() { self.vocabulary.kind(token as usize) } else { TokenKind::Unknown }
+    }
+
+    /// The control token with this text.
+    pub fn control_token(&self, text: &str) -> Option<u32> {
+        self.special_texts.control_token(text)
+    }
+
+    /// All tokens that end an answer.
+    pub fn ends(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ends.iter().copied()
+    }
+
     /// Whether `token` ends an answer.
     pub fn is_end(&self, token: u32) -> bool {
         self.ends.contains(&token)
@@ -151,11 +181,13 @@ impl Tokenizer {
 
 fn end_tokens(vocabulary: &Vocabulary) -> BTreeSet<u32> {
     let named = [vocabulary.special.eos, vocabulary.special.eot].into_iter().flatten();
-    let well_known =
-        vocabulary.tokens.iter().enumerate().filter(|(token, text)| {
-            vocabulary.kind(*token) == TokenKind::Control && END_TEXTS.contains(&text.as_str())
-        });
-    named.chain(well_known.map(|(token, _)| token as u32)).collect()
+    let control = || {
+        let tokens = vocabulary.tokens.iter().enumerate();
+        tokens.filter(|(token, _)| vocabulary.kind(*token) == TokenKind::Control)
+    };
+    let has_messages = control().any(|(_, text)| text == END_OF_REPLY);
+    let is_end = |text: &str| END_TEXTS.contains(&text) && !(has_messages && text == END_OF_MESSAGE);
+    named.chain(control().filter(|(_, text)| is_end(text)).map(|(token, _)| token as u32)).collect()
 }
 
 fn printed_bytes(vocabulary: &Vocabulary) -> Vec<Box<[u8]>> {

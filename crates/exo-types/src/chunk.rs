@@ -1,5 +1,6 @@
 //! Pieces of an answer.
 
+use crate::ToolCall;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -24,6 +25,9 @@ pub struct Usage {
     /// Tokens of the prompt that were already in the cache.
     #[serde(default)]
     pub cached_tokens: u32,
+    /// Tokens of the answer in which the model reasoned.
+    #[serde(default)]
+    pub reasoning_tokens: u32,
     /// Microseconds until the prompt was read.
     #[serde(default)]
     pub prefill_us: u64,
@@ -32,14 +36,50 @@ pub struct Usage {
     pub decode_us: u64,
 }
 
-/// Some text. `Debug` hides it: answers are never logged.
+/// How likely a token was.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenLikelihood {
+    /// What it prints; maybe a part of a character. Control tokens as the vocabulary spells them.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of its probability.
+    pub logprob: f32,
+}
+
+/// A token that was chosen, and what could have been.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenLogprob {
+    /// The token itself.
+    pub chosen: TokenLikelihood,
+    /// The likeliest, the likeliest first, as many as were asked for.
+    pub top: Vec<TokenLikelihood>,
+}
+
+/// Hides the text: answers are never logged.
+impl fmt::Debug for TokenLogprob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenLogprob({}, {} others)", self.chosen.logprob, self.top.len())
+    }
+}
+
+/// A piece of an answer. `Debug` hides the text: answers are never logged.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenChunk {
     /// Whole characters; may be empty when a token ends inside one.
     pub text: String,
     /// The tokens that it came from.
     pub token_ids: Vec<u32>,
+    /// What the model says to itself; before `text`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    /// Calls that are whole now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// One for each of `token_ids` but end tokens, where the request asked for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenLogprob>,
     /// Set on the last chunk.
     #[serde(default)]
     pub finish_reason: Option<FinishReason>,

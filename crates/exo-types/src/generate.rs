@@ -1,6 +1,6 @@
 //! Requests for text.
 
-use crate::{InstanceId, RequestId};
+use crate::{InstanceId, ReplyOptions, RequestId, ToolCall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,6 +39,26 @@ pub struct ChatMessage {
     pub role: Role,
     /// What.
     pub content: String,
+    /// What the assistant said to itself before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+    /// Which tools the assistant called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call a tool answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// Name of the tool that answers, or of the speaker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl ChatMessage {
+    /// A turn that is nothing but text.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        let content = content.into();
+        Self { role, content, reasoning: None, tool_calls: Vec::new(), tool_call_id: None, name: None }
+    }
 }
 
 impl fmt::Debug for ChatMessage {
@@ -54,6 +74,8 @@ pub enum Prompt {
     Chat(Vec<ChatMessage>),
     /// Text as it is.
     Text(String),
+    /// Tokens as they are.
+    Tokens(Vec<u32>),
 }
 
 impl fmt::Debug for Prompt {
@@ -61,6 +83,7 @@ impl fmt::Debug for Prompt {
         match self {
             Self::Chat(messages) => write!(f, "Chat({} messages)", messages.len()),
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Tokens(tokens) => write!(f, "Tokens({})", tokens.len()),
         }
     }
 }
@@ -89,6 +112,8 @@ pub struct SamplingParams {
     pub logit_bias: BTreeMap<u32, f32>,
     /// Start of the random numbers; the request's own hash if none is given.
     pub seed: Option<u64>,
+    /// Tell the log probability of each token, and of so many of the likeliest beside it; at most 20.
+    pub logprobs: Option<u32>,
 }
 
 impl Default for SamplingParams {
@@ -104,6 +129,7 @@ impl Default for SamplingParams {
             penalty_window: 64,
             logit_bias: BTreeMap::new(),
             seed: None,
+            logprobs: None,
         }
     }
 }
@@ -127,6 +153,9 @@ pub struct GenerateRequest {
     /// Stop before any of these.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// What the reply may and must be.
+    #[serde(default)]
+    pub reply: Box<ReplyOptions>,
     /// Milliseconds from the start until the request ends, answered or not.
     pub deadline_ms: u64,
 }

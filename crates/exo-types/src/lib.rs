@@ -18,6 +18,7 @@ mod membership;
 mod memory;
 mod model;
 mod node;
+mod reply;
 mod runner;
 mod session;
 mod shard;
@@ -26,7 +27,10 @@ mod task;
 mod topology;
 
 pub use blob::Blob;
-pub use chunk::{ErrorChunk, ErrorCode, FinishReason, PrefillProgressChunk, StreamChunk, TokenChunk, Usage};
+pub use chunk::{
+    ErrorChunk, ErrorCode, FinishReason, PrefillProgressChunk, StreamChunk, TokenChunk, TokenLikelihood, TokenLogprob,
+    Usage,
+};
 pub use command::{Command, CommandReply, PlaceInstance, Refusal, RefusalCode};
 pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence};
 pub use event::{Event, IndexedEvent, UnknownEvent};
@@ -45,6 +49,7 @@ pub use membership::{JoinTokenRecord, KeyFingerprint};
 pub use memory::Memory;
 pub use model::{DownloadProgress, ModelCard, NodeDownload};
 pub use node::{CpuInfo, NodeInfo, NodePresence, NodeResources, Roles};
+pub use reply::{Constraint, ReplyOptions, Tool, ToolCall, ToolChoice};
 pub use runner::{RunnerFailure, RunnerStatus};
 pub use session::{JoinSession, LeaveSession, LogMember, RequestLeave, SessionReply};
 pub use shard::{Shard, ShardError, Sharding};

@@ -5,16 +5,20 @@
 //! and fields that would change the answer but are not supported are refused with the field's name, never ignored.
 
 mod chat;
+mod completion;
 mod error;
 mod fields;
+mod frames;
 mod models;
 mod placement;
+mod text_request;
 
-pub use chat::{
-    Answer, ChatCompletion, ChatHeader, ChatRequest, ChatStream, Frame, GenerationStats, UsageBody, parse_chat_request,
-};
+pub use chat::{Answer, ChatCompletion, ChatHeader, ChatStream, GenerationStats, UsageBody, parse_chat_request};
+pub use completion::{CompletionRequest, CompletionStream, completion_json, parse_completion_request};
 pub use error::{ApiError, ErrorType};
+pub use frames::{AnswerStream, Frame};
 pub use models::{ModelEntry, ModelList};
 pub use placement::{
     CommandAccepted, INSTANCE_META, Preview, Previews, parse_create_instance, parse_place_instance, parse_sharding,
 };
+pub use text_request::TextRequest;

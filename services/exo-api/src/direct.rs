@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::generation::{self, Bounds, Generation};
 use exo_node::View;
 use exo_types::{Command, RequestId};
-use exo_wire::{ApiError, ChatRequest, CommandAccepted};
+use exo_wire::{ApiError, CommandAccepted, TextRequest};
 use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,11 +31,11 @@ impl DirectApi {
     pub async fn generate(
         &self,
         request_id: &RequestId,
-        chat: ChatRequest,
+        text: TextRequest,
         deadline: Instant,
         closing: CancellationToken,
     ) -> Result<Generation, ApiError> {
-        generation::start(&self.app, &Bounds { deadline, closing, permit: None }, request_id, chat).await
+        generation::start(&self.app, &Bounds { deadline, closing, permit: None }, request_id, text).await
     }
 
     /// Has the leading master do something.

@@ -7,7 +7,7 @@ use exo_bus::{OpenError, StreamError, StreamReceiver, topics};
 use exo_http::{Permit, Request};
 use exo_node::View;
 use exo_types::{ErrorChunk, ErrorCode, Instance, InstanceId, ModelId, NodeId, RequestId, StreamChunk};
-use exo_wire::{ApiError, ChatRequest};
+use exo_wire::{ApiError, TextRequest};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -60,13 +60,13 @@ pub(crate) async fn start(
     app: &App,
     bounds: &Bounds,
     request_id: &RequestId,
-    chat: ChatRequest,
+    text: TextRequest,
 ) -> Result<Generation, ApiError> {
     let until = bounds.deadline.min(Instant::now() + PATIENCE);
     let mut view = app.node.view();
     loop {
         view.mark_unchanged();
-        match attempt(app, bounds, request_id, chat.clone()).await {
+        match attempt(app, bounds, request_id, text.clone()).await {
             Err(error) if is_transient(&error) && Instant::now() < until => {
                 let _ = timeout_at(until.min(Instant::now() + PAUSE), view.changed()).await;
             }
@@ -84,9 +84,9 @@ async fn attempt(
     app: &App,
     bounds: &Bounds,
     request_id: &RequestId,
-    chat: ChatRequest,
+    text: TextRequest,
 ) -> Result<Generation, ApiError> {
-    let mut generation = open_any(app, bounds, request_id, chat).await?;
+    let mut generation = open_any(app, bounds, request_id, text).await?;
     let first = timeout_at(Instant::now() + FIRST_PIECE, generation.next()).await;
     match first {
         Ok(Some(Err(error))) => Err(error),
@@ -104,15 +104,15 @@ async fn open_any(
     app: &App,
     bounds: &Bounds,
     request_id: &RequestId,
-    chat: ChatRequest,
+    text: TextRequest,
 ) -> Result<Generation, ApiError> {
-    let candidates = candidates(app, &chat.model)?;
+    let candidates = candidates(app, &text.model)?;
     let mut last_error = None;
     for (instance, node) in candidates {
         if !is_candidate(&app.view(), &instance) {
             continue;
         }
-        match open(app, bounds, request_id, chat.clone(), &instance, &node).await {
+        match open(app, bounds, request_id, text.clone(), &instance, &node).await {
             Ok(generation) => return Ok(generation),
             Err(error) => {
                 tracing::warn!(%instance, %node, %error, "a worker does not take a request");
@@ -121,7 +121,7 @@ async fn open_any(
         }
     }
     let reason = last_error.map_or_else(String::new, |error| format!(": {error}"));
-    let message = format!("no node of model {} takes requests now{reason}; try again", chat.model);
+    let message = format!("no node of model {} takes requests now{reason}; try again", text.model);
     Err(ApiError::new(503, "not_ready", message).retry_after(1))
 }
 
@@ -129,14 +129,14 @@ async fn open(
     app: &App,
     bounds: &Bounds,
     request_id: &RequestId,
-    chat: ChatRequest,
+    text: TextRequest,
     instance: &InstanceId,
     node: &NodeId,
 ) -> Result<Generation, OpenError> {
     let left = bounds.deadline.saturating_duration_since(Instant::now());
     let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let guard = app.streams.enter(request_id.clone(), instance.clone());
-    let generate = chat.generate(request_id.clone(), instance.clone(), deadline_ms);
+    let generate = text.generate(request_id.clone(), instance.clone(), deadline_ms);
     let receiver = app.bus.open_stream(topics::GENERATE, node, &generate, OPEN_DEADLINE.min(left)).await?;
     Ok(Generation {
         first: None,

@@ -4,10 +4,12 @@
 //! commands on to the leading master. It never writes State, and a chat on a placed model needs no master.
 //! Knows nothing of processes, model files or tensors.
 
+mod answering;
 mod app;
 mod await_ready;
 mod chat;
 mod cluster;
+mod completions;
 mod direct;
 mod events;
 mod generation;

@@ -1,9 +1,13 @@
 //! Rank 0: requests in, pieces of answers out.
 
 use crate::convert;
-use exo_engine::{Engine, EngineError, NextStages, Output};
+use exo_engine::{Engine, EngineError, NextStages, Output, ToolChoice};
 use exo_runner_host::RunnerMessage;
-use exo_types::{ErrorChunk, ErrorCode, GenerateRequest, PrefillProgressChunk, RequestId, StreamChunk, TokenChunk};
+use exo_text::ReplyCall;
+use exo_types::{
+    ErrorChunk, ErrorCode, GenerateRequest, PrefillProgressChunk, RequestId, StreamChunk, TokenChunk, TokenLogprob,
+    ToolCall,
+};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -21,7 +25,14 @@ struct Request {
     deadline_ms: u64,
     /// Tokens whose text is still to come.
     held: Vec<u32>,
+    /// How likely they were.
+    logprobs: Vec<TokenLogprob>,
+    /// Calls so far.
+    calls: u32,
 }
+
+/// Tokens that are held at most: a long call shows on the line that it is being written.
+const MAX_HELD: usize = 16;
 
 /// What the worker is to be told.
 pub(crate) type Messages = Vec<RunnerMessage>;
@@ -52,15 +63,24 @@ impl Head {
         }
         let number = self.next_number;
         self.next_number += 1;
-        match self.engine.submit(convert::request(number, request)) {
+        let request = match convert::request(number, request) {
+            Ok(request) => request,
+            Err(refused) => return out.push(error(request_id, refused)),
+        };
+        let is_on_trial = request.reply.grammar.is_some() || request.reply.tool_choice != ToolChoice::Auto;
+        match self.engine.submit(request) {
             Err(refused) => out.push(error(request_id, convert::refusal(&refused))),
             Ok(total_tokens) => {
-                let progress = PrefillProgressChunk { processed_tokens: 0, total_tokens };
-                out.push(chunk(request_id.clone(), StreamChunk::PrefillProgress(progress)));
+                if !is_on_trial {
+                    let progress = PrefillProgressChunk { processed_tokens: 0, total_tokens };
+                    out.push(chunk(request_id.clone(), StreamChunk::PrefillProgress(progress)));
+                }
                 // A deadline beyond what the clock can tell is none.
                 let far = Duration::from_secs(1 << 30);
                 let deadline = now + Duration::from_millis(deadline_ms).min(far);
-                self.requests.insert(number, Request { request_id, deadline, deadline_ms, held: Vec::new() });
+                let (held, logprobs, calls) = (Vec::new(), Vec::new(), 0);
+                let request = Request { request_id, deadline, deadline_ms, held, logprobs, calls };
+                self.requests.insert(number, request);
             }
         }
     }
@@ -115,25 +135,42 @@ impl Head {
         // Unknown: cancelled meanwhile.
         let Some(request) = self.requests.get_mut(&output.id) else { return };
         request.held.extend(&output.token_ids);
+        request.logprobs.extend(convert::logprobs(&output, self.engine.tokenizer()));
         let finish = output.finish.as_ref().map(convert::finish);
-        if finish.is_none() && output.text.is_empty() {
+        let says_nothing = output.text.is_empty() && output.reasoning.is_empty() && output.calls.is_empty();
+        if finish.is_none() && says_nothing && request.held.len() < MAX_HELD {
             return;
         }
+        let usage = convert::usage(&output);
         let (request_id, token_ids) = (request.request_id.clone(), std::mem::take(&mut request.held));
+        let (logprobs, tool_calls) = (std::mem::take(&mut request.logprobs), request.name_calls(output.calls));
         if finish.is_some() {
             self.requests.remove(&output.id);
         }
         let (finish_reason, usage) = match finish.flatten() {
             Some(Err(failure)) => return out.push(error(request_id, failure)),
-            Some(Ok(reason)) => (Some(reason), Some(convert::usage(&output))),
+            Some(Ok(reason)) => (Some(reason), Some(usage)),
             None => (None, None),
         };
-        let token = TokenChunk { text: output.text, token_ids, finish_reason, usage };
+        let (text, reasoning) = (output.text, output.reasoning);
+        let token = TokenChunk { text, token_ids, reasoning, tool_calls, logprobs, finish_reason, usage };
         out.push(chunk(request_id, StreamChunk::Token(token)));
     }
 
     fn numbers(&self, wanted: impl Fn(&Request) -> bool) -> Vec<u64> {
         self.requests.iter().filter(|(_, request)| wanted(request)).map(|(number, _)| *number).collect()
+    }
+}
+
+impl Request {
+    /// Names that are unlike those of other answers.
+    fn name_calls(&mut self, calls: Vec<ReplyCall>) -> Vec<ToolCall> {
+        let name = |call: ReplyCall| {
+            self.calls += 1;
+            let id = convert::call_id(&self.request_id, self.calls);
+            ToolCall { id, name: call.name, arguments: call.arguments }
+        };
+        calls.into_iter().map(name).collect()
     }
 }
 

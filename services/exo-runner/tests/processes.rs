@@ -7,8 +7,8 @@ use exo_runner_host::{
 };
 use exo_testkit::{ModelSpec, ModelTokens, TemporaryModel};
 use exo_types::{
-    ChatMessage, ErrorCode, FinishReason, GenerateRequest, InstanceId, Prompt, RequestId, Role, SamplingParams, Shard,
-    StreamChunk, Usage,
+    ChatMessage, Constraint, ErrorCode, FinishReason, GenerateRequest, InstanceId, Prompt, ReplyOptions, RequestId,
+    Role, SamplingParams, Shard, StreamChunk, Usage,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -68,6 +68,7 @@ fn request(id: &str, prompt: Prompt, max_tokens: u32) -> GenerateRequest {
         },
         max_tokens: Some(max_tokens),
         stop: Vec::new(),
+        reply: ReplyOptions::default().into(),
         deadline_ms: 600_000,
     }
 }
@@ -236,7 +237,7 @@ fn host() -> RunnerHost {
 async fn a_runner_loads_answers_and_ends_when_told() {
     let (host, model) = (host(), model());
     let mut rank = alone(&host, &model.path()).await;
-    let turn = ChatMessage { role: Role::User, content: "hello".to_owned() };
+    let turn = ChatMessage::new(Role::User, "hello");
     rank.send(HostMessage::Generate(request("chat", Prompt::Chat(vec![turn]), 12)));
     let answer = rank.answer("chat").await;
     assert_eq!((answer.finish, answer.tokens.len()), (Some(FinishReason::Length), 12));
@@ -302,6 +303,31 @@ async fn requests_that_cannot_be_served_are_answered_with_a_code() {
     }
     rank.send(HostMessage::Generate(text("good", 4)));
     assert_eq!(rank.answer("good").await.tokens.len(), 4);
+}
+
+#[tokio::test]
+async fn grammars_hold_and_bad_ones_are_refused_before_anything_is_said() {
+    let (host, model) = (host(), model());
+    let mut rank = alone(&host, &model.path()).await;
+    let held = |id: &str, constraint: Constraint| GenerateRequest {
+        reply: ReplyOptions { constraint: Some(constraint), ..ReplyOptions::default() }.into(),
+        ..text(id, 200)
+    };
+    let exploding = Constraint::Lark("start: e\ne: e e | \"a\" | e e e |".to_owned());
+    rank.send(HostMessage::Generate(held("exploding", exploding)));
+    let bad = [("open", Constraint::Regex("(".to_owned())), ("text", Constraint::Lark("?".to_owned()))];
+    for (id, constraint) in bad {
+        rank.send(HostMessage::Generate(held(id, constraint)));
+        let answer = rank.answer(id).await;
+        assert_eq!((answer.error, answer.text.as_str()), (Some(ErrorCode::InvalidRequest), ""), "{id}");
+    }
+    let schema = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":0,"maximum":99}},"required":["n"],"additionalProperties":false}"#;
+    let schema = Constraint::JsonSchema { schema: schema.to_owned(), strict: true };
+    rank.send(HostMessage::Generate(held("json", schema)));
+    let answer = rank.answer("json").await;
+    assert_eq!(answer.finish, Some(FinishReason::Stop), "{}", answer.text);
+    let value: serde_json::Value = serde_json::from_str(&answer.text).expect("JSON");
+    assert!(value["n"].as_i64().is_some_and(|n| n <= 99), "{value}");
 }
 
 #[tokio::test]

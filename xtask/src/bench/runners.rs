@@ -4,7 +4,9 @@ use anyhow::{Context, Result, bail};
 use exo_identity::Identity;
 use exo_runner_host::{Connect, HostMessage, LinkSettings, Load, RunnerEvent, RunnerEvents, RunnerHost};
 use exo_runner_host::{Limits, Runner, RunnerMessage, RunnerProgram};
-use exo_types::{GenerateRequest, InstanceId, Prompt, RequestId, SamplingParams, Shard, StreamChunk, Usage};
+use exo_types::{
+    GenerateRequest, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams, Shard, StreamChunk, Usage,
+};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -139,6 +141,7 @@ fn request(request_id: RequestId, tokens: u32) -> Result<GenerateRequest> {
         sampling: SamplingParams { temperature: 0.0, logit_bias, ..SamplingParams::default() },
         max_tokens: Some(tokens),
         stop: Vec::new(),
+        reply: ReplyOptions::default().into(),
         deadline_ms: PATIENCE.as_millis() as u64,
     })
 }

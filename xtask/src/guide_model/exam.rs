@@ -2,7 +2,7 @@
 
 use crate::guide_model::corpus::Question;
 use anyhow::{Context, Result};
-use exo_engine::{Engine, GenerateRequest, Output, Prompt};
+use exo_engine::{Engine, GenerateRequest, Output, Prompt, ReplyOptions};
 use exo_text::{ChatMessage, Sampling};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -123,11 +123,12 @@ impl fmt::Display for WrongAnswer {
 fn request(id: u64, question: &Question) -> GenerateRequest {
     GenerateRequest {
         id,
-        prompt: Prompt::Chat(vec![ChatMessage::new("user", question.text.clone())]),
+        prompt: Prompt::Chat(vec![ChatMessage::new("user", question.text.clone())].into()),
         sampling: Sampling::default(),
         max_tokens: Some(LONGEST_ANSWER),
         stop: Vec::new(),
         ignore_eos: false,
+        reply: ReplyOptions::default(),
     }
 }
 

@@ -21,7 +21,7 @@ fn load(isa: Isa) -> Engine {
 fn it_answers_and_ends_its_answer_on_every_instruction_set() {
     for isa in Isa::available() {
         let mut engine = load(isa);
-        let prompt = Prompt::Chat(vec![ChatMessage::new("user", "What is exo?")]);
+        let prompt = Prompt::Chat(vec![ChatMessage::new("user", "What is exo?")].into());
         engine.submit(GenerateRequest { ignore_eos: false, ..request(1, prompt, 100) }).expect("accepted");
         let answer = run(&mut engine).remove(&1).expect("answered");
         assert_eq!(answer.finish, Some(Finish::Stop), "{isa}: {}", answer.text);

@@ -3,6 +3,7 @@
 mod agreement;
 mod architectures;
 mod batch;
+mod constrained;
 mod guide;
 mod hostile;
 mod no_numbers;

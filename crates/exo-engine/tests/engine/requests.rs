@@ -118,7 +118,7 @@ fn a_cancelled_request_gets_no_further_token() {
 fn a_chat_is_rendered_with_the_models_template() {
     let model = write(&ModelSpec::default());
     let mut engine = load(&model, &options());
-    let chat = |content: &str| Prompt::Chat(vec![ChatMessage::new("user", content)]);
+    let chat = |content: &str| Prompt::Chat(vec![ChatMessage::new("user", content)].into());
     let prompt_tokens = engine.submit(request(1, chat("hi"), 3)).expect("accepted");
     let rendered = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n";
     let expected = engine.tokenizer().encode(rendered, exo_text::ControlTokens::Parse).expect("encodes");

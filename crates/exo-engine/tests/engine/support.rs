@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use exo_engine::{Engine, EngineOptions, Finish, GenerateRequest, Output, Prompt};
+use exo_engine::{Engine, EngineOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions};
 use exo_testkit::{ModelSpec, TemporaryModel};
 use exo_text::Sampling;
 
@@ -21,7 +21,8 @@ pub fn load(model: &TemporaryModel, options: &EngineOptions) -> Engine {
 /// A greedy request for exactly `max_tokens`.
 pub fn request(id: u64, prompt: Prompt, max_tokens: u32) -> GenerateRequest {
     let sampling = Sampling::default();
-    GenerateRequest { id, prompt, sampling, max_tokens: Some(max_tokens), stop: vec![], ignore_eos: true }
+    let reply = ReplyOptions::default();
+    GenerateRequest { id, prompt, sampling, max_tokens: Some(max_tokens), stop: vec![], ignore_eos: true, reply }
 }
 
 /// A prompt of `length` tokens that differs from others.

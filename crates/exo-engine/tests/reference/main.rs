@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use exo_engine::{Engine, EngineOptions, GenerateRequest, Prompt};
+use exo_engine::{Engine, EngineOptions, GenerateRequest, Prompt, ReplyOptions};
 use exo_kernels::Isa;
 use exo_testkit::{Agreement, ReferenceCase, ReferenceContinuation, ReferenceLogits, ReferenceText};
 use exo_text::{ControlTokens, Sampling};
@@ -71,6 +71,7 @@ fn continue_greedily(engine: &mut Engine, tokens: &[u32], count: usize) -> Vec<u
         max_tokens: Some(count as u32),
         stop: Vec::new(),
         ignore_eos: true,
+        reply: ReplyOptions::default(),
     };
     engine.submit(request).expect("a short prompt");
     let mut continuation = Vec::new();

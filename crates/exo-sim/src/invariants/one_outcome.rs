@@ -51,7 +51,7 @@ mod tests {
 
     fn token(number: u32, is_last: bool) -> TokenChunk {
         let finish_reason = is_last.then_some(FinishReason::Length);
-        TokenChunk { text: String::new(), token_ids: vec![number], finish_reason, usage: None }
+        TokenChunk { token_ids: vec![number], finish_reason, ..TokenChunk::default() }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) fn check(who: &str, view: &View, request: &GenerateRequest) -> Holds 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exo_types::{InstanceId, Prompt, RequestId, SamplingParams};
+    use exo_types::{InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams};
 
     #[test]
     fn a_request_to_nobody_is_seen() {
@@ -30,6 +30,7 @@ mod tests {
             sampling: SamplingParams::default(),
             max_tokens: None,
             stop: Vec::new(),
+            reply: ReplyOptions::default().into(),
             deadline_ms: 1,
         };
         assert!(check("a", &View::default(), &request).is_err());

@@ -216,6 +216,7 @@ impl FakeRunner {
                 token_ids: vec![answer.told],
                 finish_reason,
                 usage: finish_reason.map(|_| usage),
+                ..TokenChunk::default()
             };
             let (request_id, chunk) = (answer.request_id.clone(), StreamChunk::Token(chunk));
             self.tell(RunnerMessage::Chunk { request_id, chunk }).await;

@@ -1,7 +1,10 @@
-use super::*;
+use serde_json::json;
 
-fn chat() -> Vec<ChatMessage> {
-    vec![ChatMessage::new("system", "Be brief."), ChatMessage::new("user", "  Hi <b>you</b>\n")]
+use super::*;
+use crate::message::ChatTool;
+
+fn chat() -> Chat {
+    vec![ChatMessage::new("system", "Be brief."), ChatMessage::new("user", "  Hi <b>you</b>\n")].into()
 }
 
 fn render(source: &str) -> Result<String, TemplateError> {
@@ -34,7 +37,7 @@ fn templates_speak_the_dialect_of_model_files() {
     check("{{ {'a': [1, 'ä<']} | tojson }}", "{\"a\": [1, \"ä<\"]}");
     check("{{ [1] | tojson(indent=2) }}", "[\n  1\n]");
     check("{{ strftime_now('%d %b %Y') }}", "14 Nov 2023");
-    check("{{ tools is defined }}{{ x is none }}", "FalseFalse");
+    check("{{ tools is none }}{{ x is none }}{{ enable_thinking is defined }}", "TrueFalseFalse");
     check("{{ messages | map(attribute='role') | join(', ') }}", "system, user");
     check("{% macro f(x) %}[{{ x }}]{% endmacro %}{{ f('a') ~ f('b') }}", "[a][b]");
     check("{{ 'a-b' | replace('-', '+') | upper }}", "A+B");
@@ -76,4 +79,48 @@ fn doubling_never_builds_what_it_asks_for() {
     check("{% set ns.x = [ns.x, ns.x] %}{{ ns.x }}");
     check("{% set ns.x = [ns.x, ns.x] | tojson %}");
     check("{% set y %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = y %}");
+}
+
+fn chat_with_tools() -> Chat {
+    let call = crate::message::ChatCall { id: "1".into(), name: "sum".into(), arguments: json!({ "b": 2, "a": 1 }) };
+    let result = |content: &str| ChatMessage { call_id: Some("1".into()), ..ChatMessage::new("tool", content) };
+    let messages = vec![
+        ChatMessage::new("user", "Add."),
+        ChatMessage { calls: vec![call], reasoning: Some("Easy.".into()), ..ChatMessage::new("assistant", "") },
+        result("3"),
+        result("4"),
+    ];
+    let parameters = json!({ "type": "object", "properties": { "b": {}, "a": {} } });
+    let tool = ChatTool { name: "sum".into(), description: Some("adds".into()), parameters };
+    Chat { messages, tools: vec![tool], enable_thinking: Some(false), reasoning_effort: Some("low".into()) }
+}
+
+#[test]
+fn templates_that_know_tools_get_them_as_they_are() {
+    let source = "<tool_call> tool_call.name {{ tools | tojson }} {{ messages[1].tool_calls[0].function.arguments | tojson }} \
+                  {{ messages[2].tool_call_id }} {{ messages[1].reasoning_content }} {{ enable_thinking }} {{ reasoning_effort }}";
+    let template = ChatTemplate::new(source, "", "").expect("a template");
+    let text = template.render(&chat_with_tools(), RenderOptions::default()).expect("renders");
+    assert_eq!(
+        text,
+        "<tool_call> tool_call.name [{\"type\": \"function\", \"function\": {\"name\": \"sum\", \"description\": \"adds\", \
+         \"parameters\": {\"type\": \"object\", \"properties\": {\"b\": {}, \"a\": {}}}}}] {\"b\": 2, \"a\": 1} 1 Easy. False low"
+    );
+    let phi = "<|tool|> {% if 'tools' in message %}{% endif %}{{ messages[0].role }} {{ messages[0].tools }}";
+    let text = ChatTemplate::new(phi, "", "").expect("a template").render(&chat_with_tools(), RenderOptions::default());
+    assert!(text.as_ref().is_ok_and(|text| text.starts_with("<|tool|> system [{\"type\"")), "{text:?}");
+}
+
+#[test]
+fn other_templates_get_tools_in_words() {
+    let text = ChatTemplate::chatml().render(&chat_with_tools(), RenderOptions::default()).expect("renders");
+    let expect = "<|im_start|>assistant\n<tool_call>\n{\"name\":\"sum\",\"arguments\":{\"b\":2,\"a\":1}}\n</tool_call><|im_end|>\n\
+                  <|im_start|>user\n<tool_response>\n3\n</tool_response>\n<tool_response>\n4\n</tool_response><|im_end|>\n";
+    assert!(text.starts_with("<|im_start|>system\nYou can call these tools:\n<tools>\n{"), "{text}");
+    assert!(text.ends_with(expect), "{text}");
+    let gemma =
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}";
+    let template = ChatTemplate::new(gemma, "", "").expect("a template");
+    let text = template.render(&chat_with_tools(), RenderOptions::default()).expect("renders");
+    assert!(text.starts_with("You can call") && text.ends_with("tags.\n\nAdd."), "{text}");
 }

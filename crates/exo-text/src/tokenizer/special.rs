@@ -63,6 +63,12 @@ impl SpecialTexts {
         longest
     }
 
+    /// The control token with exactly this text.
+    pub(super) fn control_token(&self, text: &str) -> Option<u32> {
+        let (length, token) = self.longest_at(text.as_bytes(), |kind| kind == TokenKind::Control)?;
+        (length == text.len()).then_some(token)
+    }
+
     /// Pieces of plain text, each with the special token that follows it.
     pub(super) fn split<'a>(
         &'a self,

@@ -2,12 +2,15 @@
 
 use super::{ChatCompletion, ChatHeader};
 use crate::ApiError;
-use exo_types::{ErrorChunk, ErrorCode, FinishReason, StreamChunk, Usage};
+use exo_types::{ErrorChunk, ErrorCode, FinishReason, StreamChunk, TokenLogprob, ToolCall, Usage};
 
 /// An answer that grows until it is whole.
 #[derive(Default)]
 pub struct Answer {
-    content: String,
+    pub(crate) content: String,
+    pub(crate) reasoning: String,
+    pub(crate) tool_calls: Vec<ToolCall>,
+    pub(crate) logprobs: Vec<TokenLogprob>,
     end: Option<(FinishReason, Usage)>,
 }
 
@@ -18,6 +21,9 @@ impl Answer {
             StreamChunk::PrefillProgress(_) => Ok(()),
             StreamChunk::Token(token) => {
                 self.content.push_str(&token.text);
+                self.reasoning.push_str(&token.reasoning);
+                self.tool_calls.extend(token.tool_calls);
+                self.logprobs.extend(token.logprobs);
                 if let Some(reason) = token.finish_reason {
                     self.end = Some((reason, token.usage.unwrap_or_default()));
                 }
@@ -34,10 +40,13 @@ impl Answer {
 
     /// The body, as JSON. An answer without an end is an error: half an answer must not look like a whole one.
     pub fn finish(&self, header: &ChatHeader) -> Result<String, ApiError> {
-        match self.end {
-            Some((reason, usage)) => Ok(ChatCompletion::new(header, &self.content, reason, usage).to_json()),
-            None => Err(ApiError::from(&cut_off())),
-        }
+        let (reason, usage) = self.end()?;
+        Ok(ChatCompletion::new(header, self, reason, usage).to_json())
+    }
+
+    /// Why it ended and what it cost; an error if it did not end.
+    pub(crate) fn end(&self) -> Result<(FinishReason, Usage), ApiError> {
+        self.end.ok_or_else(|| ApiError::from(&cut_off()))
     }
 
     /// What it cost, once it is whole.

@@ -1,6 +1,8 @@
 //! `POST /v1/chat/completions`: the answer at once, and what both ways of answering share.
 
-use exo_types::{FinishReason, ModelId, Usage};
+use super::Answer;
+use super::logprobs::LogprobsBody;
+use exo_types::{FinishReason, ModelId, ToolCall, Usage};
 use serde::Serialize;
 
 /// What every part of one answer repeats.
@@ -21,11 +23,17 @@ pub struct UsageBody {
     completion_tokens: u32,
     total_tokens: u32,
     prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 struct PromptDetails {
     cached_tokens: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u32,
 }
 
 impl From<Usage> for UsageBody {
@@ -35,6 +43,7 @@ impl From<Usage> for UsageBody {
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
             prompt_tokens_details: PromptDetails { cached_tokens: usage.cached_tokens },
+            completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning_tokens },
         }
     }
 }
@@ -65,15 +74,16 @@ impl From<Usage> for GenerationStats {
 }
 
 /// OpenAI's word for why an answer ended.
-pub(crate) fn finish_reason(reason: FinishReason) -> &'static str {
+pub(crate) fn finish_reason(reason: FinishReason, has_called: bool) -> &'static str {
     match reason {
+        FinishReason::Stop if has_called => "tool_calls",
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
     }
 }
 
 /// A whole answer.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct ChatCompletion<'a> {
     id: &'a str,
     object: &'static str,
@@ -83,33 +93,70 @@ pub struct ChatCompletion<'a> {
     usage: UsageBody,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Choice<'a> {
     index: u32,
     message: Message<'a>,
-    logprobs: Option<()>,
+    logprobs: Option<LogprobsBody>,
     finish_reason: &'static str,
 }
 
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    content: &'a str,
+    /// Null where there are calls and nothing else.
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reasoning_content: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallBody<'a>>,
     refusal: Option<()>,
 }
 
+/// A call, in OpenAI's words. In a stream it has its place among the calls of the answer.
+#[derive(Serialize)]
+pub(super) struct CallBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: FunctionBody<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionBody<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+impl<'a> CallBody<'a> {
+    pub(super) fn new(call: &'a ToolCall, index: Option<usize>) -> Self {
+        let function = FunctionBody { name: &call.name, arguments: &call.arguments };
+        Self { index, id: &call.id, kind: "function", function }
+    }
+}
+
 /// Hides the text: answers are never logged.
-impl std::fmt::Debug for Message<'_> {
+impl std::fmt::Debug for ChatCompletion<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Message({} bytes)", self.content.len())
+        write!(f, "ChatCompletion({})", self.id)
     }
 }
 
 impl<'a> ChatCompletion<'a> {
     /// Puts it together.
-    pub fn new(header: &'a ChatHeader, content: &'a str, reason: FinishReason, usage: Usage) -> Self {
-        let message = Message { role: "assistant", content, refusal: None };
-        let choice = Choice { index: 0, message, logprobs: None, finish_reason: finish_reason(reason) };
+    pub fn new(header: &'a ChatHeader, answer: &'a Answer, reason: FinishReason, usage: Usage) -> Self {
+        let has_called = !answer.tool_calls.is_empty();
+        let message = Message {
+            role: "assistant",
+            content: (!has_called || !answer.content.is_empty()).then_some(&answer.content),
+            reasoning_content: &answer.reasoning,
+            tool_calls: answer.tool_calls.iter().map(|call| CallBody::new(call, None)).collect(),
+            refusal: None,
+        };
+        let logprobs = LogprobsBody::of(&answer.logprobs);
+        let choice = Choice { index: 0, message, logprobs, finish_reason: finish_reason(reason, has_called) };
         Self {
             id: &header.id,
             object: "chat.completion",

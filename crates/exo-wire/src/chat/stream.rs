@@ -2,36 +2,20 @@
 
 use super::ChatHeader;
 use super::collect::cut_off;
-use super::response::{GenerationStats, UsageBody, finish_reason};
+use super::logprobs::LogprobsBody;
+use super::response::{CallBody, UsageBody, finish_reason};
 use crate::ApiError;
-use exo_types::{FinishReason, ModelId, PrefillProgressChunk, StreamChunk, TokenChunk, Usage};
+use crate::frames::{AnswerStream, Frame, done, prefill_comment, stats};
+use exo_types::{FinishReason, ModelId, StreamChunk, TokenChunk, Usage};
 use serde::Serialize;
 
-/// One server-sent event.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Frame {
-    /// `data: …`.
-    Data(String),
-    /// `: …`; clients skip it.
-    Comment(String),
-}
-
-/// Hides the text: answers are never logged.
-impl std::fmt::Debug for Frame {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Data(text) => write!(f, "Data({} bytes)", text.len()),
-            Self::Comment(text) => write!(f, "Comment({} bytes)", text.len()),
-        }
-    }
-}
-
-/// Makes OpenAI's chunks of exo's: role first, text, finish reason, usage if asked for, `[DONE]`.
-/// An error ends the stream with OpenAI's envelope and `[DONE]`; nothing comes after the end.
+/// Makes OpenAI's chunks of exo's: role first, reasoning, text, calls, finish reason, usage if asked for, `[DONE]`.
 pub struct ChatStream {
     header: ChatHeader,
     include_usage: bool,
     ended: bool,
+    /// Calls so far.
+    calls: usize,
     usage: Option<Usage>,
 }
 
@@ -51,7 +35,7 @@ struct Chunk<'a> {
 struct Choice<'a> {
     index: u32,
     delta: Delta<'a>,
-    logprobs: Option<()>,
+    logprobs: Option<LogprobsBody>,
     finish_reason: Option<&'static str>,
 }
 
@@ -61,53 +45,16 @@ struct Delta<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct PrefillComment {
-    prefill_progress_chunk: PrefillProgressChunk,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallBody<'a>>,
 }
 
 impl ChatStream {
     /// A stream that has said nothing yet.
     pub fn new(header: ChatHeader, include_usage: bool) -> Self {
-        Self { header, include_usage, ended: false, usage: None }
-    }
-
-    /// The first event: who speaks.
-    pub fn open(&self) -> Frame {
-        self.delta(Delta { role: Some("assistant"), content: Some("") }, None)
-    }
-
-    /// The events for the next piece.
-    pub fn push(&mut self, chunk: &StreamChunk) -> Vec<Frame> {
-        if self.ended {
-            return Vec::new();
-        }
-        match chunk {
-            StreamChunk::PrefillProgress(progress) => vec![prefill_comment(*progress)],
-            StreamChunk::Token(token) => self.token(token),
-            StreamChunk::Error(error) => self.fail(&ApiError::from(error)),
-        }
-    }
-
-    /// The events for a failure.
-    pub fn fail(&mut self, error: &ApiError) -> Vec<Frame> {
-        if std::mem::replace(&mut self.ended, true) {
-            return Vec::new();
-        }
-        vec![Frame::Data(error.to_json()), done()]
-    }
-
-    /// The events for pieces that stop coming: none after a proper end, an error otherwise.
-    pub fn close(&mut self) -> Vec<Frame> {
-        self.fail(&ApiError::from(&cut_off()))
-    }
-
-    /// Whether nothing more will come.
-    pub fn is_finished(&self) -> bool {
-        self.ended
+        Self { header, include_usage, ended: false, calls: 0, usage: None }
     }
 
     /// What it cost, once it came to its end.
@@ -117,8 +64,18 @@ impl ChatStream {
 
     fn token(&mut self, token: &TokenChunk) -> Vec<Frame> {
         let mut frames = Vec::new();
-        if !token.text.is_empty() {
-            frames.push(self.delta(Delta { role: None, content: Some(&token.text) }, None));
+        if !token.reasoning.is_empty() {
+            let delta = Delta { reasoning_content: Some(&token.reasoning), ..Delta::default() };
+            frames.push(self.delta(delta, None, None));
+        }
+        let logprobs = LogprobsBody::of(&token.logprobs);
+        if !token.text.is_empty() || logprobs.is_some() {
+            frames.push(self.delta(Delta { content: Some(&token.text), ..Delta::default() }, logprobs, None));
+        }
+        for call in &token.tool_calls {
+            let tool_calls = vec![CallBody::new(call, Some(self.calls))];
+            frames.push(self.delta(Delta { tool_calls, ..Delta::default() }, None, None));
+            self.calls += 1;
         }
         if let Some(reason) = token.finish_reason {
             frames.extend(self.finish(reason, token.usage.unwrap_or_default()));
@@ -129,18 +86,16 @@ impl ChatStream {
     fn finish(&mut self, reason: FinishReason, usage: Usage) -> Vec<Frame> {
         self.ended = true;
         self.usage = Some(usage);
-        let mut frames = vec![self.delta(Delta::default(), Some(finish_reason(reason)))];
+        let mut frames = vec![self.delta(Delta::default(), None, Some(finish_reason(reason, self.calls > 0)))];
         if self.include_usage {
             frames.push(self.data(&[], Some(Some(usage.into()))));
         }
-        let stats = serde_json::to_string(&GenerationStats::from(usage)).expect("numbers always serialise");
-        frames.push(Frame::Comment(format!("generation_stats {stats}")));
-        frames.push(done());
+        frames.extend([stats(usage), done()]);
         frames
     }
 
-    fn delta(&self, delta: Delta<'_>, finish_reason: Option<&'static str>) -> Frame {
-        let choice = Choice { index: 0, delta, logprobs: None, finish_reason };
+    fn delta(&self, delta: Delta<'_>, logprobs: Option<LogprobsBody>, finish_reason: Option<&'static str>) -> Frame {
+        let choice = Choice { index: 0, delta, logprobs, finish_reason };
         self.data(&[choice], self.include_usage.then_some(None))
     }
 
@@ -158,13 +113,37 @@ impl ChatStream {
     }
 }
 
-fn done() -> Frame {
-    Frame::Data("[DONE]".to_owned())
-}
+impl AnswerStream for ChatStream {
+    /// Who speaks.
+    fn open(&self) -> Vec<Frame> {
+        vec![self.delta(Delta { role: Some("assistant"), content: Some(""), ..Delta::default() }, None, None)]
+    }
 
-fn prefill_comment(prefill_progress_chunk: PrefillProgressChunk) -> Frame {
-    let json = serde_json::to_string(&PrefillComment { prefill_progress_chunk }).expect("numbers always serialise");
-    Frame::Comment(format!("prefill_progress {json}"))
+    fn push(&mut self, chunk: &StreamChunk) -> Vec<Frame> {
+        if self.ended {
+            return Vec::new();
+        }
+        match chunk {
+            StreamChunk::PrefillProgress(progress) => vec![prefill_comment(*progress)],
+            StreamChunk::Token(token) => self.token(token),
+            StreamChunk::Error(error) => self.fail(&ApiError::from(error)),
+        }
+    }
+
+    fn fail(&mut self, error: &ApiError) -> Vec<Frame> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Vec::new();
+        }
+        vec![Frame::Data(error.to_json()), done()]
+    }
+
+    fn close(&mut self) -> Vec<Frame> {
+        self.fail(&ApiError::from(&cut_off()))
+    }
+
+    fn is_finished(&self) -> bool {
+        self.ended
+    }
 }
 
 #[cfg(test)]

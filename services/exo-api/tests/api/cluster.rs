@@ -298,5 +298,6 @@ fn token(text: &str, finish_reason: Option<FinishReason>) -> StreamChunk {
         token_ids: vec![1],
         finish_reason,
         usage: finish_reason.map(|_| usage),
+        ..TokenChunk::default()
     })
 }

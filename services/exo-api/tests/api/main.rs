@@ -134,7 +134,8 @@ async fn an_answer_at_once_is_openais() {
         "choices": [{ "index": 0, "message": { "role": "assistant", "content": "hello there", "refusal": null },
             "logprobs": null, "finish_reason": "stop" }],
         "usage": { "prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7,
-            "prompt_tokens_details": { "cached_tokens": 0 } },
+            "prompt_tokens_details": { "cached_tokens": 0 },
+            "completion_tokens_details": { "reasoning_tokens": 0 } },
     });
     assert_eq!(answer, expect);
     running.stop().await;

@@ -14,8 +14,8 @@ use exo_telemetry::Notifier;
 use exo_testkit::{ModelSpec, ModelTokens};
 use exo_types::{
     CpuInfo, ErrorCode, Event, EventIndex, FinishReason, GenerateRequest, IndexedEvent, Instance, InstanceId, Memory,
-    Millis, NodeId, NodeInfo, NodeResources, Prompt, RequestId, RunnerId, RunnerStatus, SamplingParams, SessionId,
-    Shard, ShardAssignments, Sharding, StreamChunk,
+    Millis, NodeId, NodeInfo, NodeResources, Prompt, ReplyOptions, RequestId, RunnerId, RunnerStatus, SamplingParams,
+    SessionId, Shard, ShardAssignments, Sharding, StreamChunk,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -65,6 +65,7 @@ fn request(id: &str, max_tokens: u32) -> GenerateRequest {
         },
         max_tokens: Some(max_tokens),
         stop: Vec::new(),
+        reply: ReplyOptions::default().into(),
         deadline_ms: 600_000,
     }
 }

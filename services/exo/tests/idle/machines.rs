@@ -6,7 +6,7 @@ use exo_node::{Identity, Node, NodeHandle, Role, View};
 use exo_plan::{Action, Backoff, LocalNode, plan};
 use exo_types::{
     Connection, CpuInfo, EventIndex, GenerateRequest, InstanceId, Memory, NodeId, NodeInfo, NodeResources, Prompt,
-    RequestId, RequestStanding, SamplingParams,
+    ReplyOptions, RequestId, RequestStanding, SamplingParams,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -121,6 +121,7 @@ pub fn generate_request() -> GenerateRequest {
         sampling: SamplingParams::default(),
         max_tokens: None,
         stop: Vec::new(),
+        reply: ReplyOptions::default().into(),
         deadline_ms: 60_000,
     }
 }

@@ -69,7 +69,7 @@ async fn ten_thousand_tokens_are_no_record_and_no_message_to_third_parties() {
     tasks.spawn(async move {
         let mut stream = served.recv().await.expect("a request");
         for _ in 0..TOKENS {
-            let chunk = TokenChunk { text: "word ".to_owned(), token_ids: vec![1], finish_reason: None, usage: None };
+            let chunk = TokenChunk { text: "word ".to_owned(), token_ids: vec![1], ..TokenChunk::default() };
             stream.sender.send(&StreamChunk::Token(chunk)).await.expect("somebody reads");
         }
         stream.sender.finish();

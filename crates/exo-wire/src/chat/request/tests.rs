@@ -1,4 +1,5 @@
 use super::*;
+use exo_types::{ChatMessage, Constraint, Role, SamplingParams, ToolCall, ToolChoice};
 use proptest::prelude::*;
 
 /// A body with one user message and these further fields.
@@ -6,7 +7,7 @@ fn body(more: &str) -> String {
     format!(r#"{{"model":"exo-guide","messages":[{{"role":"user","content":"hi"}}]{more}}}"#)
 }
 
-fn good(more: &str) -> ChatRequest {
+fn good(more: &str) -> TextRequest {
     parse_chat_request(body(more).as_bytes()).expect(more)
 }
 
@@ -54,7 +55,8 @@ fn text_parts_are_joined_and_developer_is_system() {
         {"role":"assistant","content":"c","refusal":null,"tool_calls":[]}]}"#;
     let request = parse_chat_request(messages.as_bytes()).expect("all text");
     let expect = [(Role::System, "ab"), (Role::Assistant, "c")];
-    assert_eq!(request.messages, expect.map(|(role, content)| ChatMessage { role, content: content.to_owned() }));
+    let expect = expect.map(|(role, content)| ChatMessage::new(role, content));
+    assert_eq!(request.prompt, Prompt::Chat(expect.to_vec()));
 }
 
 #[test]
@@ -81,10 +83,31 @@ fn out_of_range_and_unsupported_fields_are_refused_by_name() {
         (r#","logit_bias":{"x":1}"#, "logit_bias", "invalid_value"),
         (r#","logit_bias":{"1":101}"#, "logit_bias", "invalid_value"),
         (r#","n":2"#, "n", "unsupported_parameter"),
-        (r#","tools":[{}]"#, "tools", "unsupported_parameter"),
-        (r#","response_format":{"type":"json_object"}"#, "response_format", "unsupported_parameter"),
-        (r#","logprobs":true"#, "logprobs", "unsupported_parameter"),
-        (r#","reasoning_effort":"high""#, "reasoning_effort", "unsupported_parameter"),
+        (r#","tools":[{}]"#, "tools.0.function", "missing_field"),
+        (r#","tools":[{"type":"custom"}]"#, "tools.0.type", "unsupported_parameter"),
+        (r#","tools":[{"function":{"name":"a b"}}]"#, "tools.0.function.name", "invalid_value"),
+        (r#","tools":[{"function":{"name":"a","parameters":1}}]"#, "tools.0.function.parameters", "invalid_type"),
+        (r#","tool_choice":"required""#, "tool_choice", "invalid_value"),
+        (r#","tool_choice":"any""#, "tool_choice", "invalid_value"),
+        (r#","tool_choice":{"function":{"name":"f"}}"#, "tool_choice", "invalid_value"),
+        (r#","parallel_tool_calls":1"#, "parallel_tool_calls", "invalid_type"),
+        (r#","functions":[{"name":"f"}]"#, "functions", "unsupported_parameter"),
+        (r#","response_format":{"type":"xml"}"#, "response_format.type", "invalid_value"),
+        (r#","response_format":{"type":"json_schema"}"#, "response_format.json_schema", "missing_field"),
+        (
+            r#","response_format":{"type":"json_schema","json_schema":{"schema":1}}"#,
+            "response_format.json_schema.schema",
+            "invalid_type",
+        ),
+        (
+            r#","response_format":{"type":"grammar","definition":"x","syntax":"ebnf"}"#,
+            "response_format.syntax",
+            "invalid_value",
+        ),
+        (r#","top_logprobs":3"#, "top_logprobs", "invalid_value"),
+        (r#","logprobs":true,"top_logprobs":21"#, "top_logprobs", "invalid_value"),
+        (r#","reasoning_effort":"much""#, "reasoning_effort", "invalid_value"),
+        (r#","chat_template_kwargs":{"tools":1}"#, "chat_template_kwargs.tools", "unknown_parameter"),
         (r#","stream_options":{"include_usage":true}"#, "stream_options", "invalid_value"),
         (r#","stream":true,"stream_options":{"x":1}"#, "stream_options.x", "unknown_parameter"),
         (r#","stream":1"#, "stream", "invalid_type"),
@@ -106,11 +129,93 @@ fn wrong_messages_are_refused_at_their_place() {
         (r#"[{"role":"user","content":5}]"#, "messages.0.content", "invalid_type"),
         (r#"[{"role":"user","content":[{"type":"image_url"}]}]"#, "messages.0.content.0.type", "unsupported_parameter"),
         (r#"[{"role":"user","content":[{"type":"text"}]}]"#, "messages.0.content.0.text", "missing_field"),
-        (r#"[{"role":"assistant","content":"x","tool_calls":[1]}]"#, "messages.0.tool_calls", "unsupported_parameter"),
+        (r#"[{"role":"assistant","content":"x","tool_calls":[1]}]"#, "messages.0.tool_calls.0", "invalid_type"),
+        (r#"[{"role":"user","content":"x","tool_calls":[1]}]"#, "messages.0.tool_calls", "invalid_value"),
+        (r#"[{"role":"assistant","content":null}]"#, "messages.0.content", "missing_field"),
+        (
+            r#"[{"role":"assistant","tool_calls":[{"function":{}}]}]"#,
+            "messages.0.tool_calls.0.function.name",
+            "missing_field",
+        ),
     ] {
         let body = format!(r#"{{"model":"m","messages":{messages}}}"#);
         assert_eq!(refused(body.as_bytes()), (Some(param.to_owned()), code), "{messages}");
     }
+}
+
+const TOOL: &str =
+    r#"{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"},"strict":true}}"#;
+
+#[test]
+fn tools_and_the_choice_among_them_are_read() {
+    let request = good(&format!(r#","tools":[{TOOL}],"parallel_tool_calls":false"#));
+    let tool = &request.reply.tools[0];
+    assert_eq!((tool.name.as_str(), tool.parameters.as_deref()), ("f", Some(r#"{"type":"object"}"#)));
+    assert!(request.reply.one_call && request.reply.tool_choice == ToolChoice::Auto);
+    let choice = |choice: &str| good(&format!(r#","tools":[{TOOL}],"tool_choice":{choice}"#)).reply;
+    assert!(choice(r#""none""#).tools.is_empty());
+    assert_eq!(choice(r#""required""#).tool_choice, ToolChoice::Required);
+    let named = choice(r#"{"type":"function","function":{"name":"f"}}"#);
+    assert_eq!(named.tool_choice, ToolChoice::Named("f".to_owned()));
+    let many = vec![TOOL; 129].join(",");
+    assert_eq!(refused(body(&format!(r#","tools":[{many}]"#)).as_bytes()).0.as_deref(), Some("tools"));
+    let both = format!(r#","tools":[{TOOL}],"tool_choice":"required","response_format":{{"type":"json_object"}}"#);
+    assert_eq!(refused(body(&both).as_bytes()).0.as_deref(), Some("response_format"));
+}
+
+#[test]
+fn calls_and_their_results_are_turns() {
+    let messages = r#"{"model":"m","messages":[
+        {"role":"assistant","content":null,"reasoning_content":"hm","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},
+        {"role":"tool","tool_call_id":"c1","content":[{"type":"text","text":"2"}]}]}"#;
+    let request = parse_chat_request(messages.as_bytes()).expect("good");
+    let call = ToolCall { id: "c1".into(), name: "f".into(), arguments: r#"{"a":1}"#.into() };
+    let assistant =
+        ChatMessage { tool_calls: vec![call], reasoning: Some("hm".into()), ..ChatMessage::new(Role::Assistant, "") };
+    let tool = ChatMessage { tool_call_id: Some("c1".into()), ..ChatMessage::new(Role::Tool, "2") };
+    assert_eq!(request.prompt, Prompt::Chat(vec![assistant, tool]));
+}
+
+#[test]
+fn formats_are_constraints() {
+    let constraint = |format: &str| good(&format!(r#","response_format":{format}"#)).reply.constraint;
+    assert_eq!(constraint(r#"{"type":"text"}"#), None);
+    assert_eq!(constraint(r#"{"type":"json_object"}"#), Some(Constraint::JsonObject));
+    let schema =
+        constraint(r#"{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"b":1,"a":2}}}"#);
+    assert_eq!(schema, Some(Constraint::JsonSchema { schema: r#"{"b":1,"a":2}"#.into(), strict: true }));
+    let regex = constraint(r#"{"type":"grammar","syntax":"regex","definition":"a+"}"#);
+    assert_eq!(regex, Some(Constraint::Regex("a+".into())));
+    let lark = constraint(r#"{"type":"grammar","syntax":"lark","definition":"start: \"a\""}"#);
+    assert_eq!(lark, Some(Constraint::Lark("start: \"a\"".into())));
+    let long = "x".repeat((32 << 10) + 1);
+    let long = format!(r#","response_format":{{"type":"grammar","syntax":"regex","definition":"{long}"}}"#);
+    assert_eq!(refused(body(&long).as_bytes()).0.as_deref(), Some("response_format.definition"));
+}
+
+#[test]
+fn effort_and_thinking_follow_from_each_other() {
+    for (effort, thinking, expect_effort, expect_thinking) in [
+        ("null", "null", None, None),
+        ("null", "true", Some("medium"), Some(true)),
+        ("null", "false", Some("none"), Some(false)),
+        (r#""none""#, "null", Some("none"), Some(false)),
+        (r#""low""#, "null", Some("low"), Some(true)),
+        (r#""xhigh""#, "null", Some("xhigh"), Some(true)),
+        (r#""none""#, "true", Some("none"), Some(true)),
+    ] {
+        let reply = good(&format!(r#","reasoning_effort":{effort},"enable_thinking":{thinking}"#)).reply;
+        let found = (reply.reasoning_effort.as_deref(), reply.enable_thinking);
+        assert_eq!(found, (expect_effort, expect_thinking), "{effort} {thinking}");
+    }
+    assert_eq!(good(r#","chat_template_kwargs":{"enable_thinking":false}"#).reply.enable_thinking, Some(false));
+}
+
+#[test]
+fn likelihoods_are_asked_for() {
+    assert_eq!(good(r#","logprobs":true"#).sampling.logprobs, Some(0));
+    assert_eq!(good(r#","logprobs":true,"top_logprobs":5"#).sampling.logprobs, Some(5));
+    assert_eq!(good(r#","logprobs":false,"top_logprobs":0"#).sampling.logprobs, None);
 }
 
 #[test]
@@ -139,7 +244,7 @@ proptest! {
 
     #[test]
     fn any_value_in_any_field_is_read_or_refused(
-        field in "model|messages|stop|temperature|top_k|seed|logit_bias|max_tokens|stream_options|tools",
+        field in "model|messages|stop|temperature|top_k|seed|logit_bias|max_tokens|stream_options|tools|tool_choice|response_format",
         value in r#"null|true|-?[0-9]{1,20}|[0-9]e[0-9]{1,3}|"[a-z]{0,4}"|\[\]|\[1\]|\[\{\}\]|\{\}|\{"1":2\}"#,
     ) {
         let _ = parse_chat_request(body(&format!(r#","{field}":{value}"#)).as_bytes());

@@ -1,0 +1,7 @@
+//! OpenAI's older completions: text that goes on.
+
+mod body;
+mod request;
+
+pub use body::{CompletionStream, completion_json};
+pub use request::{CompletionRequest, parse_completion_request};
