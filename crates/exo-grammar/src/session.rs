@@ -1,13 +1,14 @@
 //! One answer held to one grammar.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use exo_text::{TokenSet, Tokenizer};
@@ -54,6 +55,8 @@ pub struct GrammarSession {
     tokens: SyncSender<u32>,
     steps: Receiver<Step>,
     step: Option<Step>,
+    /// Tokens that the thread does not know yet.
+    said: VecDeque<u32>,
 }
 
 impl Grammars {
@@ -73,7 +76,7 @@ impl Grammars {
         let run = move || follow(&place.0, &grammar, &tokens_in, &steps_out);
         let spawned = thread::Builder::new().name("grammar".to_owned()).stack_size(STACK).spawn(run);
         spawned.map_err(|error| GrammarError::Thread(error.to_string()))?;
-        Ok(GrammarSession { tokens, steps, step: None })
+        Ok(GrammarSession { tokens, steps, step: None, said: VecDeque::new() })
     }
 }
 
@@ -102,25 +105,45 @@ impl GrammarSession {
 
     /// How the answer may go on; nothing if that is not known within `patience`.
     pub fn wait(&mut self, patience: Duration) -> Option<&Step> {
-        if self.step.is_none() {
-            let received = match patience.is_zero() {
-                true => self.steps.try_recv().map_err(|error| error == TryRecvError::Empty),
-                false => self.steps.recv_timeout(patience).map_err(|error| error == RecvTimeoutError::Timeout),
-            };
-            self.step = match received {
-                Ok(step) => Some(step),
-                Err(true) => None,
-                Err(false) => Some(Err(GrammarError::Refused("its thread ended".to_owned()))),
-            };
+        let begin = Instant::now();
+        loop {
+            if self.step.is_none() {
+                self.step = self.receive(patience.saturating_sub(begin.elapsed()));
+            }
+            match &self.step {
+                Some(Ok(_)) if !self.said.is_empty() => self.tell(),
+                _ => return self.step.as_ref(),
+            }
         }
-        self.step.as_ref()
     }
 
-    /// Takes the next token of the answer: one of those that were allowed.
+    /// Takes the next token of the answer: one of those that were allowed. Also before it is known what is allowed: for
+    /// answers that go on behind tokens that they have.
     pub fn accept(&mut self, token: u32) {
-        if self.step.take().is_some_and(|step| step.is_ok()) {
-            // The thread waits for it; one that ended says so when it is asked.
+        self.said.push_back(token);
+        if self.step.as_ref().is_some_and(Result::is_ok) {
+            self.tell();
+        }
+    }
+
+    /// Tells the thread, which waits for it, of the oldest token that it does not know.
+    fn tell(&mut self) {
+        self.step = None;
+        if let Some(token) = self.said.pop_front() {
+            // A thread that ended says so when it is asked.
             let _ = self.tokens.try_send(token);
+        }
+    }
+
+    fn receive(&self, patience: Duration) -> Option<Step> {
+        let received = match patience.is_zero() {
+            true => self.steps.try_recv().map_err(|error| error == TryRecvError::Empty),
+            false => self.steps.recv_timeout(patience).map_err(|error| error == RecvTimeoutError::Timeout),
+        };
+        match received {
+            Ok(step) => Some(step),
+            Err(true) => None,
+            Err(false) => Some(Err(GrammarError::Refused("its thread ended".to_owned()))),
         }
     }
 }

@@ -156,6 +156,20 @@ fn an_answer_ends_where_its_grammar_does() {
 }
 
 #[test]
+fn an_answer_goes_on_behind_tokens_that_it_has() {
+    let tokenizer = tokenizer();
+    let grammars = Grammars::new(tokenizer.clone());
+    let mut session = grammars.start(Grammar::Regex("xyz[0-9]".to_owned())).expect("small");
+    b"xyz".iter().for_each(|byte| session.accept(u32::from(*byte)));
+    let Ok(Allowed::Tokens(allowed)) = step(&mut session) else { panic!("a digit follows") };
+    assert!(allowed.contains(u32::from(b'7')) && !allowed.contains(u32::from(b'x')));
+    session.accept(u32::from(b'7'));
+    assert_eq!(step(&mut session), Ok(Allowed::Nothing));
+    session.accept(u32::from(b'7'));
+    assert!(step(&mut session).is_err(), "nothing follows what is complete");
+}
+
+#[test]
 fn lark_and_control_tokens_work_together() {
     let tokenizer = tokenizer();
     let grammars = Grammars::new(tokenizer.clone());
