@@ -1,4 +1,4 @@
-//! Pure. The one configuration file: its keys, defaults, checks and overrides.
+//! Pure. The one configuration file: its keys, defaults, checks and overrides; and the file of wanted instances.
 //! Knows nothing of files or the environment: their contents are arguments ([`Sources`]).
 //!
 //! [`KEYS`] is the only list of keys. Reading, overriding, printing and the reference document all walk it, so that
@@ -15,6 +15,7 @@ mod quantity;
 mod read;
 mod reference;
 mod value;
+mod wanted;
 
 pub use config::{Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Runner, Security};
 pub use error::{ConfigErrors, Problem};
@@ -22,3 +23,4 @@ pub use key::{KEYS, Key, Kind};
 pub use load::{Loaded, Origin, Sources, Surroundings, load};
 pub use print::print;
 pub use reference::reference;
+pub use wanted::{Cut, Wanted, WantedError, read_wanted};

@@ -3,8 +3,8 @@
 use crate::client::Client;
 use crate::cluster::{self, ClusterCommand};
 use crate::error::{CliError, finish};
-use crate::{chat, configuration, demo, log, node, place, status, up};
-use clap::{Args, Parser, Subcommand};
+use crate::{apply, chat, configuration, demo, log, manual, node, place, status, up};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use exo_service::{CommonArgs, read_configuration};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,6 +117,25 @@ enum Command {
         /// The instance as `exo status` shows it, or the model's name
         instance: String,
     },
+    /// Place what a file asks for and nothing of it twice
+    ///
+    /// The file holds instances by names of your own:
+    ///
+    /// [instances.guide]
+    /// model = "exo-guide"
+    ///
+    /// Each may have minNodes (1), nodes (names or ids; any), sharding ("pipeline" or "tensor") and contextLength. An
+    /// instance is recognised by these, not by its name. What the file does not ask for stays, unless --prune is given;
+    /// with it, ask for a model here or in `models.place`, not in both.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "Examples:
+  exo apply instances.toml --dry-run
+  exo apply instances.toml --wait
+  exo apply instances.toml --prune
+  exo apply instances.toml --check       is the file right? Asks no api"
+    )]
+    Apply(apply::ApplyArgs),
     /// Talk to a placed model
     #[command(after_help = "Examples:
   exo chat exo-guide 'What is exo?'
@@ -151,6 +170,21 @@ enum Command {
     /// Needs no network and leaves nothing behind: data directories are temporary, and everything stops with Ctrl-C.
     #[command(after_help = "Examples:\n  exo demo\n  exo demo --once && echo it works")]
     Demo(demo::DemoArgs),
+    /// Print the completions for a shell
+    #[command(after_help = "Examples:
+  exo completions bash >/etc/bash_completion.d/exo
+  exo completions zsh >~/.zfunc/_exo
+  exo completions fish >~/.config/fish/completions/exo.fish")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command
+    #[command(after_help = "Examples:\n  exo man /usr/local/share/man/man1")]
+    Man {
+        /// Folder to write exo.1, exo-up.1 ... into
+        folder: PathBuf,
+    },
 }
 
 /// How a node starts.
@@ -175,7 +209,7 @@ pub(crate) struct ApiArgs {
     /// Address of an api [default: the one of this machine's configuration, http://127.0.0.1:52415]
     #[arg(long = "api", value_name = "URL", env = "EXO_API_URL")]
     url: Option<String>,
-    /// Key, if the api asks for one
+    /// Key, if the api asks for one [default: the first of this machine's `api.keyFile`, for this machine's api]
     #[arg(long, value_name = "KEY", env = "EXO_API_KEY", hide_env_values = true)]
     key: Option<String>,
 }
@@ -203,6 +237,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config { command: ConfigCommand::Check { common } } => configuration::check(common),
         Command::Config { command: ConfigCommand::Print { common } } => configuration::print(common),
         Command::Config { command: ConfigCommand::Reference } => configuration::reference(),
+        Command::Completions { shell } => finish(manual::completions(Cli::command(), shell)),
+        Command::Man { folder } => finish(manual::pages(Cli::command(), &folder)),
         // The bus needs several threads.
         Command::Cluster { command } => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => finish(runtime.block_on(cluster::run(command))),
@@ -227,36 +263,59 @@ async fn ask(command: Command) -> Result<(), CliError> {
         Command::Chat { api, model, prompt, temperature, max_tokens } => {
             chat::run(&api.client(), chat::Options { model, temperature, max_tokens }, prompt).await
         }
+        Command::Apply(args) => apply::run(args).await,
         Command::Demo(args) => demo::run(args).await,
-        Command::Up(_) | Command::Config { .. } | Command::Cluster { .. } => Ok(()),
+        Command::Up(_)
+        | Command::Config { .. }
+        | Command::Cluster { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     }
 }
 
 impl ApiArgs {
+    /// This machine's own key goes to this machine's api only.
     pub(crate) fn client(&self) -> Client {
-        let url = self.url.clone().unwrap_or_else(configured_url);
+        let Some(url) = &self.url else {
+            let (url, key) = configured();
+            return Client::new(url, self.key.clone().or(key));
+        };
         Client::new(url, self.key.clone())
     }
 }
 
-/// The api that this machine's configuration describes; the default if there is none that can be read.
-fn configured_url() -> String {
-    let api = read_configuration(&CommonArgs::default()).map(|configuration| configuration.loaded.config.api);
-    match api {
-        Ok(api) if api.bind.is_unspecified() => format!("http://127.0.0.1:{}", api.port),
-        Ok(api) => format!("http://{}", std::net::SocketAddr::new(api.bind, api.port)),
-        Err(_) => "http://127.0.0.1:52415".to_owned(),
+/// The api that this machine's configuration describes, with a key for it where this user may read one; the default if
+/// there is no configuration that can be read.
+fn configured() -> (String, Option<String>) {
+    let api = match read_configuration(&CommonArgs::default()) {
+        Ok(configuration) => configuration.loaded.config.api,
+        Err(_) => return ("http://127.0.0.1:52415".to_owned(), None),
+    };
+    let key = api.key_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).and_then(first_key);
+    match api.bind.is_unspecified() {
+        true => (format!("http://127.0.0.1:{}", api.port), key),
+        false => (format!("http://{}", std::net::SocketAddr::new(api.bind, api.port)), key),
     }
+}
+
+/// A file of keys has one on each line; empty ones and those after `#` are none.
+fn first_key(text: String) -> Option<String> {
+    text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_first_key_of_a_file_is_taken() {
+        assert_eq!(first_key("# keys\n\n  one \ntwo\n".to_owned()).as_deref(), Some("one"));
+        assert_eq!(first_key("\n# none\n".to_owned()), None);
     }
 
     #[test]
@@ -278,6 +337,10 @@ mod tests {
             "exo cluster recover --yes",
             "exo place m --min-nodes 2 --wait --api http://h:1",
             "exo rm m",
+            "exo apply f --prune --wait --if-leader",
+            "exo apply f --check",
+            "exo completions fish",
+            "exo man /x",
             "exo chat m hello --temperature 1",
             "exo config print --data-dir /x",
             "exo demo --once --api-port 1",
@@ -298,6 +361,9 @@ mod tests {
             "exo place",
             "exo chat",
             "exo demo --twice",
+            "exo apply",
+            "exo apply f --check --prune",
+            "exo completions telepathy",
             "exo cluster token --expires soon",
             "exo cluster join",
         ] {

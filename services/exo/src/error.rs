@@ -27,6 +27,12 @@ pub(crate) enum CliError {
     /// No such placed model.
     #[error("there is no instance {0}; `exo status` lists them")]
     NoInstance(String),
+    /// A file of wanted instances is wrong.
+    #[error("{}: {source}", file.display())]
+    Wanted { file: PathBuf, source: exo_config::WantedError },
+    /// Some of what a file asks for could not be done.
+    #[error("{} of what the file asks for could not be done:\n  {}", .0.len(), .0.join("\n  "))]
+    NotApplied(Vec<String>),
     /// No such node.
     #[error("there is no node {0}; `exo status` lists them")]
     NoNode(String),

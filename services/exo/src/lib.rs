@@ -3,6 +3,7 @@
 //! `exo up` runs the services; everything else asks an api over HTTP, and knows nothing of the cluster but what HTTP tells.
 //! Only `exo log` and `exo cluster recover` open a log on this machine's disk, and only while no master has it.
 
+mod apply;
 mod chat;
 mod cli;
 mod client;
@@ -12,6 +13,7 @@ mod demo;
 mod error;
 mod events;
 mod log;
+mod manual;
 mod node;
 mod output;
 mod overview;

@@ -115,7 +115,7 @@ async fn wait_until_empty(client: &Client, node: &NodeId) -> Result<(), CliError
 }
 
 /// The node that is meant. One that is gone from the State is known by its whole id only, or as a voter.
-fn find(state: &State, cluster: &ClusterReport, name: &str) -> Result<NodeId, CliError> {
+pub(crate) fn find(state: &State, cluster: &ClusterReport, name: &str) -> Result<NodeId, CliError> {
     let masters = cluster.masters.iter().map(|master| &master.node_id);
     let known: BTreeSet<&NodeId> =
         state.topology.nodes.iter().chain(&state.drained_nodes).chain(&cluster.voters).chain(masters).collect();

@@ -138,3 +138,39 @@ async fn recovering_says_what_is_lost_and_asks_first() {
     client.wait_until_placed(MODEL).await;
     assert_eq!(json(&node)["session"]["generation"], 2);
 }
+
+#[tokio::test]
+async fn apply_places_what_is_missing_once_and_prunes_when_told() {
+    let node = Net::new().node("atlas", true, &models(), "");
+    let file = node.folder().join("instances.toml");
+    let file = file.to_str().expect("a path of ASCII letters");
+    let want = |text: &str| std::fs::write(file, text).expect("the file is written");
+    let placed = || json(&node)["instances"].as_object().expect("a map").len();
+    let _running = node.start("exo", &["up"]);
+    Client::new(node.api_port).wait_until_ready().await;
+
+    want("[instances.guide]\nmodel = \"exo-guide\"\n");
+    has_all(&good(&node, &["apply", file, "--check"]), &["asks for 1 instances"]);
+    has_all(&good(&node, &["apply", file, "--dry-run"]), &["guide would be placed: exo-guide"]);
+    assert_eq!(placed(), 0);
+    has_all(&good(&node, &["apply", file, "--wait", "--if-leader"]), &["guide is placed"]);
+    has_all(&good(&node, &["apply", file]), &["guide is there"]);
+    assert_eq!(placed(), 1);
+
+    // One that cannot be placed does not keep another from being placed.
+    want("[instances.big]\nmodel = \"no-such-model\"\n[instances.guide]\nmodel = \"exo-guide\"\ncontextLength = 512\n");
+    has_all(
+        &refused(&node, &["apply", file]),
+        &["guide is placed", "1 of what", "big: no node has a model no-such-model"],
+    );
+    assert_eq!(placed(), 2);
+    want("[instances.guide]\nmodel = \"exo-guide\"\ncontextLength = 512\n");
+    has_all(&good(&node, &["apply", file, "--prune", "--dry-run"]), &["would be taken away"]);
+    has_all(&good(&node, &["apply", file, "--prune"]), &["guide is there", "is taken away"]);
+    assert_eq!(placed(), 1);
+
+    want("[instances.guide]\nmodle = \"exo-guide\"\n");
+    has_all(&refused(&node, &["apply", file, "--check"]), &["instances.toml", "modle"]);
+    want("[instances.guide]\nmodel = \"exo-guide\"\nnodes = [\"boron\"]\n");
+    has_all(&refused(&node, &["apply", file]), &["there is no node boron"]);
+}
