@@ -13,38 +13,62 @@
       ];
       forEachSystem = make: lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
       packagesOf = pkgs: import ./packages { inherit pkgs lib; };
-      testsOf = pkgs: import ./nixos-tests { inherit pkgs lib self; };
     in
     {
-      packages = forEachSystem (pkgs: packagesOf pkgs // { default = (packagesOf pkgs).exo-complete; });
+      packages = forEachSystem (
+        pkgs:
+        packagesOf pkgs
+        // {
+          default = (packagesOf pkgs).exo-complete;
+        }
+        // lib.optionalAttrs pkgs.stdenv.hostPlatform.isx86_64 {
+          exo-complete-aarch64 = (packagesOf pkgs.pkgsCross.aarch64-multiplatform).exo-complete;
+        }
+      );
 
       apps = forEachSystem (
         pkgs:
-        lib.mapAttrs
-          (name: package: {
+        let
+          packages = packagesOf pkgs;
+          app = _: package: {
             type = "app";
-            program = lib.getExe' package name;
+            program = lib.getExe package;
             meta.description = package.meta.description;
-          })
-          {
-            inherit (packagesOf pkgs)
-              exo
-              exo-master
-              exo-worker
-              exo-api
-              exo-runner
-              ;
-          }
+          };
+        in
+        lib.mapAttrs app {
+          inherit (packages)
+            exo
+            exo-master
+            exo-worker
+            exo-api
+            exo-runner
+            ;
+          demo = packages.exo-demo;
+          default = packages.exo;
+        }
       );
 
       overlays.default = import ./overlays;
 
-      nixosModules = rec {
-        exo-service = import ./modules { inherit self; };
-        default = exo-service;
-      };
+      nixosModules = import ./modules/flake.nix { inherit self lib; };
 
-      checks = forEachSystem (pkgs: { inherit (packagesOf pkgs) exo-complete; } // testsOf pkgs);
+      nixosConfigurations = import ./templates/examples.nix { inherit self nixpkgs lib; };
+
+      templates = import ./templates;
+
+      checks = forEachSystem (
+        pkgs:
+        import ./packages/checks.nix {
+          inherit
+            pkgs
+            lib
+            self
+            nixpkgs
+            ;
+        }
+        // import ./nixos-tests { inherit pkgs lib self; }
+      );
 
       devShells = forEachSystem (pkgs: {
         default = import ./packages/dev-shell.nix { inherit pkgs; };

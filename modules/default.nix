@@ -1,12 +1,9 @@
-# services.exo: what `services.exo.enable = true` turns on. One file per concern.
-{ self }:
+# services.exo: what `services.exo.enable = true` turns on. One folder per module, one file per concern.
 {
   imports = [
-    (import ./options.nix { inherit self; })
-    ./configuration.nix
-    ./units.nix
-    ./user.nix
-    ./firewall.nix
-    ./assertions.nix
+    ./service
+    ./networking
+    ./hardware
+    ./k3s
   ];
 }

@@ -12,6 +12,8 @@ in
     exo-worker
     exo-api
     exo-runner
+    exo-guide
+    exo-docs
     exo-complete
     ;
   # nixpkgs may have an `exo` of its own: the command line keeps a name apart.

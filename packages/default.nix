@@ -11,8 +11,16 @@ rec {
   exo-api = call ./exo-api.nix;
   exo-runner = call ./exo-runner.nix;
   exo = call ./exo.nix;
+  exo-guide = import ./exo-guide.nix { inherit pkgs workspace; };
+  exo-docs = import ./exo-docs.nix { inherit pkgs workspace; };
+  exo-demo = import ./exo-demo.nix { inherit pkgs exo exo-guide; };
   exo-complete = import ./exo-complete.nix {
-    inherit pkgs lib;
+    inherit
+      pkgs
+      lib
+      exo-guide
+      exo-docs
+      ;
     programs = [
       exo
       exo-master

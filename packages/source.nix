@@ -8,7 +8,7 @@ lib.fileset.toSource {
     ../clippy.toml
     ../crates
     ../services
-    ../xtask
+    (lib.fileset.difference ../xtask ../xtask/nix)
     ../docs/configuration.md
   ];
 }

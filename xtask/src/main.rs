@@ -12,6 +12,7 @@ mod conformance;
 mod graph;
 mod guide_model;
 mod layer;
+mod nix_files;
 mod node_process;
 mod own_engine;
 mod places;
@@ -46,6 +47,8 @@ enum Chore {
     /// Look after exo-guide, the model that comes with the project.
     #[command(subcommand)]
     GuideModel(guide_model::GuideModel),
+    /// Check the Nix files, without nixpkgs: parse, format, evaluate; options, documents and configuration agree.
+    Nix(nix_files::NixFiles),
     /// Simulate a cluster under faults, from seeds.
     #[command(disable_help_flag = true)]
     Sim(sim::Sim),
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Chore::Chaos(options) => chaos::run(&options),
         Chore::Conformance(chore) => conformance::run(&chore),
         Chore::GuideModel(chore) => guide_model::run(&chore),
+        Chore::Nix(options) => nix_files::run(&options),
         Chore::Sim(options) => sim::run(&options),
         Chore::Tidy => tidy::run(),
         Chore::Graph { write } => graph::run(write),

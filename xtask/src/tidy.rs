@@ -118,7 +118,8 @@ fn check_pure_lints(member: &Member, findings: &mut Vec<String>) {
     }
 }
 
-fn tracked(root: &Path) -> Result<Vec<PathBuf>> {
+/// Files that git knows, relative to the root.
+pub fn tracked(root: &Path) -> Result<Vec<PathBuf>> {
     let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output().context("git ls-files")?;
     let names = String::from_utf8(output.stdout).context("file names are UTF-8")?;
     Ok(names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect())

@@ -1,0 +1,8 @@
+{
+  imports = [
+    ./models.nix
+    ./process.nix
+    ./roles.nix
+    ./security.nix
+  ];
+}

@@ -1,0 +1,7 @@
+# Let in with the word that `sudo -u exo exo cluster token --reusable` prints on attic.
+{
+  imports = [ ./common.nix ];
+  networking.hostName = "cellar";
+
+  services.exo.security.joinTokenFile = "/run/secrets/exo-join-token";
+}
