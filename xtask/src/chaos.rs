@@ -6,6 +6,7 @@
 //! ended, and all nodes must agree.
 
 mod check;
+mod engine;
 mod fault;
 mod history;
 mod injector;
@@ -18,7 +19,7 @@ use crate::cluster::{Api, Cluster, Part, Programs, Shape, Site};
 use crate::places::Places;
 use anyhow::{Context, Result, bail, ensure};
 use check::{RECOVERY, Rest, unplaced, violations};
-use clap::Args;
+use clap::{Args, Subcommand};
 use fault::{Means, plan};
 use history::History;
 use injector::Injector;
@@ -48,7 +49,10 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How chaos is made.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Chaos {
+    #[command(subcommand)]
+    part: Option<Only>,
     /// How long faults come.
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
@@ -69,8 +73,18 @@ pub struct Chaos {
     json: bool,
 }
 
+/// Chaos in one part only.
+#[derive(Subcommand)]
+enum Only {
+    /// Kill the runners of a model over two nodes under streams, and compare what clients read.
+    Engine(engine::EngineChaos),
+}
+
 /// Runs the chore: an error if a promise was broken.
 pub fn run(options: &Chaos) -> Result<()> {
+    if let Some(Only::Engine(options)) = &options.part {
+        return engine::run(options);
+    }
     ensure!(
         options.minutes > 0.0 && options.minutes < 24.0 * 60.0,
         "--minutes must be more than 0 and less than a day"

@@ -11,7 +11,7 @@ mod process;
 mod programs;
 mod site;
 
-pub use api::{Answer, Api, Change, ChatAsk};
+pub use api::{Answer, Api, Change, ChatAsk, Told};
 pub use node::{Node, Part, name_of};
 pub use programs::Programs;
 pub use site::{Direction, Site};

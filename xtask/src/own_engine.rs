@@ -106,6 +106,8 @@ impl OwnEngine {
             stop: Vec::new(),
             ignore_eos: true,
             reply: ReplyOptions::default(),
+            answered: Vec::new(),
+            asked_at: None,
         })?;
         Ok(())
     }

@@ -122,29 +122,42 @@ impl Answer {
     /// it completes does.
     pub(crate) fn push(&mut self, sampled: Sampled, is_last: bool, tokenizer: &Tokenizer, now: Instant) -> Output {
         let Sampled { token, logprob } = sampled;
-        self.usage.completion_tokens += 1;
         self.first_token.get_or_insert(now);
         self.last_token = Some(now);
-        let is_end = tokenizer.is_end(token);
         let mut output =
             Output { token_ids: vec![token], logprobs: logprob.into_iter().collect(), ..self.output(None) };
-        if !is_end {
-            let bytes = match tokenizer.token_text(token) {
-                Some(text) if self.reply.markers.contains(&token) => text.as_bytes(),
-                _ => tokenizer.token_bytes(token),
-            };
-            let text = self.stop.push(&self.detokenizer.push(bytes));
-            self.read(&text, &mut output);
-            self.guide_on(token, now);
-        }
-        let has_called = self.one_call && !output.calls.is_empty();
-        let is_stopped = self.stop.is_stopped() || has_called || (is_end && !self.ignore_eos);
+        let is_stopped = self.take(token, tokenizer, now, &mut output);
         output.finish = if is_stopped { Some(Finish::Stop) } else { is_last.then_some(Finish::Length) };
         if output.finish.is_some() {
             self.rest(&mut output);
         }
         output.usage = self.usage;
         output
+    }
+
+    /// Takes in a token that another engine generated for this answer and whose text was told. False if the answer
+    /// ended with it.
+    pub(crate) fn replay(&mut self, token: u32, tokenizer: &Tokenizer, now: Instant) -> bool {
+        self.sampler.replay(token);
+        let mut told = self.output(None);
+        !self.take(token, tokenizer, now, &mut told)
+    }
+
+    /// Adds to the output what a token completes; whether the answer ends with it.
+    fn take(&mut self, token: u32, tokenizer: &Tokenizer, now: Instant, output: &mut Output) -> bool {
+        self.usage.completion_tokens += 1;
+        let is_end = tokenizer.is_end(token);
+        if !is_end {
+            let bytes = match tokenizer.token_text(token) {
+                Some(text) if self.reply.markers.contains(&token) => text.as_bytes(),
+                _ => tokenizer.token_bytes(token),
+            };
+            let text = self.stop.push(&self.detokenizer.push(bytes));
+            self.read(&text, output);
+            self.guide_on(token, now);
+        }
+        let has_called = self.one_call && !output.calls.is_empty();
+        self.stop.is_stopped() || has_called || (is_end && !self.ignore_eos)
     }
 
     /// Ends the answer from outside, with the text that was held back.

@@ -132,19 +132,48 @@ impl Engine {
         if request.max_tokens == Some(0) {
             return Err(SubmitError::NoTokens);
         }
-        let Prepared { tokens, reply, grammar, starts_in_reasoning } =
+        let Prepared { mut tokens, reply, grammar, starts_in_reasoning } =
             prompt::prepare(&request, &self.template, &self.tokenizer)?;
         self.check_prompt(&tokens)?;
         let (now, prompt_tokens) = (Instant::now(), tokens.len() as u32);
         let start = |grammar| Guide::start(&self.grammars, grammar, !starts_in_reasoning, now);
         let guide = grammar.map(start).transpose()?;
-        let answer = Answer::new(&request, &tokens, reply, guide, now)?;
-        self.scheduler.submit(request.id, tokens, request.max_tokens).map_err(|refusal| match refusal {
+        let mut answer = Answer::new(&request, &tokens, reply, guide, now)?;
+        let max_tokens = self.replay(&request, &mut answer, &mut tokens, now)?;
+        self.scheduler.submit(request.id, tokens, max_tokens).map_err(|refusal| match refusal {
             Refusal::Busy(waiting) => SubmitError::Busy { waiting },
             Refusal::DuplicateId => SubmitError::DuplicateId { id: request.id },
         })?;
         self.answers.insert(request.id, answer);
         Ok(prompt_tokens)
+    }
+
+    /// Brings the answer to where another engine was with it; how many tokens may follow.
+    fn replay(
+        &self,
+        request: &GenerateRequest,
+        answer: &mut Answer,
+        tokens: &mut Vec<u32>,
+        now: Instant,
+    ) -> Result<Option<u32>, SubmitError> {
+        let answered = &request.answered;
+        self.check_known(answered)?;
+        tokens.extend(answered);
+        let max_tokens = request.max_tokens.map(|most| most.saturating_sub(answered.len() as u32));
+        let goes_on = answered.iter().all(|&token| answer.replay(token, &self.tokenizer, now));
+        if goes_on && max_tokens != Some(0) && tokens.len() < self.context as usize {
+            Ok(max_tokens)
+        } else {
+            Err(SubmitError::Complete { tokens: answered.len() })
+        }
+    }
+
+    fn check_known(&self, tokens: &[u32]) -> Result<(), SubmitError> {
+        let vocabulary = self.config().vocabulary;
+        match tokens.iter().find(|&&token| token as usize >= vocabulary) {
+            Some(&token) => Err(SubmitError::UnknownToken { token, vocabulary }),
+            None => Ok(()),
+        }
     }
 
     /// Ends request `id`; its last output, with the text that was held back, comes from the next `step`. Unknown ids
@@ -269,10 +298,7 @@ impl Engine {
     }
 
     fn check_prompt(&self, tokens: &[u32]) -> Result<(), SubmitError> {
-        let vocabulary = self.config().vocabulary;
-        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
-            return Err(SubmitError::UnknownToken { token, vocabulary });
-        }
+        self.check_known(tokens)?;
         match tokens.len() {
             0 => Err(SubmitError::EmptyPrompt),
             prompt_tokens if prompt_tokens >= self.context as usize => {

@@ -47,7 +47,7 @@ fn prepare_chat(
     tokenizer: &Tokenizer,
 ) -> Result<Prepared, SubmitError> {
     let grammar = grammar(chat, request, template)?;
-    let options = RenderOptions { add_generation_prompt: true, now: unix_now() };
+    let options = RenderOptions { add_generation_prompt: true, now: request.asked_at.unwrap_or_else(unix_now) };
     let text = template.render(&chat.map_texts(&|text| tokenizer.guard(text)), options)?;
     let tokens = tokenizer.encode_prompt(&text, ControlTokens::Parse)?;
     let format = template.reply_format();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use exo_grammar::{Grammar, GrammarError};
-use exo_text::{Chat, ReplyCall, Sampling, SamplingError, TemplateError, TokenLogprob, TokenizeError};
+use exo_text::{Chat, ReplyCall, Sampling, SamplingError, TemplateError, TokenLogprob, TokenizeError, UnixSeconds};
 use thiserror::Error;
 
 /// What to continue.
@@ -58,6 +58,11 @@ pub struct GenerateRequest {
     pub ignore_eos: bool,
     /// What the reply may and must be.
     pub reply: ReplyOptions,
+    /// Tokens of the answer that another engine generated. The answer goes on behind them, as if this one had: they
+    /// count as its tokens and for penalties, stop strings and random numbers, and no output brings them again.
+    pub answered: Vec<u32>,
+    /// When it was asked, for templates that tell the date; `None` is now.
+    pub asked_at: Option<UnixSeconds>,
 }
 
 /// A request that was not accepted. Nothing of it stays in the engine.
@@ -85,6 +90,12 @@ pub enum SubmitError {
     /// An answer of no tokens.
     #[error("max_tokens is 0; ask for at least one token")]
     NoTokens,
+    /// An answer that had ended with the tokens that were given.
+    #[error("the answer was complete after the {tokens} tokens that it shall go on behind; ask anew")]
+    Complete {
+        /// Tokens given.
+        tokens: usize,
+    },
     /// The waiting queue is full.
     #[error("{waiting} requests are waiting already; try again later")]
     Busy {

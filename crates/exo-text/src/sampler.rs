@@ -102,6 +102,17 @@ impl Sampler {
         Ok(Sampled { token, logprob: raw.map(|raw| raw.of(token)) })
     }
 
+    /// Remembers a token that another sampler of the same request chose: the next draw is the one that it would have
+    /// made. Every token takes one draw, but a greedy one none.
+    pub fn replay(&mut self, token: u32) {
+        if self.sampling.temperature != 0.0 {
+            self.rng.next_unit();
+        }
+        if self.sampling.has_penalties() {
+            self.penalties.push(token, true);
+        }
+    }
+
     fn draw(&mut self, logits: &[f32]) -> Result<u32, SampleError> {
         self.candidates.clear();
         let possible = logits.iter().enumerate().filter(|(_, logit)| **logit > f32::NEG_INFINITY);

@@ -158,4 +158,30 @@ pub struct GenerateRequest {
     pub reply: Box<ReplyOptions>,
     /// Milliseconds from the start until the request ends, answered or not.
     pub deadline_ms: u64,
+    /// Tokens of the answer that the client has already, from a runner that was lost: the answer goes on behind them as
+    /// if nothing had happened.
+    #[serde(default, skip_serializing_if = "AnsweredTokens::is_empty")]
+    pub answered: AnsweredTokens,
+    /// When it was asked, in seconds since 1970: what a template says of the date is the same when the answer goes on.
+    /// Now if none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<u64>,
+}
+
+/// Tokens that were generated. `Debug` hides them: answers are never logged.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AnsweredTokens(pub Vec<u32>);
+
+impl AnsweredTokens {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for AnsweredTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tokens", self.0.len())
+    }
 }

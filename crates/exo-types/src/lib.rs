@@ -38,7 +38,7 @@ pub use forward::{
     EventLogPage, FactId, ForwarderCommand, GlobalForwarderEvent, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
     SnapshotMark, SnapshotPart,
 };
-pub use generate::{ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
+pub use generate::{AnsweredTokens, ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
 pub use ids::{
     CommandId, EventIndex, IdError, InstanceId, IntentId, JoinTokenId, Millis, ModelId, NodeId, OriginEpoch,
     OriginSequence, RequestId, RunnerId, SessionId, TaskId,

@@ -2,7 +2,9 @@
 
 use crate::ApiError;
 use crate::fields::{Fields, number_in, wrong_type};
-use exo_types::{GenerateRequest, InstanceId, ModelId, Prompt, ReplyOptions, RequestId, SamplingParams};
+use exo_types::{
+    AnsweredTokens, GenerateRequest, InstanceId, ModelId, Prompt, ReplyOptions, RequestId, SamplingParams,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -50,6 +52,8 @@ impl TextRequest {
             stop: self.stop,
             reply: self.reply.into(),
             deadline_ms,
+            answered: AnsweredTokens::default(),
+            asked_at: None,
         }
     }
 }

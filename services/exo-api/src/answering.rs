@@ -7,10 +7,11 @@ use exo_types::RequestId;
 use exo_wire::{Answer, AnswerStream, ApiError, ChatHeader, Frame, TextRequest};
 use futures::StreamExt;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Starts what was asked for; `prefix` is what the API puts before its ids.
 pub(crate) async fn start(
-    app: &App,
+    app: &Arc<App>,
     request: &Request,
     prefix: &str,
     text: TextRequest,

@@ -1,22 +1,31 @@
-//! One generation: where it runs, and its pieces as they come.
+//! One generation: where it runs, and its pieces as they come. When its runner is lost it goes on with the next one,
+//! behind the tokens that were told: the client sees a pause.
 
-use crate::app::App;
+mod losses;
+mod route;
+
+use crate::app::{App, unix_seconds};
 use crate::streams::StreamGuard;
-use exo_ambient::{Bug, planted};
 use exo_bus::{OpenError, StreamError, StreamReceiver, topics};
 use exo_http::{Permit, Request};
 use exo_node::View;
-use exo_types::{ErrorChunk, ErrorCode, Instance, InstanceId, ModelId, NodeId, RequestId, StreamChunk};
+use exo_types::{AnsweredTokens, ErrorChunk, ErrorCode, GenerateRequest, InstanceId, NodeId, RequestId, StreamChunk};
 use exo_wire::{ApiError, TextRequest};
+use losses::{Losses, is_loss};
+use route::{can_come_back, candidates, is_candidate};
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// How long a worker may take to say that it takes a request.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a request waits for a placed model that is not ready: a runner that crashed is replaced sooner than this,
-/// and the next request must not need anyone's help. What takes longer is told to the client.
+/// How long a request that nobody took yet waits for a placed model that is not ready: a runner that crashed is replaced
+/// sooner than this, and the next request must not need anyone's help. What takes longer is told to the client. One
+/// that lost its runner waits until its deadline.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two tries, if the State does not change meanwhile.
@@ -46,49 +55,54 @@ impl From<&Request> for Bounds {
 
 /// The pieces of one answer. Dropping it stops the generation.
 pub struct Generation {
-    first: Option<Result<StreamChunk, ApiError>>,
-    receiver: StreamReceiver<StreamChunk>,
-    guard: StreamGuard,
-    stall: Duration,
+    app: Arc<App>,
+    view: watch::Receiver<View>,
+    request_id: RequestId,
+    text: TextRequest,
+    asked_at: u64,
     bounds: Bounds,
+    guard: StreamGuard,
+    /// Until when a runner is waited for.
+    patience: Instant,
+    first: Option<Result<StreamChunk, ApiError>>,
+    /// Where pieces come from; none while a runner is looked for.
+    source: Option<Source>,
+    /// Why the last one that was asked did not take it.
+    refusal: Option<ApiError>,
+    losses: Losses,
+    /// What the client has.
+    answered: AnsweredTokens,
     ended: bool,
 }
 
+/// A stream from a worker.
+struct Source {
+    receiver: StreamReceiver<StreamChunk>,
+    /// Whether anything came: before, an error means that the request was not taken.
+    has_begun: bool,
+}
+
+/// What a stream said.
+enum Heard {
+    Piece(StreamChunk),
+    /// The runner is gone.
+    Loss(ErrorChunk),
+    /// The worker does not take it now.
+    Refusal(ErrorChunk),
+    End,
+}
+
 /// Starts a generation and waits a moment for its first piece. While nothing was said yet, a model that is placed but
-/// not ready, or whose runner was lost, is tried again for [`PATIENCE`].
+/// not ready is tried again for [`PATIENCE`].
 pub(crate) async fn start(
-    app: &App,
+    app: &Arc<App>,
     bounds: &Bounds,
     request_id: &RequestId,
     text: TextRequest,
 ) -> Result<Generation, ApiError> {
-    let until = bounds.deadline.min(Instant::now() + PATIENCE);
-    let mut view = app.node.view();
-    loop {
-        view.mark_unchanged();
-        match attempt(app, bounds, request_id, text.clone()).await {
-            Err(error) if is_transient(&error) && Instant::now() < until => {
-                let _ = timeout_at(until.min(Instant::now() + PAUSE), view.changed()).await;
-            }
-            result => return result,
-        }
-    }
-}
-
-/// Whether the same request can succeed in a moment without anyone's help.
-fn is_transient(error: &ApiError) -> bool {
-    matches!(error.code, "not_ready" | "model_loading" | "runner_lost" | "peer_lost")
-}
-
-async fn attempt(
-    app: &App,
-    bounds: &Bounds,
-    request_id: &RequestId,
-    text: TextRequest,
-) -> Result<Generation, ApiError> {
-    let mut generation = open_any(app, bounds, request_id, text).await?;
-    let first = timeout_at(Instant::now() + FIRST_PIECE, generation.next()).await;
-    match first {
+    let mut generation = Generation::new(app.clone(), bounds.clone(), request_id.clone(), text);
+    generation.limits().hold(generation.reach()).await?;
+    match timeout_at(Instant::now() + FIRST_PIECE, generation.next()).await {
         Ok(Some(Err(error))) => Err(error),
         Ok(Some(Ok(StreamChunk::Error(error)))) => Err(ApiError::from(&error)),
         Ok(first) => {
@@ -99,126 +113,50 @@ async fn attempt(
     }
 }
 
-/// Opens a generation on the instance with the fewest open ones; if its node is gone, on the next.
-async fn open_any(
-    app: &App,
-    bounds: &Bounds,
-    request_id: &RequestId,
-    text: TextRequest,
-) -> Result<Generation, ApiError> {
-    let candidates = candidates(app, &text.model)?;
-    let mut last_error = None;
-    for (instance, node) in candidates {
-        if !is_candidate(&app.view(), &instance) {
-            continue;
+/// Whether the same request can succeed in a moment without anyone's help.
+fn is_transient(error: &ApiError) -> bool {
+    matches!(error.code, "not_ready" | "model_loading")
+}
+
+/// What ends every wait.
+struct Limits {
+    deadline: Instant,
+    closing: CancellationToken,
+    cancelled: CancellationToken,
+}
+
+impl Limits {
+    /// Ends `work` when the client, the node or the clock says so.
+    async fn hold<T>(self, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => Err(cancelled_by_client()),
+            () = self.closing.cancelled() => Err(ApiError::from(&shutting_down())),
+            worked = timeout_at(self.deadline, work) => worked.unwrap_or_else(|_| Err(ApiError::from(&too_late()))),
         }
-        match open(app, bounds, request_id, text.clone(), &instance, &node).await {
-            Ok(generation) => return Ok(generation),
-            Err(error) => {
-                tracing::warn!(%instance, %node, %error, "a worker does not take a request");
-                last_error = Some(error);
-            }
-        }
     }
-    let reason = last_error.map_or_else(String::new, |error| format!(": {error}"));
-    let message = format!("no node of model {} takes requests now{reason}; try again", text.model);
-    Err(ApiError::new(503, "not_ready", message).retry_after(1))
-}
-
-async fn open(
-    app: &App,
-    bounds: &Bounds,
-    request_id: &RequestId,
-    text: TextRequest,
-    instance: &InstanceId,
-    node: &NodeId,
-) -> Result<Generation, OpenError> {
-    let left = bounds.deadline.saturating_duration_since(Instant::now());
-    let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    let guard = app.streams.enter(request_id.clone(), instance.clone());
-    let generate = text.generate(request_id.clone(), instance.clone(), deadline_ms);
-    let receiver = app.bus.open_stream(topics::GENERATE, node, &generate, OPEN_DEADLINE.min(left)).await?;
-    Ok(Generation {
-        first: None,
-        receiver,
-        guard,
-        stall: app.config.api.stream_timeout,
-        bounds: bounds.clone(),
-        ended: false,
-    })
-}
-
-/// Ready instances and their first nodes, those with the fewest open generations first.
-fn candidates(app: &App, model: &ModelId) -> Result<Vec<(InstanceId, NodeId)>, ApiError> {
-    let view = app.view();
-    let ready = view.state.instances_of(model).filter(|instance| is_candidate(&view, &instance.instance_id));
-    let mut found: Vec<(usize, InstanceId, NodeId)> = ready
-        .filter_map(|instance| {
-            let (node, _) = instance.head()?;
-            let id = instance.instance_id.clone();
-            Some((app.streams.on(&id), id, node.clone()))
-        })
-        .collect();
-    if found.is_empty() {
-        return Err(unavailable(&view, model, app.config.api.port));
-    }
-    found.sort();
-    Ok(found.into_iter().map(|(_, instance, node)| (instance, node)).collect())
-}
-
-/// Whether requests go there. Asked again before each try: the one before may have taken long.
-fn is_candidate(view: &View, id: &InstanceId) -> bool {
-    let instance = view.state.instances.get(id);
-    instance.is_some_and(|instance| view.state.is_ready(instance) || planted(Bug::RouteToDeadRunner))
-}
-
-/// Why a model does not answer, and what to do.
-fn unavailable(view: &View, model: &ModelId, port: u16) -> ApiError {
-    let state = &view.state;
-    if !view.is_joined() {
-        let message = "this node has not found the cluster yet; try again in a moment";
-        return ApiError::new(503, "not_joined", message).retry_after(1);
-    }
-    if let Some(instance) = state.instances_of(model).next() {
-        let message = format!("model {model} is placed and not ready yet: {}; try again", progress(view, instance));
-        return ApiError::new(503, "model_loading", message).retry_after(1);
-    }
-    if state.open_intents().any(|intent| intent.place.model_id == *model) {
-        let message = format!("model {model} waits for nodes to be placed on (`exo status` tells); try again");
-        return ApiError::new(503, "model_loading", message).retry_after(1);
-    }
-    let mut error = if state.model_cards().contains_key(model) {
-        let body = format!("'{{\"model_id\":\"{model}\"}}'");
-        let curl = format!("curl http://127.0.0.1:{port}/place_instance -d {body}");
-        let message = format!("model {model} is not placed on any node; place it with `exo place {model}` or `{curl}`");
-        ApiError::new(404, "model_not_placed", message)
-    } else {
-        let known: Vec<String> = state.model_cards().keys().take(10).map(ToString::to_string).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let message = format!(
-            "no node has a model {model} (known: {known}); put its GGUF file into a directory of `models.dirs` on a node"
-        );
-        ApiError::new(404, "model_not_found", message)
-    };
-    error.param = Some("model".to_owned());
-    error
-}
-
-/// How far the runners of an instance are, for people.
-fn progress(view: &View, instance: &Instance) -> String {
-    let ranks = instance.ranks();
-    let of_runner = |runner| match view.state.runners.get(runner) {
-        None => "waiting".to_owned(),
-        Some(status) => crate::models::describe(status),
-    };
-    ranks
-        .iter()
-        .map(|(_, runner, shard)| format!("rank {} {}", shard.device_rank, of_runner(runner)))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 impl Generation {
+    fn new(app: Arc<App>, bounds: Bounds, request_id: RequestId, text: TextRequest) -> Self {
+        Self {
+            view: app.node.view(),
+            guard: app.streams.enter(request_id.clone()),
+            app,
+            request_id,
+            text,
+            asked_at: unix_seconds(),
+            patience: bounds.deadline.min(Instant::now() + PATIENCE),
+            bounds,
+            first: None,
+            source: None,
+            refusal: None,
+            losses: Losses::default(),
+            answered: AnsweredTokens::default(),
+            ended: false,
+        }
+    }
+
     /// The next piece, or why there is none; `None` after the end. Cancelling the wait loses nothing.
     pub async fn next(&mut self) -> Option<Result<StreamChunk, ApiError>> {
         if let Some(first) = self.first.take() {
@@ -227,40 +165,163 @@ impl Generation {
         if self.ended {
             return None;
         }
-        let next = tokio::select! {
-            biased;
-            () = self.guard.cancelled.cancelled() => Err(cancelled()),
-            () = self.bounds.closing.cancelled() => Err(ApiError::from(&shutting_down())),
-            received = timeout_at(self.bounds.deadline, self.receiver.recv(self.stall)) => match received {
-                Ok(Ok(Some(chunk))) => Ok(chunk),
-                Ok(Ok(None)) => {
-                    self.ended = true;
-                    return None;
-                }
-                Ok(Err(error)) => Err(ApiError::from(&broken(&error))),
-                Err(_late) => Err(ApiError::from(&too_late())),
-            },
-        };
-        self.account(&next);
-        Some(next)
+        let next = self.limits().hold(self.piece()).await.transpose();
+        self.account(next.as_ref());
+        next
     }
 
-    fn account(&mut self, piece: &Result<StreamChunk, ApiError>) {
+    fn limits(&self) -> Limits {
+        let Bounds { deadline, closing, .. } = &self.bounds;
+        Limits { deadline: *deadline, closing: closing.clone(), cancelled: self.guard.cancelled.clone() }
+    }
+
+    /// The next piece for the client, from whichever runner.
+    async fn piece(&mut self) -> Result<Option<StreamChunk>, ApiError> {
+        loop {
+            self.reach().await?;
+            match self.hear().await {
+                Heard::End => return Ok(None),
+                // The prompt was read before.
+                Heard::Piece(StreamChunk::PrefillProgress(_)) if !self.answered.is_empty() => {}
+                Heard::Piece(piece) => return Ok(Some(self.told(piece))),
+                Heard::Refusal(refusal) => self.leave(ApiError::from(&refusal)),
+                Heard::Loss(loss) => {
+                    tracing::warn!(request = %self.request_id, code = loss.code.as_str(), "an answer lost its runner");
+                    self.leave(ApiError::from(&loss));
+                    self.patience = self.bounds.deadline;
+                    self.losses.on_loss(loss).map_err(|end| ApiError::from(&end))?;
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, piece: StreamChunk) -> StreamChunk {
+        if let StreamChunk::Token(token) = &piece {
+            self.answered.0.extend(&token.token_ids);
+            self.losses.on_token();
+        }
+        piece
+    }
+
+    fn leave(&mut self, why: ApiError) {
+        (self.source, self.refusal) = (None, Some(why));
+    }
+
+    /// Waits until a worker has the request.
+    async fn reach(&mut self) -> Result<(), ApiError> {
+        while self.source.is_none() {
+            if let Some(refusal) = self.refusal.take() {
+                self.pause(refusal).await?;
+            }
+            self.view.mark_unchanged();
+            match self.open_any().await {
+                Ok(receiver) => self.source = Some(Source { receiver, has_begun: false }),
+                Err(error) if is_transient(&error) || self.losses.any() => self.refusal = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a change, if there is any hope.
+    async fn pause(&mut self, refusal: ApiError) -> Result<(), ApiError> {
+        let now = Instant::now();
+        let hope = can_come_back(&self.app.view(), &self.text.model);
+        self.losses.on_wait(now, hope).map_err(|end| ApiError::from(&end))?;
+        if now >= self.patience {
+            return Err(refusal);
+        }
+        let until = self.patience.min(now + PAUSE);
+        // Without a fold there is no change to wait for.
+        if let Ok(Err(_gone)) = timeout_at(until, self.view.changed()).await {
+            tokio::time::sleep_until(until).await;
+        }
+        Ok(())
+    }
+
+    /// Opens a stream to the instance with the fewest open ones; if its node is gone, to the next.
+    async fn open_any(&mut self) -> Result<StreamReceiver<StreamChunk>, ApiError> {
+        let candidates = candidates(&self.app, &self.text.model)?;
+        let mut last_error = None;
+        for (instance, node) in candidates {
+            if !is_candidate(&self.app.view(), &instance) {
+                continue;
+            }
+            match self.open(&instance, &node).await {
+                Ok(receiver) => return Ok(receiver),
+                Err(error) => {
+                    tracing::warn!(%instance, %node, %error, "a worker does not take a request");
+                    last_error = Some(error);
+                }
+            }
+        }
+        let reason = last_error.map_or_else(String::new, |error| format!(": {error}"));
+        let message = format!("no node of model {} takes requests now{reason}; try again", self.text.model);
+        Err(ApiError::new(503, "not_ready", message).retry_after(1))
+    }
+
+    async fn open(&self, instance: &InstanceId, node: &NodeId) -> Result<StreamReceiver<StreamChunk>, OpenError> {
+        let left = self.bounds.deadline.saturating_duration_since(Instant::now());
+        let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        self.guard.move_to(instance.clone());
+        let generate = GenerateRequest {
+            answered: self.answered.clone(),
+            asked_at: Some(self.asked_at),
+            ..self.text.clone().generate(self.request_id.clone(), instance.clone(), deadline_ms)
+        };
+        self.app.bus.open_stream(topics::GENERATE, node, &generate, OPEN_DEADLINE.min(left)).await
+    }
+
+    async fn hear(&mut self) -> Heard {
+        let stall = self.app.config.api.stream_timeout;
+        let is_resumed = !self.answered.is_empty() || self.losses.any();
+        let Some(source) = &mut self.source else { return Heard::End };
+        let heard = source.receiver.recv(stall).await;
+        let was_taken = std::mem::replace(&mut source.has_begun, true);
+        match heard {
+            Ok(Some(StreamChunk::Error(error))) if !was_taken && is_refusal(error.code, is_resumed) => {
+                Heard::Refusal(error)
+            }
+            Ok(Some(StreamChunk::Error(error))) if is_loss(error.code) => Heard::Loss(error),
+            Ok(Some(piece)) => Heard::Piece(piece),
+            Ok(None) => Heard::End,
+            Err(error) => match broken(&error) {
+                loss if is_loss(loss.code) => Heard::Loss(loss),
+                defect => Heard::Piece(StreamChunk::Error(defect)),
+            },
+        }
+    }
+
+    fn account(&mut self, piece: Option<&Result<StreamChunk, ApiError>>) {
         match piece {
-            Ok(StreamChunk::Token(token)) if token.finish_reason.is_some() => {
+            Some(Ok(StreamChunk::Token(token))) if token.finish_reason.is_some() => {
                 self.guard.on_finished(token.usage.unwrap_or_default());
                 self.ended = true;
             }
-            Ok(StreamChunk::Error(_)) | Err(_) => {
+            Some(Ok(StreamChunk::Error(_)) | Err(_)) => {
                 self.guard.on_failed();
                 self.ended = true;
             }
-            Ok(_) => {}
+            Some(Ok(_)) => {}
+            None => self.ended = true,
+        }
+        if self.ended {
+            self.source = None;
         }
     }
 }
 
-fn cancelled() -> ApiError {
+/// Whether a worker that says so at once may take the same request in a moment. One that goes on may come while its
+/// predecessor is not forgotten yet, and together with all the others that were lost.
+fn is_refusal(code: ErrorCode, is_resumed: bool) -> bool {
+    match code {
+        ErrorCode::NotReady => true,
+        ErrorCode::Overloaded | ErrorCode::InvalidRequest | ErrorCode::ShuttingDown => is_resumed,
+        _ => false,
+    }
+}
+
+fn cancelled_by_client() -> ApiError {
     ApiError::new(409, "cancelled", "the request was cancelled through /v1/cancel")
 }
 

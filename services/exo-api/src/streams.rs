@@ -14,7 +14,8 @@ pub(crate) struct Streams {
 }
 
 struct Open {
-    instance: InstanceId,
+    /// Where it runs; none before a worker is asked.
+    instance: Option<InstanceId>,
     cancel: CancellationToken,
 }
 
@@ -37,16 +38,16 @@ pub(crate) struct StreamGuard {
 
 impl Streams {
     /// Opens one.
-    pub(crate) fn enter(self: &Arc<Self>, request: RequestId, instance: InstanceId) -> StreamGuard {
+    pub(crate) fn enter(self: &Arc<Self>, request: RequestId) -> StreamGuard {
         let cancelled = CancellationToken::new();
-        self.lock().insert(request.clone(), Open { instance, cancel: cancelled.clone() });
+        self.lock().insert(request.clone(), Open { instance: None, cancel: cancelled.clone() });
         self.counters.started.fetch_add(1, Ordering::Relaxed);
         StreamGuard { streams: self.clone(), request, cancelled }
     }
 
     /// How many are open on an instance.
     pub(crate) fn on(&self, instance: &InstanceId) -> usize {
-        self.lock().values().filter(|open| open.instance == *instance).count()
+        self.lock().values().filter(|open| open.instance.as_ref() == Some(instance)).count()
     }
 
     /// How many are open.
@@ -66,6 +67,13 @@ impl Streams {
 }
 
 impl StreamGuard {
+    /// It runs there from now on.
+    pub(crate) fn move_to(&self, instance: InstanceId) {
+        if let Some(open) = self.streams.lock().get_mut(&self.request) {
+            open.instance = Some(instance);
+        }
+    }
+
     /// It came to its end.
     pub(crate) fn on_finished(&self, usage: Usage) {
         let counters = &self.streams.counters;

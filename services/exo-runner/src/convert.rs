@@ -2,7 +2,7 @@
 
 use exo_engine::{EngineError, Finish, Output, SubmitError};
 use exo_grammar::GrammarError;
-use exo_text::Tokenizer;
+use exo_text::{Tokenizer, UnixSeconds};
 use exo_types::{
     ErrorChunk, ErrorCode, FinishReason, GenerateRequest, SamplingParams, TokenLikelihood, TokenLogprob, Usage,
 };
@@ -23,6 +23,8 @@ pub(crate) fn request(id: u64, request: GenerateRequest) -> Result<exo_engine::G
         stop: request.stop,
         ignore_eos: false,
         reply,
+        answered: request.answered.0,
+        asked_at: request.asked_at.map(|seconds| UnixSeconds(i64::try_from(seconds).unwrap_or(i64::MAX))),
     })
 }
 
@@ -66,7 +68,7 @@ pub(crate) fn call_id(request_id: &exo_types::RequestId, number: u32) -> String 
 /// A request that was not accepted.
 pub(crate) fn refusal(error: &SubmitError) -> ErrorChunk {
     let code = match error {
-        SubmitError::PromptTooLong { .. } => ErrorCode::ContextLengthExceeded,
+        SubmitError::PromptTooLong { .. } | SubmitError::Complete { .. } => ErrorCode::ContextLengthExceeded,
         SubmitError::Busy { .. } | SubmitError::Grammar(GrammarError::Busy(_)) => ErrorCode::Overloaded,
         _ => ErrorCode::InvalidRequest,
     };
@@ -130,7 +132,7 @@ const IMPOSSIBLE: f32 = -9999.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exo_types::{InstanceId, Prompt, ReplyOptions, RequestId, Role};
+    use exo_types::{AnsweredTokens, InstanceId, Prompt, ReplyOptions, RequestId, Role};
 
     fn asked(seed: Option<u64>, id: &str) -> GenerateRequest {
         GenerateRequest {
@@ -142,6 +144,8 @@ mod tests {
             stop: vec!["x".to_owned()],
             reply: ReplyOptions::default().into(),
             deadline_ms: 1000,
+            answered: AnsweredTokens::default(),
+            asked_at: None,
         }
     }
 

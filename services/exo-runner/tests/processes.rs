@@ -7,8 +7,8 @@ use exo_runner_host::{
 };
 use exo_testkit::{ModelSpec, ModelTokens, TemporaryModel};
 use exo_types::{
-    ChatMessage, Constraint, ErrorCode, FinishReason, GenerateRequest, InstanceId, Prompt, ReplyOptions, RequestId,
-    Role, SamplingParams, Shard, StreamChunk, Usage,
+    AnsweredTokens, ChatMessage, Constraint, ErrorCode, FinishReason, GenerateRequest, InstanceId, Prompt,
+    ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, Usage,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -70,6 +70,8 @@ fn request(id: &str, prompt: Prompt, max_tokens: u32) -> GenerateRequest {
         stop: Vec::new(),
         reply: ReplyOptions::default().into(),
         deadline_ms: 600_000,
+        answered: AnsweredTokens::default(),
+        asked_at: None,
     }
 }
 

@@ -5,7 +5,8 @@ use exo_identity::Identity;
 use exo_runner_host::{Connect, HostMessage, LinkSettings, Load, RunnerEvent, RunnerEvents, RunnerHost};
 use exo_runner_host::{Limits, Runner, RunnerMessage, RunnerProgram};
 use exo_types::{
-    GenerateRequest, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams, Shard, StreamChunk, Usage,
+    AnsweredTokens, GenerateRequest, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams, Shard, StreamChunk,
+    Usage,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -143,6 +144,8 @@ fn request(request_id: RequestId, tokens: u32) -> Result<GenerateRequest> {
         stop: Vec::new(),
         reply: ReplyOptions::default().into(),
         deadline_ms: PATIENCE.as_millis() as u64,
+        answered: AnsweredTokens::default(),
+        asked_at: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// Whatever is no generation is answered or given up by then: longer than the API's own deadline for a command.
@@ -45,6 +45,17 @@ pub enum Answer {
     Wrong(String),
     /// It had not ended by the deadline.
     Open,
+}
+
+/// What was said to a request for text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// How it ended.
+    pub answer: Answer,
+    /// All that was said.
+    pub text: String,
+    /// The longest wait for a piece, but for the first.
+    pub longest_pause: Duration,
 }
 
 /// A request for text.
@@ -134,20 +145,28 @@ impl Api {
 
     /// Asks for text as a stream, and reads it to its end.
     pub async fn chat(&self, ask: &ChatAsk) -> Answer {
+        self.tell(ask, "Tell me a story.").await.answer
+    }
+
+    /// Asks a question, and keeps what is said.
+    pub async fn tell(&self, ask: &ChatAsk, question: &str) -> Told {
+        let mut told = Told { answer: Answer::Open, text: String::new(), longest_pause: Duration::ZERO };
+        told.answer = timeout(ask.within, self.read(ask, question, &mut told)).await.unwrap_or(Answer::Open);
+        told
+    }
+
+    async fn read(&self, ask: &ChatAsk, question: &str, told: &mut Told) -> Answer {
         let body = json!({
             "model": ask.model, "stream": true, "temperature": 0, "max_tokens": ask.max_tokens,
-            "messages": [{ "role": "user", "content": "Tell me a story." }],
+            "messages": [{ "role": "user", "content": question }],
         });
         let request = self.request(Method::POST, "/v1/chat/completions").json(&body);
-        let read = async {
-            match request.send().await {
-                Err(error) if error.is_connect() => Answer::Unreachable,
-                Err(error) => Answer::Cut(error.to_string()),
-                Ok(response) if response.status().as_u16() != 200 => refused(response).await,
-                Ok(response) => read_stream(response, ask.leave_after).await,
-            }
-        };
-        timeout(ask.within, read).await.unwrap_or(Answer::Open)
+        match request.send().await {
+            Err(error) if error.is_connect() => Answer::Unreachable,
+            Err(error) => Answer::Cut(error.to_string()),
+            Ok(response) if response.status().as_u16() != 200 => refused(response).await,
+            Ok(response) => read_stream(response, ask.leave_after, told).await,
+        }
     }
 }
 
@@ -178,6 +197,7 @@ async fn refused(response: Response) -> Answer {
 struct StreamReader {
     pending: String,
     pieces: u32,
+    text: String,
     finished: bool,
     error: Option<String>,
 }
@@ -209,7 +229,10 @@ impl StreamReader {
             return;
         }
         let choice = &value["choices"][0];
-        self.pieces += u32::from(choice["delta"]["content"].is_string());
+        if let Some(piece) = choice["delta"]["content"].as_str() {
+            self.pieces += 1;
+            self.text += piece;
+        }
         self.finished |= choice["finish_reason"].is_string();
     }
 
@@ -223,15 +246,21 @@ impl StreamReader {
     }
 }
 
-async fn read_stream(mut response: Response, leave_after: Option<u32>) -> Answer {
-    let mut reader = StreamReader::default();
+async fn read_stream(mut response: Response, leave_after: Option<u32>, told: &mut Told) -> Answer {
+    let (mut reader, mut last) = (StreamReader::default(), None);
     loop {
         let text = match response.chunk().await {
             Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
             Ok(None) => return Answer::Cut("the stream ended without [DONE]".to_owned()),
             Err(error) => return Answer::Cut(error.to_string()),
         };
-        if let Some(answer) = reader.push(&text) {
+        let (pieces, ended) = (reader.pieces, reader.push(&text));
+        told.text += &std::mem::take(&mut reader.text);
+        if reader.pieces > pieces {
+            let before = last.replace(Instant::now());
+            told.longest_pause = before.map_or(told.longest_pause, |before| told.longest_pause.max(before.elapsed()));
+        }
+        if let Some(answer) = ended {
             return answer;
         }
         if leave_after.is_some_and(|pieces| reader.pieces >= pieces) {

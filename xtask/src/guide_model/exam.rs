@@ -129,6 +129,8 @@ fn request(id: u64, question: &Question) -> GenerateRequest {
         stop: Vec::new(),
         ignore_eos: false,
         reply: ReplyOptions::default(),
+        answered: Vec::new(),
+        asked_at: None,
     }
 }
 

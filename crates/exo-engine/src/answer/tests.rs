@@ -30,6 +30,8 @@ fn request() -> GenerateRequest {
         stop: Vec::new(),
         ignore_eos: false,
         reply: ReplyOptions::default(),
+        answered: Vec::new(),
+        asked_at: None,
     }
 }
 

@@ -10,4 +10,5 @@ mod no_numbers;
 mod pipeline;
 mod reference;
 mod requests;
+mod resume;
 mod support;

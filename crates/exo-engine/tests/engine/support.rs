@@ -22,7 +22,17 @@ pub fn load(model: &TemporaryModel, options: &EngineOptions) -> Engine {
 pub fn request(id: u64, prompt: Prompt, max_tokens: u32) -> GenerateRequest {
     let sampling = Sampling::default();
     let reply = ReplyOptions::default();
-    GenerateRequest { id, prompt, sampling, max_tokens: Some(max_tokens), stop: vec![], ignore_eos: true, reply }
+    GenerateRequest {
+        id,
+        prompt,
+        sampling,
+        max_tokens: Some(max_tokens),
+        stop: vec![],
+        ignore_eos: true,
+        reply,
+        answered: vec![],
+        asked_at: None,
+    }
 }
 
 /// A prompt of `length` tokens that differs from others.

@@ -72,6 +72,8 @@ fn continue_greedily(engine: &mut Engine, tokens: &[u32], count: usize) -> Vec<u
         stop: Vec::new(),
         ignore_eos: true,
         reply: ReplyOptions::default(),
+        answered: Vec::new(),
+        asked_at: None,
     };
     engine.submit(request).expect("a short prompt");
     let mut continuation = Vec::new();

@@ -19,7 +19,7 @@ pub(crate) fn check(who: &str, view: &View, request: &GenerateRequest) -> Holds 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exo_types::{InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams};
+    use exo_types::{AnsweredTokens, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams};
 
     #[test]
     fn a_request_to_nobody_is_seen() {
@@ -32,6 +32,8 @@ mod tests {
             stop: Vec::new(),
             reply: ReplyOptions::default().into(),
             deadline_ms: 1,
+            answered: AnsweredTokens::default(),
+            asked_at: None,
         };
         assert!(check("a", &View::default(), &request).is_err());
     }

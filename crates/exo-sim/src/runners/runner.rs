@@ -199,7 +199,8 @@ impl FakeRunner {
             self.next_step = Instant::now() + STEP;
         }
         let wanted = request.max_tokens.unwrap_or(8).max(1);
-        self.answering.push_back(Answering { request_id: request.request_id, told: 0, wanted });
+        let told = request.answered.0.last().copied().unwrap_or(0);
+        self.answering.push_back(Answering { request_id: request.request_id, told, wanted });
     }
 
     /// One token for everybody.

@@ -263,7 +263,9 @@ async fn answer(stream: IncomingStream<GenerateRequest, StreamChunk>, cancelled:
             sender.send(&StreamChunk::Error(ErrorChunk { code: ErrorCode::ContextLengthExceeded, message })).await
         }
         "crash" => {
-            let _ = sender.send(&token("so", None)).await;
+            if open.answered.is_empty() {
+                let _ = sender.send(&token("so", None)).await;
+            }
             let message = "the runner crashed".to_owned();
             sender.send(&StreamChunk::Error(ErrorChunk { code: ErrorCode::RunnerLost, message })).await
         }
@@ -276,10 +278,23 @@ async fn answer(stream: IncomingStream<GenerateRequest, StreamChunk>, cancelled:
             Ok(())
         }
         "for ever" => {
-            let _ = sender.send(&token("so", None)).await;
+            if open.answered.is_empty() {
+                let _ = sender.send(&token("so", None)).await;
+            }
             sender.cancelled().await;
             let _ = cancelled.send(()).await;
             Ok(())
+        }
+        // A word, and the runner is gone; the next one goes on behind what was said.
+        words if words.starts_with("stumble ") => {
+            let code = [ErrorCode::RunnerLost, ErrorCode::PeerLost, ErrorCode::NotReady][open.answered.0.len() % 3];
+            match words.split_inclusive(' ').nth(open.answered.0.len() + 1) {
+                Some(word) => {
+                    let _ = sender.send(&token(word, None)).await;
+                    sender.send(&StreamChunk::Error(ErrorChunk { code, message: "gone".to_owned() })).await
+                }
+                None => sender.send(&token("", Some(FinishReason::Stop))).await,
+            }
         }
         words => {
             for word in words.split_inclusive(' ') {

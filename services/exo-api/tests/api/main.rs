@@ -9,7 +9,7 @@ use exo_api::{Api, ApiContext};
 use exo_config::{Config, Sources, Surroundings, load};
 use exo_node::{Identity, Node, NodeHandle, Role};
 use exo_telemetry::Notifier;
-use exo_types::{Event, Intent, IntentId, ModelId, PlaceInstance, RunnerId, RunnerStatus, Sharding};
+use exo_types::{Event, InstanceId, Intent, IntentId, ModelId, PlaceInstance, RunnerId, RunnerStatus, Sharding};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -171,6 +171,39 @@ async fn a_failure_is_a_status_before_the_first_token_and_an_event_after_it() {
         let [.., error, done] = &events[..] else { panic!("{events:?}") };
         assert!(error.contains(&format!(r#""code":"{code}""#)) && done == "[DONE]", "{events:?}");
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_when_its_runner_is_lost_and_is_counted_once() {
+    let running = Running::start("").await;
+    let expect = events(running.chat("one two three four five", true).await).await;
+    let disturbed = events(running.chat("stumble one two three four five", true).await).await;
+    assert_eq!(disturbed, expect);
+    let metrics = running.ask(Method::GET, "/metrics", None).await.text().await.expect("text");
+    for line in ["exo_api_generations_finished_total 2", "exo_api_completion_tokens_total 4"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let whole: Value = running.chat("stumble a b", false).await.json().await.expect("JSON");
+    assert_eq!(whole["choices"][0]["message"]["content"], "a b");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_whose_instance_is_taken_away_ends_with_an_error() {
+    let running = Running::start("").await;
+    let mut response = running.chat("for ever", true).await;
+    let mut seen = String::new();
+    while !seen.contains("so") {
+        let bytes = response.chunk().await.expect("it streams").expect("it goes on");
+        seen.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    let instance_id = InstanceId::new("i1").expect("a good id");
+    running.cluster.record(Event::InstanceDeleted { instance_id }).await;
+    running.wait_until(|view| view.state.instances.is_empty()).await;
+    running.cluster.kill_worker();
+    let rest = response.text().await.expect("the rest");
+    assert!(rest.contains(r#""code":"peer_lost""#), "{rest}");
     running.stop().await;
 }
 

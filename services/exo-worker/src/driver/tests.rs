@@ -13,9 +13,9 @@ use exo_state::{State, apply};
 use exo_telemetry::Notifier;
 use exo_testkit::{ModelSpec, ModelTokens};
 use exo_types::{
-    CpuInfo, ErrorCode, Event, EventIndex, FinishReason, GenerateRequest, IndexedEvent, Instance, InstanceId, Memory,
-    Millis, NodeId, NodeInfo, NodeResources, Prompt, ReplyOptions, RequestId, RunnerId, RunnerStatus, SamplingParams,
-    SessionId, Shard, ShardAssignments, Sharding, StreamChunk,
+    AnsweredTokens, CpuInfo, ErrorCode, Event, EventIndex, FinishReason, GenerateRequest, IndexedEvent, Instance,
+    InstanceId, Memory, Millis, NodeId, NodeInfo, NodeResources, Prompt, ReplyOptions, RequestId, RunnerId,
+    RunnerStatus, SamplingParams, SessionId, Shard, ShardAssignments, Sharding, StreamChunk,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -67,6 +67,8 @@ fn request(id: &str, max_tokens: u32) -> GenerateRequest {
         stop: Vec::new(),
         reply: ReplyOptions::default().into(),
         deadline_ms: 600_000,
+        answered: AnsweredTokens::default(),
+        asked_at: None,
     }
 }
 

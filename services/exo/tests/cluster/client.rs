@@ -138,6 +138,18 @@ impl Answer {
         }
     }
 
+    /// All its text, and how it ended.
+    pub async fn transcript(&mut self) -> (String, Vec<Line>) {
+        let (mut text, mut ends) = (String::new(), Vec::new());
+        for line in self.rest().await {
+            match line {
+                Line::Text(piece) => text += &piece,
+                end => ends.push(end),
+            }
+        }
+        (text, ends)
+    }
+
     /// Everything up to `DONE`.
     pub async fn rest(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();

@@ -1,6 +1,7 @@
 //! One model over two nodes.
 
 use crate::client::Client;
+use crate::faults::{folder, goes_on, slow_model};
 use crate::node::{Net, models, signal};
 
 const MODEL: &str = "exo-guide";
@@ -37,6 +38,24 @@ async fn two_nodes_give_the_same_tokens_as_one() {
     client.wait_for("/state", "the dead rank to be noticed", |_, state| !all_ready(state)).await;
     client.wait_for("/state", "both ranks to be ready again", |_, state| all_ready(state)).await;
     assert_eq!(client.ask(MODEL, QUESTIONS[0], 80).await.as_ref(), Ok(&alone[0]));
+}
+
+#[tokio::test]
+async fn a_rank_that_dies_pauses_the_stream_and_changes_no_token() {
+    let (net, model) = (Net::new(), slow_model());
+    let first = net.node("first", true, &folder(&model), "");
+    let second = net.node("second", false, &folder(&model), "mode = \"worker\"");
+    let first_process = first.start("exo", &["up"]);
+    let client = Client::new(first.api_port);
+    client.wait_until_ready().await;
+    second.join(&first);
+    let second_process = second.start("exo", &["up"]);
+    client.place("model", 2).await;
+    for process in [&second_process, &first_process] {
+        let rank = *process.children().first().expect("each node has a runner");
+        goes_on(&client, rank, "KILL").await;
+        client.wait_for("/state", "both ranks to be ready again", |_, state| all_ready(state)).await;
+    }
 }
 
 fn all_ready(state: &serde_json::Value) -> bool {

@@ -5,8 +5,8 @@ use exo_bus::{Bus, MemoryNetwork, topics};
 use exo_node::{Identity, Node, NodeHandle, Role, View};
 use exo_plan::{Action, Backoff, LocalNode, plan};
 use exo_types::{
-    Connection, CpuInfo, EventIndex, GenerateRequest, InstanceId, Memory, NodeId, NodeInfo, NodeResources, Prompt,
-    ReplyOptions, RequestId, RequestStanding, SamplingParams,
+    AnsweredTokens, Connection, CpuInfo, EventIndex, GenerateRequest, InstanceId, Memory, NodeId, NodeInfo,
+    NodeResources, Prompt, ReplyOptions, RequestId, RequestStanding, SamplingParams,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -123,5 +123,7 @@ pub fn generate_request() -> GenerateRequest {
         stop: Vec::new(),
         reply: ReplyOptions::default().into(),
         deadline_ms: 60_000,
+        answered: AnsweredTokens::default(),
+        asked_at: None,
     }
 }
