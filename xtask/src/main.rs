@@ -17,6 +17,7 @@ mod node_process;
 mod own_engine;
 mod places;
 mod reference_llama;
+mod reference_torch;
 mod report;
 mod sim;
 mod tidy;

@@ -97,7 +97,7 @@ pub enum LoadError {
     #[error("the tokenizer is {0:?}; this engine knows gpt2 and llama")]
     TokenizerModel(String),
     /// A way to cut words that is unknown.
-    #[error("the pre-tokenizer is {0:?}; this engine knows gpt-2, llama-bpe and qwen2")]
+    #[error("the pre-tokenizer is {0:?}; this engine knows gpt-2, llama-bpe, qwen2, gpt-4o and tekken")]
     PreTokenizer(String),
     /// A vocabulary that cannot be used.
     #[error(transparent)]

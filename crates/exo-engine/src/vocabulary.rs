@@ -15,6 +15,8 @@ pub(crate) fn read_tokenizer(metadata: &Metadata) -> Result<Tokenizer, LoadError
         "default" | "gpt-2" | "gpt2" => PreTokenizer::Gpt2,
         "llama-bpe" | "llama3" | "llama-v3" => PreTokenizer::Llama3,
         "qwen2" | "deepseek-r1-qwen" => PreTokenizer::Qwen2,
+        "gpt-4o" => PreTokenizer::Gpt4o,
+        "tekken" => PreTokenizer::Tekken,
         // The score-merge family does not cut words.
         _ if model == TokenizerModel::Llama => PreTokenizer::Gpt2,
         other => return Err(LoadError::PreTokenizer(other.to_owned())),
@@ -39,8 +41,8 @@ pub(crate) fn read_template(metadata: &Metadata, tokenizer: &Tokenizer) -> Resul
     Ok(ChatTemplate::new(source, text(special.bos), text(special.eos))?)
 }
 
-/// Ids as the file names them; the score-merge family has defaults, and Llama 3 a begin token, since the first tools
-/// that wrote such files left them out.
+/// Ids as the file names them; the score-merge family has defaults, and Llama 3 and Tekken a begin token, since the
+/// first tools that wrote such files left them out.
 fn special_tokens(metadata: &Metadata, model: TokenizerModel, pre: PreTokenizer) -> Result<SpecialTokens, LoadError> {
     let is_llama = model == TokenizerModel::Llama;
     let named = |name: &str| metadata.token(&format!("tokenizer.ggml.{name}_token_id"));
@@ -51,7 +53,8 @@ fn special_tokens(metadata: &Metadata, model: TokenizerModel, pre: PreTokenizer)
         eos: or_default(named("eos")?, 2),
         eot: named("eot")?,
         unknown: or_default(named("unknown")?, 0),
-        add_bos: flag("add_bos_token")?.unwrap_or(is_llama || pre == PreTokenizer::Llama3),
+        add_bos: flag("add_bos_token")?
+            .unwrap_or(is_llama || matches!(pre, PreTokenizer::Llama3 | PreTokenizer::Tekken)),
         add_space_prefix: flag("add_space_prefix")?.unwrap_or(is_llama),
     })
 }

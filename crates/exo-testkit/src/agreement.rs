@@ -49,20 +49,24 @@ impl Agreement {
 }
 
 impl AgreementBound {
+    /// The bound for f32 models against transformers: keys and values are rounded to halves here and not there.
+    pub const WITH_TORCH: Self = Self { difference: 1e-3, divergence: 1e-4, same_likeliest: 0.9 };
+
     /// The bound for a model whose matrices have this type, named as in GGUF (`Q4_0`, `BF16`).
     ///
     /// What the engines do differently sets it: both round activations to 8 bits before quantised products, over
     /// blocks that need not be the same; bf16 and f16 activations are rounded by one engine and not by the other.
     pub fn for_type(name: &str) -> Self {
-        let (difference, divergence) = match name.to_ascii_uppercase().as_str() {
-            "F32" => (0.002, 1e-5),
-            "F16" => (0.005, 1e-4),
-            "BF16" => (0.02, 1e-3),
-            // llama.cpp rounds activations over blocks of 256 before products with these.
-            "Q4_K" | "Q6_K" => (0.04, 1e-2),
-            _ => (0.03, 3e-3),
+        let (difference, divergence, same_likeliest) = match name.to_ascii_uppercase().as_str() {
+            "F32" => (0.002, 1e-5, 0.9),
+            "F16" => (0.005, 1e-4, 0.9),
+            "BF16" => (0.02, 1e-3, 0.9),
+            // llama.cpp rounds activations over blocks of 256 before products with these; of tokens that are nearly as
+            // likely another may then come first.
+            "Q2_K" | "Q3_K" | "Q4_K" | "Q5_K" | "Q6_K" | "IQ4_XS" => (0.04, 1e-2, 0.8),
+            _ => (0.03, 3e-3, 0.9),
         };
-        Self { difference, divergence, same_likeliest: 0.9 }
+        Self { difference, divergence, same_likeliest }
     }
 }
 

@@ -1,11 +1,12 @@
-//! What llama.cpp computed for generated models, recorded so that tests need no llama.cpp.
+//! What llama.cpp and transformers computed for generated models, recorded so that tests need neither.
 //!
-//! `cargo xtask conformance engine --record` writes the files, the engine's tests read them.
+//! `cargo xtask conformance engine --record` (with `--torch` for transformers) writes the files, the engine's tests read
+//! them.
 
 use exo_gguf::GgmlType;
 use serde::{Deserialize, Serialize};
 
-use crate::{AgreementBound, ModelSpec};
+use crate::{AgreementBound, Architecture, ModelSpec};
 
 /// A generated model that both engines compute.
 #[derive(Debug, Clone)]
@@ -46,21 +47,26 @@ pub struct ReferenceText {
 }
 
 impl ReferenceCase {
-    /// Every format of matrices, then every shape that is computed in another way.
+    /// Every format of matrices, then every shape and every architecture that llama.cpp knows.
     pub fn all() -> Vec<Self> {
-        let format = |name, dtype| Self { name, spec: ModelSpec { matrices: dtype, embedding: dtype, ..base() } };
-        vec![
-            format("f32", GgmlType::F32),
-            format("f16", GgmlType::F16),
-            format("bf16", GgmlType::BF16),
-            format("q4_0", GgmlType::Q4_0),
-            format("q8_0", GgmlType::Q8_0),
-            format("q4_k", GgmlType::Q4_K),
-            format("q6_k", GgmlType::Q6_K),
+        let format = |(name, dtype)| Self { name, spec: ModelSpec { matrices: dtype, embedding: dtype, ..base() } };
+        let mut all: Vec<Self> = FORMATS.map(format).into();
+        all.extend([
             Self { name: "tied", spec: ModelSpec { tied: true, ..base() } },
             Self { name: "rope_factors", spec: ModelSpec { rope_factors: true, ..base() } },
             Self { name: "wide_heads", spec: ModelSpec { heads: 4, kv_heads: 4, head_width: 96, ..base() } },
-        ]
+            Self { name: "mixtral", spec: ModelSpec { experts: Some((6, 2)), ..base() } },
+        ]);
+        // Llama is what the formats are compared with; Mistral has no name of its own in GGUF files.
+        let is_new = |case: &Self| !matches!(case.spec.architecture, Architecture::Llama | Architecture::Mistral);
+        all.extend(Self::architectures().into_iter().filter(is_new));
+        all
+    }
+
+    /// A small f32 model of every architecture.
+    pub fn architectures() -> Vec<Self> {
+        let case = |architecture: Architecture| Self { name: architecture.name(), spec: ModelSpec::of(architecture) };
+        Architecture::ALL.map(case).into()
     }
 
     /// The sequence that is computed: long enough for several blocks of every kernel, the same everywhere.
@@ -89,6 +95,26 @@ impl ReferenceLogits {
         self.positions.iter().map(|position| rows[*position].clone()).collect()
     }
 }
+
+/// The types that matrices may have.
+const FORMATS: [(&str, GgmlType); 16] = [
+    ("f32", GgmlType::F32),
+    ("f16", GgmlType::F16),
+    ("bf16", GgmlType::BF16),
+    ("q4_0", GgmlType::Q4_0),
+    ("q4_1", GgmlType::Q4_1),
+    ("q5_0", GgmlType::Q5_0),
+    ("q5_1", GgmlType::Q5_1),
+    ("q8_0", GgmlType::Q8_0),
+    ("q2_k", GgmlType::Q2_K),
+    ("q3_k", GgmlType::Q3_K),
+    ("q4_k", GgmlType::Q4_K),
+    ("q5_k", GgmlType::Q5_K),
+    ("q6_k", GgmlType::Q6_K),
+    ("iq4_nl", GgmlType::IQ4_NL),
+    ("iq4_xs", GgmlType::IQ4_XS),
+    ("mxfp4", GgmlType::MXFP4),
+];
 
 /// Wide enough for the K-quants, whose blocks have 256 numbers.
 fn base() -> ModelSpec {

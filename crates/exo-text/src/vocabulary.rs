@@ -25,6 +25,10 @@ pub enum PreTokenizer {
     Llama3,
     /// Qwen 2's: as Llama 3's, with single digits.
     Qwen2,
+    /// GPT-4o's and gpt-oss's: as Llama 3's, but a word also begins where capitals follow small letters.
+    Gpt4o,
+    /// Mistral's from Nemo on: as GPT-4o's, with single digits, no contractions, and whole words of the vocabulary.
+    Tekken,
 }
 
 /// What a token stands for.

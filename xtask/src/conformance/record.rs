@@ -1,4 +1,4 @@
-//! Writes llama.cpp's results to where the engine's tests read them.
+//! Writes what the others computed to where the engine's tests read it.
 
 use crate::places::Places;
 use anyhow::{Context, Result};

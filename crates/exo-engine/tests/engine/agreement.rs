@@ -46,6 +46,15 @@ fn every_format_agrees_with_the_reference() {
         (GgmlType::Q4_0, 0.15),
         (GgmlType::Q4_K, 0.2),
         (GgmlType::Q6_K, 0.15),
+        (GgmlType::Q4_1, 0.15),
+        (GgmlType::Q5_0, 0.15),
+        (GgmlType::Q5_1, 0.15),
+        (GgmlType::Q2_K, 0.2),
+        (GgmlType::Q3_K, 0.15),
+        (GgmlType::Q5_K, 0.15),
+        (GgmlType::IQ4_NL, 0.15),
+        (GgmlType::IQ4_XS, 0.15),
+        (GgmlType::MXFP4, 0.15),
     ] {
         let wide = ModelSpec { hidden: 256, heads: 8, matrices: format, embedding: format, ..ModelSpec::default() };
         check(&wide, bound);

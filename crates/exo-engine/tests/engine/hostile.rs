@@ -71,7 +71,7 @@ fn another_architecture_scaling_or_tokenizer_is_refused_by_name() {
     rewrite("llama.rope.scaling.type", "su", "\"su\"");
     rewrite("llama.rope.scaling.type", "yarn", "original_context_length");
     rewrite("tokenizer.ggml.model", "bert", "\"bert\"");
-    rewrite("tokenizer.ggml.pre", "tekken", "\"tekken\"");
+    rewrite("tokenizer.ggml.pre", "jina", "\"jina\"");
     rewrite("llama.block_count", "three", "llama.block_count");
     rewrite("tokenizer.chat_template", "{% if %}", "chat template is broken");
     rewrite("tokenizer.ggml.merges", "a b", "tokenizer.ggml.merges");

@@ -1,4 +1,4 @@
-//! Our engine against results that llama.cpp gave, on every instruction set of this machine.
+//! Our engine against results that llama.cpp and transformers gave, on every instruction set of this machine.
 //!
 //! `cargo xtask conformance engine --record` writes the JSON files beside this one; docs/engine-conformance.md tells
 //! how the bounds came about.
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use exo_engine::{Engine, EngineOptions, GenerateRequest, Prompt, ReplyOptions};
 use exo_kernels::Isa;
-use exo_testkit::{Agreement, ReferenceCase, ReferenceContinuation, ReferenceLogits, ReferenceText};
+use exo_testkit::{Agreement, AgreementBound, ReferenceCase, ReferenceContinuation, ReferenceLogits, ReferenceText};
 use exo_text::{ControlTokens, Sampling};
 use serde::de::DeserializeOwned;
 
@@ -29,16 +29,27 @@ fn load(path: &Path, isa: Isa) -> Engine {
 #[test]
 fn logits_agree_with_llama_cpp_for_every_format_and_shape() {
     for case in ReferenceCase::all() {
-        let model = case.spec.write_temporary().expect("a folder for a small model");
-        let reference: ReferenceLogits = recorded(case.name);
-        assert_eq!(reference.tokens, case.tokens(), "{}: record again", case.name);
-        for isa in Isa::available() {
-            let mut engine = load(&model.path(), isa);
-            let logits = engine.score(&reference.tokens).expect("the engine computes");
-            let rows: Vec<Vec<f32>> = logits.chunks_exact(case.spec.vocabulary).map(<[f32]>::to_vec).collect();
-            let agreement = Agreement::between(&reference.select(&rows), &reference.rows);
-            assert!(agreement.keeps(&case.bound()), "{} on {}: {agreement}", case.name, isa.name());
-        }
+        check(&case, &recorded(case.name), &case.bound());
+    }
+}
+
+#[test]
+fn logits_agree_with_transformers_for_every_architecture() {
+    for case in ReferenceCase::architectures() {
+        check(&case, &recorded(&format!("torch/{}", case.name)), &AgreementBound::WITH_TORCH);
+    }
+}
+
+/// Compares on every instruction set.
+fn check(case: &ReferenceCase, reference: &ReferenceLogits, bound: &AgreementBound) {
+    let model = case.spec.write_temporary().expect("a folder for a small model");
+    assert_eq!(reference.tokens, case.tokens(), "{}: record again", case.name);
+    for isa in Isa::available() {
+        let mut engine = load(&model.path(), isa);
+        let logits = engine.score(&reference.tokens).expect("the engine computes");
+        let rows: Vec<Vec<f32>> = logits.chunks_exact(case.spec.vocabulary).map(<[f32]>::to_vec).collect();
+        let agreement = Agreement::between(&reference.select(&rows), &reference.rows);
+        assert!(agreement.keeps(bound), "{} on {}: {agreement}", case.name, isa.name());
     }
 }
 

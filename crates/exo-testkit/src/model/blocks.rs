@@ -1,6 +1,6 @@
 //! Random weights, written straight in the format of their tensor: a gigabyte in about a second.
 
-use exo_gguf::GgmlType;
+use exo_gguf::{GgmlType, quantize};
 use half::{bf16, f16};
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): the same numbers on every machine.
@@ -51,7 +51,7 @@ impl Random {
 /// Appends a row of `elements` numbers around 0 with the standard deviation `deviation`.
 ///
 /// # Panics
-/// For formats that no generated model uses.
+/// For formats that cannot be written.
 pub(super) fn random_row(random: &mut Random, dtype: GgmlType, elements: usize, deviation: f32, out: &mut Vec<u8>) {
     // A uniform distribution from −x to x has the deviation x/√3.
     let reach = deviation * 3f32.sqrt();
@@ -73,7 +73,10 @@ pub(super) fn random_row(random: &mut Random, dtype: GgmlType, elements: usize, 
             }
             GgmlType::Q4_K => q4_k(random, deviation, out),
             GgmlType::Q6_K => q6_k(random, deviation, out),
-            other => panic!("generated models have no {other}"),
+            other => {
+                let values = random.vector(other.block_elements(), -reach, reach);
+                quantize::row(other, &values, out);
+            }
         }
     }
 }

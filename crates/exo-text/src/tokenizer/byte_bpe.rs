@@ -32,7 +32,7 @@ impl ByteBpe {
                 byte_tokens[byte as usize] = Some(token);
             }
         }
-        let keeps_words = vocabulary.pre == PreTokenizer::Llama3;
+        let keeps_words = matches!(vocabulary.pre, PreTokenizer::Llama3 | PreTokenizer::Tekken);
         let whole_words = ids.values().filter(|_| keeps_words).map(|&token| (bytes[token as usize].clone(), token));
         Ok(Self {
             words: Words::new(vocabulary.pre),

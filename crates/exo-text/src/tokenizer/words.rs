@@ -36,6 +36,8 @@ impl Words {
             PreTokenizer::Gpt2 => gpt2_word(text),
             PreTokenizer::Llama3 => llama3_word(text, 3),
             PreTokenizer::Qwen2 => llama3_word(text, 1),
+            PreTokenizer::Gpt4o => cased_word(text, 3, true),
+            PreTokenizer::Tekken => cased_word(text, 1, false),
         }
     }
 }
@@ -62,11 +64,56 @@ fn llama3_word(text: &str, digits: usize) -> usize {
     if let Some(length) = contraction(text, true) {
         return length;
     }
-    let lead = if is_letter(first) || is_number(first) || is_line_end(first) { 0 } else { first.len_utf8() };
-    let letters = run_length(&text[lead..], is_letter);
+    let letters = run_length(&text[lead_length(first)..], is_letter);
     if letters > 0 {
-        return lead + letters;
+        return lead_length(first) + letters;
     }
+    wordless(text, first, digits, is_line_end)
+}
+
+/// With `U` for `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, `L` for `[\p{Ll}\p{Lm}\p{Lo}\p{M}]` and `C` for the contractions of
+/// Llama 3 or nothing:
+/// `[^\r\n\p{L}\p{N}]?U*L+C?|[^\r\n\p{L}\p{N}]?U+L*C?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+/// with `digits` in place of 3.
+fn cased_word(text: &str, digits: usize, has_contractions: bool) -> usize {
+    let Some(first) = text.chars().next() else { return 0 };
+    let lead = lead_length(first);
+    let starts = if lead > 0 { &[lead, 0][..] } else { &[0] };
+    let end = [ends_in_lower, starts_in_upper]
+        .into_iter()
+        .find_map(|word| starts.iter().find_map(|&start| Some(start + word(&text[start..])?)));
+    if let Some(end) = end {
+        let tail = if has_contractions { contraction(&text[end..], true) } else { None };
+        return end + tail.unwrap_or(0);
+    }
+    wordless(text, first, digits, |character| is_line_end(character) || character == '/')
+}
+
+/// `U*L+`: the run of `U` and the lower case behind it; without that as far as the run has what is both.
+fn ends_in_lower(text: &str) -> Option<usize> {
+    let upper = run_length(text, is_upper);
+    let lower = run_length(&text[upper..], is_lower);
+    if lower > 0 {
+        return Some(upper + lower);
+    }
+    let last = text[..upper].char_indices().rfind(|&(_, character)| is_lower(character))?;
+    Some(last.0 + last.1.len_utf8())
+}
+
+/// `U+L*`.
+fn starts_in_upper(text: &str) -> Option<usize> {
+    let upper = run_length(text, is_upper);
+    (upper > 0).then(|| upper + run_length(&text[upper..], is_lower))
+}
+
+/// `[^\r\n\p{L}\p{N}]?`
+fn lead_length(first: char) -> usize {
+    if is_letter(first) || is_number(first) || is_line_end(first) { 0 } else { first.len_utf8() }
+}
+
+/// `\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+` with `digits` in place of 3 and `tail` in place of
+/// `[\r\n]`, of a text that begins with no word.
+fn wordless(text: &str, first: char, digits: usize, tail: fn(char) -> bool) -> usize {
     if is_number(first) {
         return text.chars().take(digits).take_while(|&c| is_number(c)).map(char::len_utf8).sum();
     }
@@ -74,7 +121,7 @@ fn llama3_word(text: &str, digits: usize) -> usize {
     let others = run_length(&text[space..], is_other);
     if others > 0 {
         let end = space + others;
-        return end + run_length(&text[end..], is_line_end);
+        return end + run_length(&text[end..], tail);
     }
     let spaces = run_length(text, char::is_whitespace);
     match text[..spaces].rfind(is_line_end) {
@@ -121,11 +168,31 @@ fn is_number(character: char) -> bool {
 
 /// The category L. The standard library knows the wider property Alphabetic, which has marks and circled letters too.
 fn is_letter(character: char) -> bool {
-    static LETTER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\p{L}$").expect("a fixed, valid expression"));
+    static LETTER: LazyLock<Regex> = LazyLock::new(|| expression(r"^\p{L}$"));
     if character.is_ascii() {
         return character.is_ascii_alphabetic();
     }
-    character.is_alphabetic() && LETTER.is_match(character.encode_utf8(&mut [0; 4])).unwrap_or(false)
+    character.is_alphabetic() && matches_one(&LETTER, character)
+}
+
+/// The categories Lu, Lt, Lm, Lo and M.
+fn is_upper(character: char) -> bool {
+    static UPPER: LazyLock<Regex> = LazyLock::new(|| expression(r"^[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]$"));
+    if character.is_ascii() { character.is_ascii_uppercase() } else { matches_one(&UPPER, character) }
+}
+
+/// The categories Ll, Lm, Lo and M.
+fn is_lower(character: char) -> bool {
+    static LOWER: LazyLock<Regex> = LazyLock::new(|| expression(r"^[\p{Ll}\p{Lm}\p{Lo}\p{M}]$"));
+    if character.is_ascii() { character.is_ascii_lowercase() } else { matches_one(&LOWER, character) }
+}
+
+fn expression(text: &str) -> Regex {
+    Regex::new(text).expect("a fixed, valid expression")
+}
+
+fn matches_one(regex: &Regex, character: char) -> bool {
+    regex.is_match(character.encode_utf8(&mut [0; 4])).unwrap_or(false)
 }
 
 fn is_other(character: char) -> bool {
@@ -142,12 +209,25 @@ mod tests {
     const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+    const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+    /// Compiled once: that takes longer than most cases.
+    static EXPRESSIONS: LazyLock<[(PreTokenizer, Regex); 5]> = LazyLock::new(|| {
+        [
+            (PreTokenizer::Gpt2, GPT2),
+            (PreTokenizer::Llama3, LLAMA3),
+            (PreTokenizer::Qwen2, QWEN2),
+            (PreTokenizer::Gpt4o, GPT4O),
+            (PreTokenizer::Tekken, TEKKEN),
+        ]
+        .map(|(pre, pattern)| (pre, expression(pattern)))
+    });
+
     fn check(text: &str) {
-        for (pre, pattern) in [(PreTokenizer::Gpt2, GPT2), (PreTokenizer::Llama3, LLAMA3), (PreTokenizer::Qwen2, QWEN2)]
-        {
-            let regex = Regex::new(pattern).expect("valid");
+        for (pre, regex) in EXPRESSIONS.iter() {
             let expect: Vec<&str> = regex.find_iter(text).map(|found| found.expect("within limits").as_str()).collect();
-            assert_eq!(Words::new(pre).split(text).collect::<Vec<_>>(), expect, "{pre:?} {text:?}");
+            assert_eq!(Words::new(*pre).split(text).collect::<Vec<_>>(), expect, "{pre:?} {text:?}");
         }
     }
 
@@ -160,6 +240,7 @@ mod tests {
             "a\u{a0}b \u{a0}\u{3000}c !!!\n\n?? \n a",
             "नमस्ते दुनिया Ⓐⓑ Ⅷ² ½ 漢字かな 😀😀",
             "  leading\n \n trailing  ",
+            "HTTPServer's camelCase ÀÉÎòù ǅ ʰʱ Ab漢Cd a\u{301}B\u{301}'LL \u{301}X path/to//\n/x",
         ] {
             check(text);
         }
@@ -180,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_cut_as_by_the_expressions(text in r"([ \t\r\n\u{a0}]|'|[a-zA-Z]|[0-9²Ⅷ]|[!.€]|[äßनस्漢Ⓐ]|re|ll|.){0,30}") {
+        fn any_text_is_cut_as_by_the_expressions(text in r"([ \t\r\n\u{a0}]|'|[a-zA-Z]|[0-9²Ⅷ]|[!.€]|[äßÄनस्漢Ⓐǅʰ\u{301}/]|re|LL|.){0,30}") {
             check(&text);
         }
     }
