@@ -6,6 +6,7 @@ use crate::keys;
 use crate::links::LinkReport;
 use crate::names::{Message, PresenceKind, ProcessId, Service, StreamService, Topic};
 use crate::presence::{PresenceToken, PresenceWatch};
+use crate::refusals::{FOREIGN_ID, Refusals};
 use crate::request::Requests;
 use crate::stream::{IncomingStreams, StreamReceiver, StreamTable};
 use crate::subscription::Subscription;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub process: ProcessId,
     pub transport: Arc<dyn Transport>,
     pub streams: Arc<StreamTable>,
+    pub refusals: Arc<Refusals>,
     /// Ends every wait when the bus is closed.
     pub closed: CancellationToken,
     /// Next sequence number per topic; held while a message is handed over, so that numbers leave in order.
@@ -48,6 +50,7 @@ impl Bus {
             node,
             process,
             streams: Arc::new(StreamTable::default()),
+            refusals: Arc::default(),
             closed: CancellationToken::new(),
             topics: Mutex::default(),
             tokens: AtomicU64::default(),
@@ -140,7 +143,9 @@ impl Bus {
 
     /// Who is linked to this process, and what was refused.
     pub fn links(&self) -> LinkReport {
-        self.shared.transport.links()
+        let mut report = self.shared.transport.links();
+        self.shared.refusals.add_to(&mut report.refused);
+        report
     }
 
     /// Leaves: presence ends, open streams fail on both sides, every wait on this bus returns "closed".
@@ -189,7 +194,14 @@ impl Shared {
             () = self.closed.cancelled() => Err(CallError::Closed),
         };
         let bytes = answer.map_err(|error| call.failed(error))?;
-        let envelope = Envelope::parse(bytes).map_err(|error| call.undecodable(&error))?;
+        let envelope = Envelope::parse(bytes).map_err(|error| {
+            self.refusals.count_error(&error);
+            call.undecodable(&error)
+        })?;
+        if envelope.header.from != *call.node {
+            self.refusals.count(FOREIGN_ID);
+            return Err(call.undecodable(&format!("node {} answered in its place", envelope.header.from)));
+        }
         match envelope.header.kind {
             Kind::Refused => Err(RequestError::Refused(
                 envelope.decode().unwrap_or_else(|error| format!("for a reason that cannot be read: {error}")),
@@ -218,6 +230,7 @@ impl Shared {
         let streams = self.streams.clone();
         let transport: Weak<dyn Transport> = Arc::downgrade(&self.transport);
         let cancel = self.header(Kind::Cancel, 0);
+        let refusals = self.refusals.clone();
         Arc::new(move |bytes| match Envelope::parse(bytes) {
             Ok(envelope) => {
                 let to = envelope.header.process;
@@ -227,7 +240,10 @@ impl Shared {
                         transport.put(&keys::inbox(to), Draft::bare(&Header { stream, ..cancel.clone() }).into());
                 }
             }
-            Err(error) => tracing::warn!(%error, "a frame of a stream cannot be read"),
+            Err(error) => {
+                refusals.count_error(&error);
+                tracing::warn!(%error, "a frame of a stream cannot be read");
+            }
         })
     }
 }

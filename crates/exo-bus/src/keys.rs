@@ -32,6 +32,15 @@ pub(crate) fn presence(kind: &str) -> String {
     format!("presence/{kind}")
 }
 
+/// Whose presence a key tells; none if it is the key of something else.
+pub(crate) fn node_of_presence(key: &str) -> Option<NodeId> {
+    let mut segments = key.split('/');
+    if segments.next()? != "presence" {
+        return None;
+    }
+    node_of(segments.nth(1)?)
+}
+
 pub(crate) fn process(process: ProcessId) -> String {
     format!("{PROCESSES}/{process}")
 }
@@ -68,6 +77,16 @@ mod tests {
         assert_eq!(segment(&node), "rack%2F1:a");
         assert_eq!(node_of(&segment(&node)), Some(node));
         assert_eq!(node_of("a b"), None);
+    }
+
+    #[test]
+    fn a_presence_tells_its_node_and_nothing_else_does() {
+        let node = NodeId::new("rack/1:a").expect("a good id");
+        let key = format!("{}/{}/1-0/0/ff", presence("role"), segment(&node));
+        assert_eq!(node_of_presence(&key), Some(node));
+        for other in ["process/1", "presence", "presence/role", "presence/role/a b/1-0"] {
+            assert_eq!(node_of_presence(other), None, "{other}");
+        }
     }
 
     #[test]

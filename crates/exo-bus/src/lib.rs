@@ -30,7 +30,7 @@
 //! - Messages of one publisher on one topic arrive in order, each at most once. What was lost is told
 //!   ([`RecvError::Lagged`]), never passed over.
 //! - A request is answered, refused, unreachable or timed out; it never hangs.
-//! - Presence of a closed or killed process ends within a second, of a lost machine within three.
+//! - Presence of a closed or killed process ends within a second, of a lost machine within two.
 //! - A stream has sequence numbers and credits: memory is bounded, a gap is an error, dropping the receiver cancels
 //!   the sender, and either side notices the other's death.
 //! - Bytes from a peer are checked: what cannot be read is a typed error.
@@ -44,6 +44,7 @@ mod mailbox;
 mod memory;
 mod names;
 mod presence;
+mod refusals;
 mod request;
 mod stream;
 mod subscription;
@@ -56,7 +57,7 @@ pub use envelope::MESSAGE_LIMIT;
 pub use error::{
     AnnounceError, BusError, OpenError, PublishError, RecvError, ReplyError, RequestError, SendError, StreamError,
 };
-pub use links::{LinkReport, Neighbour};
+pub use links::{ForeignCluster, LinkReport, Neighbour, Traffic};
 pub use memory::{Faults, MemoryNetwork, Sent};
 pub use names::{Message, PresenceKind, ProcessId, Service, StreamService, Topic};
 pub use presence::{PresenceChange, PresenceToken, PresenceWatch, TokenId};

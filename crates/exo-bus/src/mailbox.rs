@@ -51,10 +51,10 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
-    /// Never waits and never loses without counting.
-    pub fn push_or_count(&self, item: T, size: usize) {
+    /// Never waits and never loses without counting. False if it did not fit.
+    pub fn push_or_count(&self, item: T, size: usize) -> bool {
         if self.push(item, size).is_ok() {
-            return;
+            return true;
         }
         let mut inner = self.lock();
         match inner.entries.back_mut() {
@@ -63,6 +63,7 @@ impl<T> Mailbox<T> {
         }
         drop(inner);
         self.changed.notify_one();
+        false
     }
 
     /// Waits for the next; for one task at a time. Cancelling it loses nothing.
@@ -114,7 +115,7 @@ mod tests {
     #[tokio::test]
     async fn a_waiting_reader_is_woken() {
         let mailbox = Mailbox::new(3, 10);
-        let (popped, ()) = tokio::join!(mailbox.pop(), async { mailbox.push_or_count(1, 1) });
+        let (popped, _fits) = tokio::join!(mailbox.pop(), async { mailbox.push_or_count(1, 1) });
         assert_eq!(popped, Popped::Item(1));
     }
 }

@@ -91,7 +91,7 @@ impl MemoryNetwork {
         self.network.set_faults(faults);
     }
 
-    /// Cuts two nodes off from each other. Each sees the other leave once the lease (3 s) has passed.
+    /// Cuts two nodes off from each other. Each sees the other leave once the lease (2 s) has passed.
     pub fn partition(&self, a: &NodeId, b: &NodeId) {
         self.network.partition(a, b);
     }

@@ -6,6 +6,7 @@ use crate::error::{BusError, RecvError, ReplyError};
 use crate::keys;
 use crate::mailbox::{Mailbox, Popped};
 use crate::names::{Message, Service};
+use crate::refusals::{FLOOD, GARBAGE};
 use crate::transport::{Registration, Reply};
 use bytes::Bytes;
 use exo_types::NodeId;
@@ -29,11 +30,12 @@ pub(crate) async fn answer_into(
     key: &str,
     mailbox: &Arc<Mailbox<Waiting>>,
 ) -> Result<Registration, BusError> {
-    let incoming = mailbox.clone();
+    let (incoming, refusals) = (mailbox.clone(), shared.refusals.clone());
     let header = shared.header(Kind::Refused, 0);
     let answer = Arc::new(move |bytes: Bytes, reply: Reply| {
         let size = bytes.len();
         if let Err(waiting) = incoming.push(Waiting { bytes, reply }, size) {
+            refusals.count(FLOOD);
             waiting.reply.send(refusal(&header, "this node is busy: too many requests wait; try again"));
         }
     });
@@ -83,7 +85,7 @@ impl<Q: Message, R: Message> Requests<Q, R> {
             reply: Some(waiting.reply),
             types: PhantomData,
         };
-        match read(self.service.name(), waiting.bytes, Kind::Request) {
+        match read(&self.shared, self.service.name(), waiting.bytes, Kind::Request) {
             Ok((envelope, request)) => Ok(Incoming { request, from: envelope.header.from, responder }),
             Err((error, reason)) => {
                 responder.refuse(&reason);
@@ -108,6 +110,7 @@ pub(crate) async fn next(shared: &Shared, mailbox: &Mailbox<Waiting>) -> Result<
 
 /// Reads a question, or says to both sides why not.
 pub(crate) fn read<Q: Message>(
+    shared: &Shared,
     name: &'static str,
     bytes: Bytes,
     kind: Kind,
@@ -116,14 +119,21 @@ pub(crate) fn read<Q: Message>(
         let error = RecvError::Undecodable { name, from: from.to_owned(), reason: reason.to_string() };
         (error, format!("the request cannot be read: {reason}"))
     };
-    let envelope = Envelope::parse(bytes).map_err(|error| undecodable("unknown", &error))?;
+    let envelope = Envelope::parse(bytes).map_err(|error| {
+        shared.refusals.count_error(&error);
+        undecodable("unknown", &error)
+    })?;
     let from = envelope.header.from.clone();
     if envelope.header.kind != kind {
+        shared.refusals.count(GARBAGE);
         return Err(undecodable(from.as_str(), &format!("{kind:?} expected, {:?} came", envelope.header.kind)));
     }
     match envelope.decode() {
         Ok(request) => Ok((envelope, request)),
-        Err(error) => Err(undecodable(from.as_str(), &error)),
+        Err(error) => {
+            shared.refusals.count_error(&error);
+            Err(undecodable(from.as_str(), &error))
+        }
     }
 }
 

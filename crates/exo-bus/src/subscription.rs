@@ -6,6 +6,7 @@ use crate::error::{BusError, RecvError};
 use crate::keys;
 use crate::mailbox::{Mailbox, Popped};
 use crate::names::{Message, ProcessId, Topic};
+use crate::refusals::{FLOOD, GARBAGE};
 use crate::transport::Registration;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -33,10 +34,12 @@ pub struct Subscription<M> {
 impl<M: Message> Subscription<M> {
     pub(crate) async fn open(shared: Arc<Shared>, topic: Topic<M>) -> Result<Self, BusError> {
         let mailbox = Arc::new(Mailbox::new(MESSAGES, BYTES));
-        let incoming = mailbox.clone();
+        let (incoming, refusals) = (mailbox.clone(), shared.refusals.clone());
         let deliver = Arc::new(move |bytes: Bytes| {
             let size = bytes.len();
-            incoming.push_or_count(bytes, size);
+            if !incoming.push_or_count(bytes, size) {
+                refusals.count(FLOOD);
+            }
         });
         let registration = shared.transport.subscribe(&keys::topic(topic.name()), deliver).await?;
         Ok(Self { topic, shared, mailbox, seen: BTreeMap::new(), behind_gap: None, _registration: registration })
@@ -71,9 +74,13 @@ impl<M: Message> Subscription<M> {
     fn on_bytes(&mut self, bytes: Bytes) -> Option<Result<M, RecvError>> {
         let envelope = match Envelope::parse(bytes) {
             Ok(envelope) => envelope,
-            Err(error) => return Some(Err(self.undecodable("unknown".to_owned(), &error))),
+            Err(error) => {
+                self.shared.refusals.count_error(&error);
+                return Some(Err(self.undecodable("unknown".to_owned(), &error)));
+            }
         };
         if envelope.header.kind != Kind::Message {
+            self.shared.refusals.count(GARBAGE);
             let reason = format!("a message was expected, {:?} came", envelope.header.kind);
             return Some(Err(self.undecodable(envelope.header.from.to_string(), &reason)));
         }
@@ -99,7 +106,10 @@ impl<M: Message> Subscription<M> {
     }
 
     fn decode(&self, envelope: &Envelope) -> Result<M, RecvError> {
-        envelope.decode().map_err(|error| self.undecodable(envelope.header.from.to_string(), &error))
+        envelope.decode().map_err(|error| {
+            self.shared.refusals.count_error(&error);
+            self.undecodable(envelope.header.from.to_string(), &error)
+        })
     }
 
     fn undecodable(&self, from: String, reason: &dyn std::fmt::Display) -> RecvError {

@@ -9,7 +9,9 @@ mod config;
 mod discovery;
 mod listen;
 mod outbox;
+mod seal;
 mod session;
+mod sightings;
 mod transport;
 mod tunnel;
 
@@ -17,6 +19,7 @@ pub use config::{Scouting, ZenohConfig};
 
 use crate::bus::Bus;
 use crate::error::BusError;
+use crate::names::ProcessId;
 use std::sync::Arc;
 use transport::{Links, ZenohTransport};
 
@@ -25,21 +28,31 @@ impl ZenohConfig {
     ///
     /// The runtime that this is called on must live as long as the bus: links and discovery run on it.
     pub async fn join(self) -> Result<Bus, BusError> {
+        let node = self.identity.node_id();
+        let (process, transport) = self.open().await?;
+        Bus::join(node, process, Arc::new(transport)).await
+    }
+
+    /// The way to the others, and which process this is there.
+    async fn open(self) -> Result<(ProcessId, ZenohTransport), BusError> {
         let settings = self.check()?;
         let listeners = listen::listen(&settings)?;
         let bound = listeners.iter().map(tokio::net::TcpListener::local_addr).collect::<Result<Vec<_>, _>>();
         let bound = bound.map_err(|error| session::failed("listen", &error))?;
-        let nook = tunnel::Nook::new()?;
+        let nook = tunnel::Nook::new(&settings.runtime_dirs)?;
         let (runtime, session) = session::open(&nook).await?;
         let id = session.zid().to_le_bytes();
-        let (node, namespace) = (settings.identity.node_id(), settings.identity.namespace());
+        let namespace = settings.identity.namespace();
         let cluster = settings.identity.cluster().short();
         tracing::info!(namespace, cluster, listen = ?bound, "joined the bus");
         let shared = tunnel::Shared::new(&settings, id, nook, runtime.clone(), bound.clone());
         let shared = Arc::new(shared.map_err(|error| session::failed("use this node's identity", &error))?);
-        let links = Links::start(shared, listeners, &settings.static_peers);
-        let discovery = discovery::start(&settings, id, bound, links.handle());
+        let links = Links::start(shared.clone(), listeners, &settings.static_peers);
+        let discovery = discovery::start(&settings, id, bound, links.handle(), shared);
         let transport = ZenohTransport::new(&namespace, runtime, session, discovery, links)?;
-        Bus::join(node, tunnel::process_of(&id), Arc::new(transport)).await
+        Ok((tunnel::process_of(&id), transport))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod contract {
     pub mod streams;
     pub mod topics;
     mod tunnel;
+    mod wire;
     mod zenoh_only;
 }
 

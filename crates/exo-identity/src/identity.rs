@@ -78,6 +78,16 @@ impl Identity {
         self.current().facts.name.cluster
     }
 
+    /// What the certificate says.
+    pub fn facts(&self) -> Facts {
+        self.current().facts.clone()
+    }
+
+    /// Signs with this node's key; [`PublicKey::has_signed`] checks it. Sign digests that say what they are for.
+    pub fn sign_message(&self, digest: &[u8; 32]) -> Result<Vec<u8>, CryptoError> {
+        self.current().key.sign(digest)
+    }
+
     /// Names this node's key.
     pub fn key_fingerprint(&self) -> Fingerprint {
         self.current().facts.key_fingerprint()

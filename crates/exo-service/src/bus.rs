@@ -1,7 +1,8 @@
 //! From the configuration to the bus.
 
+use crate::paths::Place;
 use exo_bus::{Scouting, ZenohConfig};
-use exo_config::Networking;
+use exo_config::{Config, Networking};
 use exo_identity::Identity;
 use exo_node::Role;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -42,7 +43,8 @@ fn is_self(networking: &Networking, own_port: u16, peer: &str) -> bool {
 }
 
 /// How a process joins the bus.
-pub(crate) fn settings(networking: &Networking, role: Role, identity: Identity) -> ZenohConfig {
+pub(crate) fn settings(config: &Config, role: Role, identity: Identity) -> ZenohConfig {
+    let networking = &config.networking;
     let port = port(networking, role);
     let host = networking.listen_addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let mut peers = networking.peers.clone();
@@ -63,13 +65,15 @@ pub(crate) fn settings(networking: &Networking, role: Role, identity: Identity) 
         loopback_only: networking.loopback_only,
         advertise: networking.advertise_address,
         admits: role.roles().master,
+        runtime_dirs: Place::here().runtime_dirs(&config.data_dir),
         ..ZenohConfig::new(identity)
     }
 }
 
 /// How the command line joins for a moment: through the processes of this node, or its peers.
-pub(crate) fn visitor(networking: &Networking, identity: Identity) -> ZenohConfig {
-    let joined = settings(networking, Role::Api, identity);
+pub(crate) fn visitor(config: &Config, identity: Identity) -> ZenohConfig {
+    let networking = &config.networking;
+    let joined = settings(config, Role::Api, identity);
     let host = networking.listen_addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let mut static_peers = joined.static_peers;
     if networking.api_port != 0 {
@@ -87,11 +91,11 @@ mod tests {
     fn peers(role: Role, configured: &[&str]) -> Vec<String> {
         let surroundings = Surroundings { host_name: "atlas".to_owned(), data_dir: "/var/lib/exo".to_owned() };
         let sources = Sources { surroundings, file: None, environment: Vec::new(), flags: Vec::new() };
-        let mut networking = load(&sources).expect("the defaults are good").config.networking;
-        networking.peers = configured.iter().map(ToString::to_string).collect();
+        let mut config = load(&sources).expect("the defaults are good").config;
+        config.networking.peers = configured.iter().map(ToString::to_string).collect();
         let node = exo_types::NodeId::new("n").expect("an id");
         let identity = Identity::found(node, "exo", std::time::SystemTime::now()).expect("founds");
-        settings(&networking, role, identity).static_peers
+        settings(&config, role, identity).static_peers
     }
 
     #[test]

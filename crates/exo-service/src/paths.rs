@@ -1,7 +1,7 @@
 //! Where things lie unless somebody says otherwise.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What decides about paths; read once.
 pub(crate) struct Place {
@@ -10,6 +10,10 @@ pub(crate) struct Place {
     pub(crate) configuration_directory: Option<String>,
     /// systemd's `StateDirectory=`.
     pub(crate) state_directory: Option<String>,
+    /// systemd's `RuntimeDirectory=`.
+    pub(crate) runtime_directory: Option<String>,
+    /// The user's own, as logind makes it.
+    pub(crate) runtime_home: Option<String>,
     /// systemd's `LoadCredential=`.
     pub(crate) credentials_directory: Option<String>,
     pub(crate) config_home: Option<String>,
@@ -24,6 +28,8 @@ impl Place {
             is_root: std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0),
             configuration_directory: variable("CONFIGURATION_DIRECTORY"),
             state_directory: variable("STATE_DIRECTORY"),
+            runtime_directory: variable("RUNTIME_DIRECTORY"),
+            runtime_home: variable("XDG_RUNTIME_DIR"),
             credentials_directory: variable("CREDENTIALS_DIRECTORY"),
             config_home: variable("XDG_CONFIG_HOME"),
             data_home: variable("XDG_DATA_HOME"),
@@ -52,6 +58,13 @@ impl Place {
             return PathBuf::from("/var/lib/exo");
         }
         self.of_user(self.data_home.as_ref(), ".local/share").join("exo")
+    }
+
+    /// Where sockets may be that go with their process, best first.
+    pub(crate) fn runtime_dirs(&self, data_dir: &Path) -> Vec<PathBuf> {
+        let service = self.runtime_directory.as_ref().map(|directories| PathBuf::from(first(directories)));
+        let user = self.runtime_home.as_ref().map(|home| PathBuf::from(home).join("exo"));
+        service.into_iter().chain(user).chain([data_dir.join("run")]).collect()
     }
 
     /// A secret that systemd handed over, if it is there.
@@ -93,6 +106,8 @@ mod tests {
             is_root: false,
             configuration_directory: None,
             state_directory: None,
+            runtime_directory: None,
+            runtime_home: None,
             credentials_directory: None,
             config_home: None,
             data_home: None,
@@ -111,5 +126,25 @@ mod tests {
         ] {
             assert_eq!((place.config_file(), place.data_dir()), (PathBuf::from(config), PathBuf::from(data)));
         }
+    }
+
+    #[test]
+    fn sockets_lie_where_the_system_clears_them_and_else_with_the_node() {
+        let nothing = Place {
+            is_root: false,
+            configuration_directory: None,
+            state_directory: None,
+            runtime_directory: None,
+            runtime_home: None,
+            credentials_directory: None,
+            config_home: None,
+            data_home: None,
+            home: None,
+        };
+        let data = Path::new("/data");
+        assert_eq!(nothing.runtime_dirs(data), [PathBuf::from("/data/run")]);
+        let (runtime_directory, runtime_home) = (Some("/run/exo:/run/x".to_owned()), Some("/run/user/7".to_owned()));
+        let all = Place { runtime_directory, runtime_home, ..nothing };
+        assert_eq!(all.runtime_dirs(data), ["/run/exo", "/run/user/7/exo", "/data/run"].map(PathBuf::from));
     }
 }

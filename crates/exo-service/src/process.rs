@@ -178,7 +178,7 @@ async fn start(
     );
     let notifier = Notifier::from_environment();
     let shutdown = CancellationToken::new();
-    let bus = settings(networking, role, identity.clone()).join().await?;
+    let bus = settings(&config, role, identity.clone()).join().await?;
     let node = Node::join(&bus, data_dir.identity()).await?;
     Ok(Process { config, data_dir, identity, bus, node, notifier, shutdown })
 }

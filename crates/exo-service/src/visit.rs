@@ -70,7 +70,7 @@ impl Visit {
             return Err(VisitError::Expired);
         }
         identity.set_members(store.members());
-        let bus = visitor(&config.networking, identity.clone()).join().await?;
+        let bus = visitor(&config, identity.clone()).join().await?;
         let who = ProcessIdentity { node_id: identity.node_id(), role: Role::Api };
         let node = Node::join(&bus, who).await?;
         Ok(Self { config, identity, bus, node })

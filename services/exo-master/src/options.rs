@@ -17,7 +17,7 @@ pub struct MasterOptions {
     /// How long to listen for a leader before leading.
     pub listen: Duration,
     /// A node whose last process is gone for so long is taken for lost and leaves the State. Short: the silence of a lost
-    /// machine was noticed after the lease of the bus, and both together are less than three seconds.
+    /// machine is noticed by the bus within two seconds, and both together are well below three.
     pub node_grace: Duration,
     /// After that much absence its instances go elsewhere; a restart takes less.
     pub place_after: Duration,

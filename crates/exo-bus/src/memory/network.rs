@@ -14,8 +14,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How long a peer is believed in that is not heard: as long as the lease of the real adapter.
-const LEASE: Duration = Duration::from_secs(3);
+/// How long a peer is believed in that is not heard: as long as the real adapter needs at most to notice a lost machine.
+const LEASE: Duration = Duration::from_secs(2);
 
 /// What a process declared; taken back by number.
 #[derive(Clone)]

@@ -49,7 +49,7 @@ impl<Q: Message, I: Message> IncomingStreams<Q, I> {
     pub async fn recv(&mut self) -> Result<IncomingStream<Q, I>, RecvError> {
         let name = self.stream.name();
         let Waiting { bytes, reply } = next(&self.shared, &self.mailbox).await?;
-        let (envelope, open) = match read(name, bytes, Kind::Open) {
+        let (envelope, open) = match read(&self.shared, name, bytes, Kind::Open) {
             Ok(read) => read,
             Err((error, reason)) => {
                 reply.send(refusal(&self.shared.header(Kind::Refused, 0), &reason));

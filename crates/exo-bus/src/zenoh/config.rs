@@ -3,6 +3,7 @@
 use crate::error::BusError;
 use exo_identity::Identity;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// Port on which others reach this process, unless configured.
 const CLUSTER_PORT: u16 = 52414;
@@ -44,6 +45,9 @@ pub struct ZenohConfig {
     pub advertise: Option<IpAddr>,
     /// Whether this process lets nodes into the cluster: it has a master.
     pub admits: bool,
+    /// Where its local sockets may be, best first; the first that can be used is, and the system's directory for
+    /// temporary files if none can.
+    pub runtime_dirs: Vec<PathBuf>,
 }
 
 impl ZenohConfig {
@@ -60,6 +64,7 @@ impl ZenohConfig {
             interfaces: Vec::new(),
             advertise: None,
             admits: false,
+            runtime_dirs: Vec::new(),
         }
     }
 

@@ -9,13 +9,15 @@ mod places;
 mod sockets;
 
 use super::config::{Scouting, ZenohConfig};
-use super::tunnel::{Handle, PeerId};
+use super::tunnel::{Handle, PeerId, Shared};
+use crate::links::ForeignCluster;
 use exo_identity::Identity;
 use packet::{ClusterTag, Kind, NamespaceTag, Packet, namespace_tag};
 use places::Places;
 use sockets::Sockets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -33,7 +35,13 @@ const PEERS: usize = 4096;
 const FOREIGN: usize = 16;
 
 /// Starts it; dropping the set ends it.
-pub(super) fn start(settings: &ZenohConfig, id: PeerId, bound: Vec<SocketAddr>, tunnel: Handle) -> JoinSet<()> {
+pub(super) fn start(
+    settings: &ZenohConfig,
+    id: PeerId,
+    bound: Vec<SocketAddr>,
+    tunnel: Handle,
+    shared: Arc<Shared>,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     if let Scouting::Multicast { port } = settings.scouting {
         let scout = Scout {
@@ -44,6 +52,7 @@ pub(super) fn start(settings: &ZenohConfig, id: PeerId, bound: Vec<SocketAddr>, 
             sockets: Sockets::new(settings, port),
             identity: settings.identity.clone(),
             tunnel,
+            shared,
             answered: BTreeMap::new(),
             foreign: BTreeSet::new(),
         };
@@ -65,6 +74,8 @@ struct Scout {
     sockets: Sockets,
     identity: Identity,
     tunnel: Handle,
+    /// Where what is found is told.
+    shared: Arc<Shared>,
     answered: BTreeMap<PeerId, Instant>,
     foreign: BTreeSet<ClusterTag>,
 }
@@ -146,17 +157,15 @@ impl Scout {
         if self.foreign.len() >= FOREIGN || !self.foreign.insert(cluster) {
             return;
         }
-        let theirs: String = cluster[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        let cluster: String = cluster[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = ForeignCluster { cluster, address: from.ip().to_canonical() };
         let ours = self.identity.cluster().short();
         if self.identity.has_authority() && !self.identity.members().has_others(&self.identity.node_id()) {
-            tracing::warn!(
-                "found cluster {theirs} at {}, and this node is not admitted there: it is alone in its own cluster {ours}. \
-                 To join, run `exo cluster token` on a node there, and `exo cluster join TOKEN` on this one",
-                from.ip()
-            );
+            tracing::warn!(ours, "{}", found.remedy());
         } else {
-            tracing::info!("another cluster, {theirs}, is at {}; this is cluster {ours}", from.ip());
+            tracing::info!("another cluster, {}, is at {}; this is cluster {ours}", found.cluster, found.address);
         }
+        self.shared.edit(|report| report.foreign.push(found));
     }
 
     async fn answer(&self, to: SocketAddr) {

@@ -1,9 +1,11 @@
 //! [`Transport`] over a zenoh session.
 
 use super::outbox::Outbox;
+use super::seal::{Place, SEAL, SealError};
 use super::session::failed;
 use super::tunnel::{Driver, Handle, Shared};
 use crate::error::BusError;
+use crate::keys;
 use crate::links::LinkReport;
 use crate::transport::{Answer, CallError, Deliver, Registration, Reply, Sighting, Transport, TransportError, Witness};
 use bytes::Bytes;
@@ -115,19 +117,23 @@ impl ZenohTransport {
         }
         let (sender, answer) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
-        let key = self.key(key);
+        let (key, shared) = (self.key(key), self.links.shared.clone());
         let ask = move |session: &Session| {
+            let question = shared.seals.seal(Place::Key(&key), &bytes);
+            let (asked_of, of) = (key.clone(), question.clone());
             // zenoh drops the callback when nobody can answer any more; the channel tells us so.
             let on_reply = move |reply: zenoh::query::Reply| {
                 let Ok(sample) = reply.into_result() else { return };
+                let place = Place::Answer { key: &asked_of, question: &of };
+                let Some(bytes) = shared.open(place, &bytes_of(sample.payload())) else { return };
                 let first = sender.lock().expect("no code panics while it holds this lock").take();
                 if let Some(first) = first {
-                    let _gave_up = first.send(bytes_of(sample.payload()));
+                    let _gave_up = first.send(bytes);
                 }
             };
             let asked = session
                 .get(key)
-                .payload(bytes)
+                .payload(question)
                 .target(QueryTarget::All)
                 .consolidation(ConsolidationMode::None)
                 .congestion_control(CongestionControl::Block)
@@ -163,13 +169,38 @@ fn told(action: &'static str) -> impl Fn(zenoh::Error) -> TransportError {
     move |error| TransportError::Failed { action, reason: error.to_string() }
 }
 
-/// Hands a question over; the answer leaves by the outbox.
-fn hand_over(answer: &Answer, outbox: &Outbox, query: Query) {
-    let bytes = query.payload().map(bytes_of).unwrap_or_default();
-    let outbox = outbox.clone();
+/// A presence is all in its key; so is its seal, as the last segment.
+fn seal_presence(shared: &Shared, key: &str) -> String {
+    match keys::node_of_presence(key) {
+        Some(_) => format!("{key}/{}", keys::hex(&shared.seals.sign(Place::Key(key), &[]))),
+        None => key.to_owned(),
+    }
+}
+
+/// The key without its seal, if the node that it names has signed it. The end of one that is not believed any more,
+/// because its node was thrown out, is nobody's fault.
+fn open_presence(shared: &Shared, sealed: &str, kind: SampleKind) -> Option<String> {
+    if keys::node_of_presence(sealed).is_none() {
+        return Some(sealed.to_owned());
+    }
+    let (key, seal) = sealed.rsplit_once('/')?;
+    let (node, seal) = (keys::node_of_presence(key)?, keys::unhex(seal).filter(|seal| seal.len() == SEAL)?);
+    let is_signed = shared.seals.has_signed(&node, Place::Key(key), &[], &seal);
+    if !is_signed && kind == SampleKind::Put {
+        shared.refuse_message(&SealError::NotSigned { claimed: node });
+    }
+    is_signed.then(|| key.to_owned())
+}
+
+/// Hands a question over; the answer leaves by the outbox. What is not the question of whom it names is not answered.
+fn hand_over(answer: &Answer, outbox: &Outbox, shared: &Arc<Shared>, place: &str, query: Query) {
+    let question = query.payload().map(bytes_of).unwrap_or_default();
+    let Some(bytes) = shared.open(Place::Key(place), &question) else { return };
+    let (outbox, shared, place) = (outbox.clone(), shared.clone(), place.to_owned());
     let reply = move |bytes: Bytes| {
         let send = move |_: &Session| {
             let key = query.key_expr().clone();
+            let bytes = shared.seals.seal(Place::Answer { key: &place, question: &question }, &bytes);
             let sent = query.reply(key, bytes).express(true).wait();
             if let Err(error) = sent {
                 tracing::debug!(%error, "an answer did not leave");
@@ -186,8 +217,9 @@ impl Transport for ZenohTransport {
     }
 
     fn put(&self, key: &str, bytes: Bytes) -> Result<(), TransportError> {
-        let key = self.key(key);
+        let (key, shared) = (self.key(key), self.links.shared.clone());
         self.outbox.push(move |session| {
+            let bytes = shared.seals.seal(Place::Key(&key), &bytes);
             let put = session.put(key, bytes).congestion_control(CongestionControl::Block).express(true).wait();
             if let Err(error) = put {
                 tracing::debug!(%error, "a message did not leave");
@@ -197,12 +229,16 @@ impl Transport for ZenohTransport {
 
     fn subscribe<'a>(&'a self, key: &'a str, deliver: Deliver) -> BoxFuture<'a, Result<Registration, TransportError>> {
         async move {
+            let (key, shared) = (self.key(key), self.links.shared.clone());
+            let place = key.clone();
             let subscriber = self
                 .session
-                .declare_subscriber(self.key(key))
+                .declare_subscriber(key)
                 .callback(move |sample| {
-                    if sample.kind() == SampleKind::Put {
-                        deliver(bytes_of(sample.payload()));
+                    if sample.kind() == SampleKind::Put
+                        && let Some(bytes) = shared.open(Place::Key(&place), &bytes_of(sample.payload()))
+                    {
+                        deliver(bytes);
                     }
                 })
                 .await
@@ -217,12 +253,14 @@ impl Transport for ZenohTransport {
     }
 
     fn answer<'a>(&'a self, key: &'a str, answer: Answer) -> BoxFuture<'a, Result<Registration, TransportError>> {
-        let outbox = self.outbox.clone();
+        let (outbox, shared) = (self.outbox.clone(), self.links.shared.clone());
         async move {
+            let key = self.key(key);
+            let place = key.clone();
             let queryable = self
                 .session
-                .declare_queryable(self.key(key))
-                .callback(move |query| hand_over(&answer, &outbox, query))
+                .declare_queryable(key)
+                .callback(move |query| hand_over(&answer, &outbox, &shared, &place, query))
                 .await
                 .map_err(told("serve"))?;
             Ok(Registration::new(queryable))
@@ -232,21 +270,25 @@ impl Transport for ZenohTransport {
 
     fn declare<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Registration, TransportError>> {
         async move {
-            let token = self.session.liveliness().declare_token(self.key(key)).await.map_err(told("announce"))?;
+            let sealed = seal_presence(&self.links.shared, key);
+            let token = self.session.liveliness().declare_token(self.key(&sealed)).await.map_err(told("announce"))?;
             Ok(Registration::new(token))
         }
         .boxed()
     }
 
     fn watch<'a>(&'a self, prefix: &'a str, witness: Witness) -> BoxFuture<'a, Result<Registration, TransportError>> {
-        let skipped = self.prefix.len();
+        let (skipped, shared) = (self.prefix.len(), self.links.shared.clone());
+        let watching = shared.sightings.watch(witness);
         async move {
             let sighting = move |sample: zenoh::sample::Sample| {
-                let Some(key) = sample.key_expr().as_str().get(skipped..).map(str::to_owned) else { return };
-                witness(match sample.kind() {
+                let Some(sealed) = sample.key_expr().as_str().get(skipped..) else { return };
+                let Some(key) = open_presence(&shared, sealed, sample.kind()) else { return };
+                let sighting = match sample.kind() {
                     SampleKind::Put => Sighting::Appeared(key),
                     SampleKind::Delete => Sighting::Gone(key),
-                });
+                };
+                shared.sightings.on_told(&watching, sighting);
             };
             let watch = self
                 .session

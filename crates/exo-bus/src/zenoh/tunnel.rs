@@ -15,23 +15,26 @@ mod driver;
 mod frame;
 mod handshake;
 mod hello;
+mod meter;
+mod nook;
 mod pipe;
 mod table;
 
 pub(super) use driver::{Driver, Handle};
+pub(super) use nook::Nook;
 
 use super::config::ZenohConfig;
-use crate::error::BusError;
-use crate::links::LinkReport;
+use super::seal::{Place as SealPlace, SealError, Seals};
+use super::sightings::Sightings;
+use crate::links::{LinkReport, Neighbour};
 use crate::names::ProcessId;
 use addresses::own_addresses;
 use exo_identity::{BUS, CryptoError, Identity};
 use hello::{Hello, Place};
+use meter::Meter;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 use zenoh::internal::runtime::Runtime;
 
@@ -41,30 +44,9 @@ pub(super) type PeerId = [u8; 16];
 /// A caller that has not shown who it is by then is disconnected; so is one that does not answer.
 const HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// The private directory with the local sockets; gone with the last holder.
-pub(super) struct Nook(TempDir);
-
-impl Nook {
-    /// In the system's directory for such things: a socket's path must be short.
-    pub fn new() -> Result<Self, BusError> {
-        let made = tempfile::Builder::new().prefix("exo-bus-").tempdir();
-        // Mode 0700 is what a temporary directory has.
-        made.map(Self).map_err(|error| BusError::Transport {
-            action: "make a directory for its local sockets",
-            reason: format!("{error}; check TMPDIR"),
-        })
-    }
-
-    /// Where zenoh listens.
-    pub fn listener(&self) -> PathBuf {
-        self.0.path().join("z")
-    }
-
-    /// Where it is to call for link `number`.
-    fn caller(&self, number: u64) -> PathBuf {
-        self.0.path().join(number.to_string())
-    }
-}
+/// A machine that is there acknowledges what it gets at once, however busy its processes are; after so long without a
+/// word it is gone. TCP sends what is lost again several times meanwhile.
+pub(super) const UNANSWERED: Duration = Duration::from_secs(1);
 
 /// What all links of a process share.
 pub(super) struct Shared {
@@ -79,7 +61,14 @@ pub(super) struct Shared {
     accepts: Arc<ServerConfig>,
     admits: Arc<ServerConfig>,
     calls: Arc<ClientConfig>,
+    /// Proves who wrote what comes.
+    pub seals: Seals,
+    /// Which presences are believed.
+    pub sightings: Sightings,
     report: Mutex<LinkReport>,
+    neighbours: Mutex<Vec<(Neighbour, Arc<Meter>)>>,
+    /// Of all links that there were.
+    traffic: Arc<Meter>,
 }
 
 impl Shared {
@@ -102,7 +91,11 @@ impl Shared {
             accepts: identity.server_config(BUS)?,
             admits: identity.join_server_config()?,
             calls: identity.client_config(BUS)?,
+            seals: Seals::new(identity.clone(), process_of(&own)),
+            sightings: Sightings::new(process_of(&own)),
             report: Mutex::default(),
+            neighbours: Mutex::default(),
+            traffic: Arc::default(),
             identity,
         })
     }
@@ -114,21 +107,50 @@ impl Shared {
     }
 
     pub fn report(&self) -> LinkReport {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let neighbours = self.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
+        let as_of_now = |(neighbour, meter): &(Neighbour, Arc<Meter>)| {
+            let traffic = meter.read();
+            Neighbour { traffic, ..neighbour.clone() }
+        };
+        let neighbours = neighbours.iter().map(as_of_now).collect();
+        LinkReport { neighbours, traffic: self.traffic.read(), ..report }
     }
 
-    fn edit(&self, change: impl FnOnce(&mut LinkReport)) {
+    fn set_neighbours(&self, neighbours: Vec<(Neighbour, Arc<Meter>)>) {
+        *self.neighbours.lock().unwrap_or_else(PoisonError::into_inner) = neighbours;
+    }
+
+    pub fn edit(&self, change: impl FnOnce(&mut LinkReport)) {
         change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Counts a refusal, and tells it: the first of its kind for people, the others for who looks closely.
-    fn refuse(&self, word: &str, from: SocketAddr, reason: &dyn std::fmt::Display) {
+    /// What a message says, if the node that it names has written it for that place; otherwise that is counted.
+    pub fn open(&self, place: SealPlace<'_>, sealed: &bytes::Bytes) -> Option<bytes::Bytes> {
+        self.seals.open(place, sealed).inspect_err(|error| self.refuse_message(error)).ok()
+    }
+
+    /// Counts a message that is not taken, and tells of the first of its kind.
+    pub fn refuse_message(&self, error: &SealError) {
+        match self.count_refusal(error.word()) {
+            1 => tracing::warn!("a message is not taken: {error}; does a member of the cluster not behave?"),
+            count => tracing::debug!(count, "a message is not taken: {error}"),
+        }
+    }
+
+    fn count_refusal(&self, word: &str) -> u64 {
         let mut count = 0;
         self.edit(|report| {
             let refused = report.refused.entry(word.to_owned()).or_default();
             *refused += 1;
             count = *refused;
         });
+        count
+    }
+
+    /// Counts a refusal, and tells it: the first of its kind for people, the others for who looks closely.
+    fn refuse(&self, word: &str, from: SocketAddr, reason: &dyn std::fmt::Display) {
+        let count = self.count_refusal(word);
         match count {
             1 => tracing::warn!(%from, "no link: {reason}"),
             _ => tracing::debug!(%from, count, "no link: {reason}"),

@@ -110,4 +110,5 @@ pub async fn requests_beyond_the_bound_are_refused(fixture: &impl Fixture) {
     .await
     .expect("some are refused");
     assert!(refused.contains("busy"), "{refused}");
+    assert!(b.links().refused["flood"] > 0, "{:?}", b.links().refused);
 }

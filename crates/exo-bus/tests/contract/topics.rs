@@ -28,6 +28,7 @@ pub async fn a_message_of_another_shape_is_told_and_skipped(fixture: &impl Fixtu
         panic!("should not be readable");
     };
     assert_eq!(from, "a");
+    assert_eq!(b.links().refused["garbage"], 1);
     assert_eq!(within(subscription.recv()).await, Ok(8));
 }
 

@@ -1,7 +1,8 @@
 //! Who gets a link, and who does not.
 
 use super::fixture::{LONG, admitted, found, free_port, meet, node, within};
-use exo_bus::{Bus, PresenceKind, Scouting, Topic, ZenohConfig};
+use super::wire::Wire;
+use exo_bus::{Bus, PresenceChange, PresenceKind, Scouting, Topic, ZenohConfig};
 use exo_identity::{BUS, Identity, Members, server_name};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -53,6 +54,16 @@ async fn node_alone() -> (Identity, Bus, u16) {
     (identity, bus, port)
 }
 
+/// Returns once that holds.
+async fn until(holds: impl Fn() -> bool) {
+    let looks = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(looks).await;
+}
+
 async fn all_meet(peers: [&[usize]; 3]) {
     let first = found("a");
     let ports = [free_port(), free_port(), free_port()];
@@ -100,6 +111,41 @@ async fn two_that_call_each_other_have_one_link_and_one_that_calls_itself_none()
     assert!(lost.is_err(), "{lost:?}");
     assert_eq!((a.links().neighbours.len(), b.links().neighbours.len()), (1, 1));
     assert_eq!(a.links().neighbours[0].node, node("b"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_is_lost_without_a_word_is_missed_because_it_acknowledges_nothing() {
+    let (first, a, port) = node_alone().await;
+    let mut wire = Wire::to(port).await;
+    let b = join(admitted(&first, "b"), 0, &[wire.port()]).await;
+    let (mut changes, token) = (a.watch(ROLE).await.expect("watches"), b.announce(ROLE, &"x".to_owned()).await);
+    let _token = token.expect("announces");
+    assert!(matches!(within(changes.recv()).await, Ok(PresenceChange::Joined { .. })));
+    assert_eq!((a.links().lost, b.links().lost), (0, 0));
+    wire.cut();
+    // Whoever notices it first calls the other anew, and ends the old link there.
+    until(|| a.links().lost + b.links().lost > 0).await;
+    assert!(matches!(within(changes.recv()).await, Ok(PresenceChange::Left { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_over_a_link_is_counted_at_both_ends() {
+    const MUCH: usize = 1 << 20;
+    let (first, a, port) = node_alone().await;
+    let b = join(admitted(&first, "b"), 0, &[port]).await;
+    let mut news = b.subscribe(NEWS).await.expect("subscribes");
+    meet(&a, &b).await;
+    let before = a.links().traffic;
+    a.publish(NEWS, &"x".repeat(MUCH)).await.expect("publishes");
+    within(news.recv()).await.expect("arrives");
+    let (sent, received) = (a.links().neighbours[0].traffic.sent, b.links().neighbours[0].traffic.received);
+    for counted in [sent, received, a.links().traffic.sent - before.sent] {
+        // What TLS, frames and greetings add is a small part of it.
+        assert!((MUCH as u64..MUCH as u64 * 11 / 10).contains(&counted), "{counted}");
+    }
+    b.close().await;
+    linked(&a, 0).await;
+    assert!(a.links().traffic.sent >= sent, "what went over a link that ended stays counted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -60,6 +60,28 @@ async fn two_clusters_never_meet() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_cluster_that_is_found_is_told_with_what_to_do() {
+    let discovery = free_discovery_port();
+    let (first, second) = (found("a"), found("b"));
+    let a = scouting(first.clone(), discovery).join().await.expect("joins");
+    let b = scouting(second.clone(), discovery).join().await.expect("joins");
+    for (bus, other) in [(&a, &second), (&b, &first)] {
+        let told = async {
+            loop {
+                if let Some(found) = bus.links().foreign.first().cloned() {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let told = within(told).await;
+        assert_eq!(told.cluster, other.cluster().short());
+        assert!(told.remedy().contains("exo cluster join"), "{}", told.remedy());
+    }
+    assert!(a.links().neighbours.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_taken_port_is_named_with_the_remedy() {
     let port = free_port();
     let _first = alone(found("a"), port).join().await.expect("joins");

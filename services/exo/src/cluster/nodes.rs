@@ -5,7 +5,7 @@ use crate::output::{say, write};
 use crate::overview::short;
 use crate::table::render;
 use clap::Args;
-use exo_bus::Neighbour;
+use exo_bus::{Neighbour, Traffic};
 use exo_service::{CommonArgs, Visit};
 use exo_state::State;
 use exo_types::{KeyFingerprint, NodeId};
@@ -35,6 +35,7 @@ pub(super) async fn run(args: NodesArgs) -> Result<(), CliError> {
         addresses: Vec::new(),
         admits: false,
         certificate_ends: visit.identity.not_after(),
+        traffic: Traffic::default(),
     };
     neighbours.push(own);
     visit.end().await;

@@ -4,6 +4,7 @@ use super::Shared;
 use super::driver::Event;
 use super::frame;
 use super::handshake::{NoLink, Ready, facts_of, greet, settle, within};
+use super::meter::Metered;
 use exo_identity::{
     ADMISSION_LIMIT, AdmissionRefused, AdmissionReply, BUS, HandshakeRefused, JOIN, NoAnswer, RefusalKind,
 };
@@ -27,6 +28,7 @@ pub(super) async fn accept(
 ) -> Result<Option<Ready>, NoLink> {
     let start = within(async {
         settle(&stream)?;
+        let stream = Metered::new(stream, shared.traffic.clone());
         Ok(LazyConfigAcceptor::new(Acceptor::default(), stream).await?)
     });
     let start = start.await?;
@@ -51,7 +53,7 @@ pub(super) async fn accept(
 }
 
 /// One question, one answer.
-async fn visit(shared: &Shared, start: StartHandshake<TcpStream>) -> Result<(), NoLink> {
+async fn visit(shared: &Shared, start: StartHandshake<Metered>) -> Result<(), NoLink> {
     let (mut tls, request) = within(async {
         let mut tls = start.into_stream(shared.admits.clone()).await?;
         let request = read_request(&mut tls).await?;
@@ -63,7 +65,7 @@ async fn visit(shared: &Shared, start: StartHandshake<TcpStream>) -> Result<(), 
         Err(reason) => refusal(reason),
     };
     if let Ok(AdmissionReply::Refused(refused)) = AdmissionReply::decode(&reply) {
-        let from = tls.get_ref().0.peer_addr()?;
+        let from = tls.get_ref().0.tcp().peer_addr()?;
         shared.refuse(&format!("join_{}", refused.kind.word()), from, &refused);
     }
     let told = tokio::time::timeout(REPLY, async {
@@ -75,7 +77,7 @@ async fn visit(shared: &Shared, start: StartHandshake<TcpStream>) -> Result<(), 
     Ok(told.await.map_err(|_| NoLink::Silent)??)
 }
 
-async fn read_request(tls: &mut TlsStream<TcpStream>) -> Result<Vec<u8>, NoLink> {
+async fn read_request(tls: &mut TlsStream<Metered>) -> Result<Vec<u8>, NoLink> {
     let mut length = [0; 4];
     tls.read_exact(&mut length).await?;
     let length = u32::from_le_bytes(length) as usize;

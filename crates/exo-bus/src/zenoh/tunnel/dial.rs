@@ -2,6 +2,7 @@
 
 use super::driver::Event;
 use super::handshake::{NoLink, Ready, call, settle, within};
+use super::meter::Metered;
 use super::table::{Call, Target};
 use super::{PeerId, Shared};
 use std::io;
@@ -68,5 +69,5 @@ async fn dial_one(
         .await
         .map_err(|_| NoLink::Io(io::ErrorKind::TimedOut.into()))??;
     settle(&stream)?;
-    call(shared, stream, events, answered).await
+    call(shared, Metered::new(stream, shared.traffic.clone()), events, answered).await
 }

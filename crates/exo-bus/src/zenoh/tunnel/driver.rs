@@ -2,12 +2,14 @@
 
 use super::accept::accept;
 use super::dial::{Called, dial};
+use super::frame::FrameError;
 use super::handshake::{NoLink, Ready};
 use super::hello::{Hello, Place, Verdict};
+use super::meter::Meter;
 use super::pipe::{answered_by_zenoh, called_by_zenoh, carry};
 use super::table::{Call, Link, LinkId, Table, Target};
 use super::{Shared, process_of};
-use crate::links::Neighbour;
+use crate::links::{Neighbour, Traffic};
 use exo_identity::Facts;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -37,6 +39,7 @@ pub(super) enum Event {
     Claim {
         hello: Box<Hello>,
         facts: Box<Facts>,
+        meter: Arc<Meter>,
         /// Whether this side decides; otherwise the other side has.
         decides: bool,
         answer: oneshot::Sender<Result<Established, Verdict>>,
@@ -233,6 +236,10 @@ impl Driver {
             match local {
                 Ok((local, call)) => {
                     let ended = carry(stream, local, call, words, tell).await;
+                    if ended.as_ref().is_err_and(FrameError::is_silence) {
+                        tracing::info!(%process, "the machine of this process does not answer any more");
+                        shared.edit(|report| report.lost += 1);
+                    }
                     let reason = ended.unwrap_or_else(|error| error.to_string());
                     tracing::debug!(%process, reason, "a link ended");
                 }
@@ -247,15 +254,21 @@ impl Driver {
                 let now = Instant::now().into_std();
                 places.into_iter().for_each(|place| self.table.on_heard(now, place));
             }
-            Event::Claim { hello, facts, decides, answer } => {
+            Event::Claim { hello, facts, meter, decides, answer } => {
                 self.reap();
                 // A handshake that was given up meanwhile drops its place at once.
-                let _given_up = answer.send(self.on_claim(*hello, *facts, decides));
+                let _given_up = answer.send(self.on_claim(*hello, *facts, meter, decides));
             }
         }
     }
 
-    fn on_claim(&mut self, hello: Hello, facts: Facts, decides: bool) -> Result<Established, Verdict> {
+    fn on_claim(
+        &mut self,
+        hello: Hello,
+        facts: Facts,
+        meter: Arc<Meter>,
+        decides: bool,
+    ) -> Result<Established, Verdict> {
         if self.shared.identity.check_facts(&facts).is_err() {
             return Err(Verdict::Foreign);
         }
@@ -277,7 +290,10 @@ impl Driver {
         if !others.is_empty() {
             let _lost = word.try_send(Word::Peers(others));
         }
-        if let Some(replaced) = self.table.on_linked(Link { id: link, node, place, admits, facts }) {
+        let process = process_of(&place.id);
+        self.shared.seals.on_linked(process, &facts);
+        self.shared.sightings.on_linked(process);
+        if let Some(replaced) = self.table.on_linked(Link { id: link, node, place, admits, facts, meter }) {
             self.end(replaced, "a newer link replaces it");
         }
         self.words.insert(link, word);
@@ -298,8 +314,9 @@ impl Driver {
             tracing::warn!(node = %link.node, "a link is closed: {refused}");
             self.shared.edit(|report| *report.refused.entry(refused.word().to_owned()).or_default() += 1);
             self.end(link.id, &refused.to_string());
-            self.table.on_ended(now, &link.place.id, link.id);
+            self.forget(now, &link.place.id, link.id);
         }
+        self.shared.seals.on_members();
         self.tell_neighbours();
     }
 
@@ -322,22 +339,32 @@ impl Driver {
             self.words.remove(&link);
             let peer = self.table.links().find(|held| held.id == link).map(|held| held.place.id);
             if let Some(peer) = peer {
-                self.table.on_ended(now, &peer, link);
+                self.forget(now, &peer, link);
             }
         }
         self.tell_neighbours();
     }
 
+    /// A link is gone, and with its last one what the process announced.
+    fn forget(&mut self, now: std::time::Instant, peer: &super::PeerId, link: LinkId) {
+        if self.table.on_ended(now, peer, link) {
+            self.shared.sightings.on_ended(process_of(peer));
+        }
+    }
+
     fn tell_neighbours(&self) {
-        let neighbour = |link: &Link| Neighbour {
-            node: link.node.clone(),
-            process: process_of(&link.place.id),
-            addresses: link.place.addresses.iter().map(ToString::to_string).collect(),
-            admits: link.admits,
-            certificate_ends: link.facts.not_after,
+        let neighbour = |link: &Link| {
+            let neighbour = Neighbour {
+                node: link.node.clone(),
+                process: process_of(&link.place.id),
+                addresses: link.place.addresses.iter().map(ToString::to_string).collect(),
+                admits: link.admits,
+                certificate_ends: link.facts.not_after,
+                traffic: Traffic::default(),
+            };
+            (neighbour, link.meter.clone())
         };
-        let neighbours = self.table.links().map(neighbour).collect();
-        self.shared.edit(|report| report.neighbours = neighbours);
+        self.shared.set_neighbours(self.table.links().map(neighbour).collect());
     }
 }
 

@@ -50,6 +50,13 @@ pub(super) enum FrameError {
     Io(#[from] std::io::Error),
 }
 
+impl FrameError {
+    /// What we sent was not acknowledged in time: nobody is there any more.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+    }
+}
+
 pub(super) fn header(kind: Kind, length: usize) -> [u8; HEADER] {
     debug_assert!(length <= BODY);
     let [a, b, c, _] = (length as u32).to_le_bytes();

@@ -3,10 +3,12 @@
 use super::driver::{Established, Event};
 use super::frame::{self, FrameError, Kind};
 use super::hello::{Hello, Verdict, encode, read_hello, read_verdict};
-use super::{HANDSHAKE, PeerId, Shared};
+use super::meter::{Meter, Metered};
+use super::{HANDSHAKE, PeerId, Shared, UNANSWERED};
 use exo_identity::{Facts, HandshakeRefused, PeerRefused, peer_of, refusal_of, server_name};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::rustls::CommonState;
@@ -71,7 +73,7 @@ impl From<PeerRefused> for NoLink {
 
 /// A link that both sides want.
 pub(super) struct Ready {
-    pub stream: TlsStream<TcpStream>,
+    pub stream: TlsStream<Metered>,
     pub peer: PeerId,
     pub established: Established,
 }
@@ -79,7 +81,7 @@ pub(super) struct Ready {
 /// The handshake of the side that calls.
 pub(super) async fn call(
     shared: &Shared,
-    stream: TcpStream,
+    stream: Metered,
     events: &mpsc::Sender<Event>,
     answered: &mut Option<PeerId>,
 ) -> Result<Ready, NoLink> {
@@ -96,7 +98,7 @@ pub(super) fn facts_of(state: &CommonState) -> Result<Facts, NoLink> {
 /// Both sides say who they are, and the one with the larger id decides.
 pub(super) async fn greet(
     shared: &Shared,
-    mut stream: TlsStream<TcpStream>,
+    mut stream: TlsStream<Metered>,
     facts: Facts,
     events: &mpsc::Sender<Event>,
     answered: &mut Option<PeerId>,
@@ -109,16 +111,17 @@ pub(super) async fn greet(
         let (claimed, certified) = (hello.node.to_string(), facts.name.node_id.to_string());
         return Err(PeerRefused::OtherName { claimed, certified }.into());
     }
-    see_from_here(&mut hello, stream.get_ref().0.peer_addr()?);
+    see_from_here(&mut hello, stream.get_ref().0.tcp().peer_addr()?);
+    let meter = stream.get_ref().0.meter();
     let established = if shared.own >= peer {
-        let claimed = claim(events, &hello, &facts, true).await?;
+        let claimed = claim(events, &hello, &facts, &meter, true).await?;
         let verdict = claimed.as_ref().map_or_else(|verdict| *verdict, |_| Verdict::Accepted);
         frame::write(&mut stream, Kind::Verdict, &encode(&verdict)).await?;
         claimed.map_err(|verdict| unwanted(verdict, peer))?
     } else {
         match read_verdict(&frame::expect(&mut stream, Kind::Verdict).await?)? {
             Verdict::Accepted => {
-                claim(events, &hello, &facts, false).await?.map_err(|verdict| unwanted(verdict, peer))?
+                claim(events, &hello, &facts, &meter, false).await?.map_err(|verdict| unwanted(verdict, peer))?
             }
             other => return Err(unwanted(other, peer)),
         }
@@ -139,10 +142,12 @@ async fn claim(
     events: &mpsc::Sender<Event>,
     hello: &Hello,
     facts: &Facts,
+    meter: &Arc<Meter>,
     decides: bool,
 ) -> Result<Result<Established, Verdict>, NoLink> {
     let (answer, answered) = oneshot::channel();
-    let claim = Event::Claim { hello: Box::new(hello.clone()), facts: Box::new(facts.clone()), decides, answer };
+    let (hello, facts, meter) = (Box::new(hello.clone()), Box::new(facts.clone()), meter.clone());
+    let claim = Event::Claim { hello, facts, meter, decides, answer };
     events.send(claim).await.map_err(|_| NoLink::Closed)?;
     answered.await.map_err(|_| NoLink::Closed)
 }
@@ -168,6 +173,5 @@ pub(super) async fn within<T>(handshake: impl Future<Output = Result<T, NoLink>>
 pub(super) fn settle(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);
-    // zenoh's lease ends a link that is silent; this ends the waiting for one that takes nothing.
-    socket.set_tcp_user_timeout(Some(2 * HANDSHAKE))
+    socket.set_tcp_user_timeout(Some(UNANSWERED))
 }

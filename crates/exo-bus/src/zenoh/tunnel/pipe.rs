@@ -3,14 +3,16 @@
 use super::driver::{Event, Word};
 use super::frame::{self, BODY, FrameError, HEADER, Kind, header, read_header};
 use super::hello::{read_peers, write_peers};
+use super::meter::Metered;
 use super::{PeerId, Shared};
+use crate::envelope::MESSAGE_LIMIT;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
@@ -18,6 +20,9 @@ use zenoh::config::{Locator, ZenohId};
 
 /// zenoh of this process takes up a local socket at once.
 const LOCAL: Duration = Duration::from_secs(3);
+/// What is taken from a peer before zenoh takes it: a message of the largest size. A peer whose bytes nobody takes would
+/// take this machine for lost.
+const BACKLOG: usize = MESSAGE_LIMIT;
 /// For the last words.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -53,14 +58,22 @@ pub(super) async fn called_by_zenoh(
 
 /// Carries until one side ends. Says why, in the peer's words if it had any.
 pub(super) async fn carry(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Metered>,
     local: UnixStream,
     call: Option<BoxFuture<'static, bool>>,
     words: mpsc::Receiver<Word>,
     events: mpsc::Sender<Event>,
 ) -> Result<String, FrameError> {
     let (from_peer, to_peer) = tokio::io::split(stream);
-    let (from_zenoh, to_zenoh) = local.into_split();
+    let (from_zenoh, mut to_zenoh) = local.into_split();
+    let (taken, waiting) = tokio::io::duplex(BACKLOG);
+    let mut waiting = BufReader::with_capacity(BODY, waiting);
+    // When the peer is done, what it said last still reaches zenoh.
+    let taking = async {
+        let (ended, _passed) =
+            tokio::join!(inwards(from_peer, taken, events), tokio::io::copy_buf(&mut waiting, &mut to_zenoh));
+        ended
+    };
     let failed = async {
         match call {
             Some(call) => match call.await {
@@ -73,14 +86,14 @@ pub(super) async fn carry(
     tokio::select! {
         biased;
         ended = outwards(from_zenoh, to_peer, words) => ended,
-        ended = inwards(from_peer, to_zenoh, events) => ended,
+        ended = taking => ended,
         ended = failed => ended,
     }
 }
 
 async fn outwards(
     mut from: OwnedReadHalf,
-    mut to: WriteHalf<TlsStream<TcpStream>>,
+    mut to: WriteHalf<TlsStream<Metered>>,
     mut words: mpsc::Receiver<Word>,
 ) -> Result<String, FrameError> {
     let mut buffer = vec![0; HEADER + BODY];
@@ -109,8 +122,8 @@ async fn outwards(
 }
 
 async fn inwards(
-    from: ReadHalf<TlsStream<TcpStream>>,
-    mut to: OwnedWriteHalf,
+    from: ReadHalf<TlsStream<Metered>>,
+    mut to: DuplexStream,
     events: mpsc::Sender<Event>,
 ) -> Result<String, FrameError> {
     let mut from = BufReader::with_capacity(BODY, from);
@@ -139,8 +152,8 @@ async fn inwards(
 
 /// Without a copy of its own.
 async fn pass_on(
-    from: &mut BufReader<ReadHalf<TlsStream<TcpStream>>>,
-    to: &mut OwnedWriteHalf,
+    from: &mut BufReader<ReadHalf<TlsStream<Metered>>>,
+    to: &mut DuplexStream,
     mut length: usize,
 ) -> Result<(), FrameError> {
     while length > 0 {

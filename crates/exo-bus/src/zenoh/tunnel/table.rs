@@ -3,12 +3,14 @@
 //! Of two processes the one with the larger id decides which links between them are wanted, and it is the one that
 //! calls first; so two calls that cross leave one link.
 
-use super::PeerId;
 use super::hello::{Place, Verdict};
+use super::meter::Meter;
+use super::{PeerId, process_of};
 use exo_identity::Facts;
 use exo_types::NodeId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The smaller id leaves the first step to the larger for so long.
@@ -47,6 +49,7 @@ pub(super) struct Link {
     pub place: Place,
     pub admits: bool,
     pub facts: Facts,
+    pub meter: Arc<Meter>,
 }
 
 #[derive(Debug, Clone)]
@@ -90,8 +93,11 @@ impl Table {
 
     /// Decides about a link, as the side with the larger id.
     pub fn judge(&self, peer: &PeerId, node: &NodeId) -> Verdict {
+        // Messages name their process by half of its id: two of the same half are not told apart.
+        let takes = |other: &PeerId| other != peer && process_of(other) == process_of(peer);
         match self.links.get(peer) {
             _ if *peer == self.own => Verdict::Itself,
+            _ if takes(&self.own) || self.links.keys().any(takes) => Verdict::Foreign,
             Some(link) if link.node != *node => Verdict::Foreign,
             Some(_) => Verdict::Doubled,
             None => Verdict::Accepted,

@@ -17,7 +17,7 @@ fn node(name: &str) -> NodeId {
 fn link(number: u64, id: PeerId) -> Link {
     let identity = Identity::found(node("b"), "lab", SystemTime::now()).expect("founds");
     let facts = Facts::read(&identity.parts().certificate).expect("readable");
-    Link { id: LinkId(number), node: node("b"), place: place(id), admits: false, facts }
+    Link { id: LinkId(number), node: node("b"), place: place(id), admits: false, facts, meter: Arc::default() }
 }
 
 fn called(table: &mut Table, now: Instant) -> Vec<Target> {
@@ -118,4 +118,18 @@ fn a_flood_of_names_is_bounded() {
     }
     assert!(table.attempts.len() <= KNOWN);
     assert!(table.attempts.contains_key(&Target::Static("a:1".to_owned())));
+}
+
+#[test]
+fn an_id_that_looks_like_another_process_is_nobodys_to_take() {
+    let mut table = Table::new(OWN, &[], Instant::now());
+    table.on_linked(link(1, LARGER));
+    let like = |id: PeerId| {
+        let mut like = id;
+        like[15] ^= 1;
+        like
+    };
+    assert_eq!(table.judge(&like(LARGER), &node("c")), Verdict::Foreign);
+    assert_eq!(table.judge(&like(OWN), &node("c")), Verdict::Foreign);
+    assert_eq!(table.judge(&SMALLER, &node("c")), Verdict::Accepted);
 }

@@ -1,0 +1,39 @@
+//! What was refused of messages, counted by reason.
+
+use crate::envelope::EnvelopeError;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A reader that cannot keep up, or is kept from it on purpose.
+pub(crate) const FLOOD: &str = "flood";
+
+/// Something else than what belongs there.
+pub(crate) const GARBAGE: &str = "garbage";
+
+/// Somebody speaks for somebody else.
+pub(crate) const FOREIGN_ID: &str = "foreign_id";
+
+/// The counts.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Refusals {
+    pub fn count(&self, reason: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    /// What cannot be read.
+    pub fn count_error(&self, error: &EnvelopeError) {
+        self.count(match error {
+            EnvelopeError::Newer { .. } => "other_version",
+            _ => GARBAGE,
+        });
+    }
+
+    /// Adds them to others.
+    pub fn add_to(&self, counts: &mut BTreeMap<String, u64>) {
+        for (reason, count) in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            *counts.entry((*reason).to_owned()).or_default() += count;
+        }
+    }
+}
