@@ -34,6 +34,8 @@ pub struct Circumstances {
     pub now: Millis,
     /// The nodes whose masters take part in the log.
     pub masters: BTreeSet<NodeId>,
+    /// Those of them whose masters run now.
+    pub running_masters: BTreeSet<NodeId>,
 }
 
 impl Decision {
@@ -59,7 +61,7 @@ pub fn decide(
         }
         Command::DeleteInstance { instance_id } => delete(state, instance_id),
         Command::DrainNode { node_id, drained } => nodes::drain(state, node_id, *drained),
-        Command::RemoveNode { node_id } => nodes::remove(state, node_id, &circumstances.masters),
+        Command::RemoveNode { node_id } => nodes::remove(state, node_id, circumstances),
         Command::CreateJoinToken { token } => membership::create_token(state, token, circumstances.now),
         Command::DeleteJoinToken { id } => membership::delete_token(state, id),
         Command::AdmitNode { node_id, key_fingerprint, token } => {

@@ -38,6 +38,15 @@ impl Work {
     }
 }
 
+/// The nodes that have masters.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MasterNodes {
+    /// Those that take part in the log.
+    pub(crate) members: BTreeSet<NodeId>,
+    /// Those whose master runs.
+    pub(crate) running: BTreeSet<NodeId>,
+}
+
 /// Commands and what they will be answered.
 pub(crate) type Waiting = Vec<(CommandRequest, CommandReply)>;
 
@@ -89,9 +98,11 @@ impl Lead {
         options: &MasterOptions,
         work: Work,
         lost: &Lost,
-        masters: &BTreeSet<NodeId>,
+        masters: &MasterNodes,
     ) -> Proposal {
-        let circumstances = Circumstances { defaults: options.defaults, now: time, masters: masters.clone() };
+        let MasterNodes { members, running } = masters.clone();
+        let defaults = options.defaults;
+        let circumstances = Circumstances { defaults, now: time, masters: members, running_masters: running };
         for state in &work.brought {
             adopt(&mut self.draft, state);
         }

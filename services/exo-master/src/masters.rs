@@ -32,6 +32,11 @@ impl Masters {
         self.there.remove(announcement);
     }
 
+    /// The nodes whose masters are there, in whatever session, the own one included.
+    pub(crate) fn running(&self, own: &NodeId) -> BTreeSet<NodeId> {
+        self.there.values().map(|(node, _)| node).chain([own]).cloned().collect()
+    }
+
     /// A master asks to be in: it is not leaving, and that is the log that it has.
     pub(crate) fn on_asked(&mut self, member: &LogMember) {
         self.leaving.remove(&member.node_id);

@@ -12,6 +12,7 @@ pub(crate) const CIRCUMSTANCES: Circumstances = Circumstances {
     defaults: Defaults { context_length: 4096, max_sequences: 8 },
     now: Millis(1000),
     masters: std::collections::BTreeSet::new(),
+    running_masters: std::collections::BTreeSet::new(),
 };
 
 pub(crate) fn node(name: &str) -> NodeId {

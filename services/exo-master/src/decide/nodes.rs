@@ -1,6 +1,6 @@
 //! Commands about nodes.
 
-use super::{Decision, refuse};
+use super::{Circumstances, Decision, refuse};
 use exo_state::State;
 use exo_types::{Event, NodeId, Refusal, RefusalCode};
 use std::collections::BTreeSet;
@@ -14,8 +14,16 @@ pub(super) fn drain(state: &State, node_id: &NodeId, drained: bool) -> Result<De
 
 /// A node that is there would come back with the next thing it tells. One that has nothing but a master is known to the
 /// log only.
-pub(super) fn remove(state: &State, node_id: &NodeId, masters: &BTreeSet<NodeId>) -> Result<Decision, Refusal> {
-    check_known(state, node_id, masters)?;
+pub(super) fn remove(state: &State, node_id: &NodeId, circumstances: &Circumstances) -> Result<Decision, Refusal> {
+    check_known(state, node_id, &circumstances.masters)?;
+    if circumstances.running_masters.contains(node_id) {
+        // It would be voted out, and ask to be let in again at once.
+        let message = format!(
+            "the master of node {node_id} runs; stop exo on it first (`exo node leave` gives its vote away), then remove \
+             it, or throw it out with `exo cluster revoke {node_id}`"
+        );
+        return refuse(RefusalCode::Invalid, message);
+    }
     if state.topology.nodes.contains(node_id) {
         let message = format!("node {node_id} is there; stop exo on it first (`exo node leave` does), then remove it");
         return refuse(RefusalCode::Invalid, message);

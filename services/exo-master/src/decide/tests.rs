@@ -159,6 +159,23 @@ fn a_node_is_removed_when_it_is_gone() {
     assert_eq!(code_of(&removed, &remove()), RefusalCode::NotFound);
 }
 
+#[test]
+fn a_node_whose_master_runs_is_not_removed_and_it_is_said_what_to_do() {
+    let running = BTreeSet::from([node("b")]);
+    let circumstances = Circumstances { masters: running.clone(), running_masters: running, ..CIRCUMSTANCES };
+    let state = cluster(&[("a", 2000)]);
+    let remove = Command::RemoveNode { node_id: node("b") };
+    let id = exo_types::CommandId::new("c").expect("a good id");
+    let refusal = decide(&state, &id, &remove, &circumstances).expect_err("it would come back at once");
+    assert_eq!(refusal.code, RefusalCode::Invalid);
+    assert!(
+        refusal.message.contains("exo cluster revoke b") && refusal.message.contains("exo node leave"),
+        "{refusal}"
+    );
+    let stopped = Circumstances { running_masters: BTreeSet::new(), ..circumstances };
+    assert!(decide(&state, &id, &remove, &stopped).is_ok(), "one that is stopped is forgotten");
+}
+
 fn token(name: &str, reusable: bool, expires: Option<u64>) -> JoinTokenRecord {
     let id = JoinTokenId::new(name).expect("a good id");
     let public_key = "0".repeat(64);

@@ -2,7 +2,7 @@
 
 use super::{Leading, Master, wall_clock};
 use crate::job;
-use crate::lead::{Lead, Work, refuse};
+use crate::lead::{Lead, MasterNodes, Work, refuse};
 use crate::upkeep::Lost;
 use exo_log::{DraftEvent, LogRole};
 use exo_types::{Event, EventIndex};
@@ -67,7 +67,7 @@ impl Master {
         let now = Instant::now().into_std();
         let may_serve = self.election.may_serve();
         let leader = self.standing().and_then(|standing| standing.leader);
-        let members = self.member_nodes();
+        let masters = MasterNodes { members: self.member_nodes(), running: self.masters.running(self.bus.node()) };
         let Some(session) = &self.session else { return refuse(work.commands, None) };
         let Leading::Yes(_, lead) = &mut self.leading else {
             let leader = leader.filter(|leader| leader != self.bus.node());
@@ -82,7 +82,7 @@ impl Master {
         }
         let lost = Lost { now: self.presence.lost(now).cloned().collect(), lately: self.presence.left_lately(now) };
         let joins = work.brought.len();
-        let proposal = lead.round(now, wall_clock(), &self.options, work, &lost, &members);
+        let proposal = lead.round(now, wall_clock(), &self.options, work, &lost, &masters);
         self.presence.expect(now, &lead.state().topology.nodes);
         if proposal.events.is_empty() {
             lead.on_written(proposal.waiting);

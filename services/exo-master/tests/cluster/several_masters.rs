@@ -274,6 +274,8 @@ async fn a_removed_node_votes_no_more() {
     let at = masters.iter().position(|(master, _)| *master.bus.node() != leader).expect("three");
     let (dead, _) = masters.remove(at);
     let node_id = dead.bus.node().clone();
+    let early = worker.send(Command::RemoveNode { node_id: node_id.clone() }).await.expect("answered");
+    assert!(!is_accepted(&early), "while it runs it would only come back: {early:?}");
     dead.kill(&network).await;
     let removed = worker.send(Command::RemoveNode { node_id: node_id.clone() }).await.expect("answered");
     assert!(is_accepted(&removed), "{removed:?}");
