@@ -30,6 +30,11 @@ impl Reply {
         Self::new("text/plain; charset=utf-8", Body::from(text))
     }
 
+    /// 200 with a text of that type.
+    pub fn text_of(content_type: &'static str, text: String) -> Self {
+        Self::new(content_type, Body::from(text))
+    }
+
     /// 200 with a part of the page that is built into the program.
     pub fn asset(content_type: &'static str, content: &'static str) -> Self {
         let mut reply = Self::new(content_type, Body::from(content));

@@ -1,5 +1,6 @@
 //! What was refused, counted.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
@@ -51,8 +52,28 @@ counters! {
     snapshots_installed,
     /// Elections that this member asked for.
     elections,
+    /// Bytes of the records that were written, each copy of the log for itself.
+    record_bytes,
+    /// Bytes that were written to the log file for everything: records, votes, snapshots, and what the file needs.
+    file_bytes,
     /// Times that the disk failed and the log was opened again.
     reopened,
+}
+
+impl LogCounters {
+    /// What was refused of peers, by reason; only what happened.
+    pub fn refused(&self) -> BTreeMap<&'static str, u64> {
+        let reasons = [
+            ("garbage", self.garbage),
+            ("other_version", self.other_version),
+            ("other_session", self.other_session),
+            ("wrong_addressee", self.wrong_addressee),
+            ("foreign_id", self.foreign_id),
+            ("flood", self.busy),
+            ("not_ready", self.not_ready),
+        ];
+        reasons.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
 }
 
 pub(crate) fn count(counter: &AtomicU64) {

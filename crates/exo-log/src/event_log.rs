@@ -2,7 +2,6 @@
 
 use crate::appender::{self, Pending};
 use crate::batch::{DraftEvent, EncodedPart, Part};
-use crate::counters::Counting;
 use crate::dice::Dice;
 use crate::disk::Executor;
 use crate::intake;
@@ -81,10 +80,10 @@ impl EventLog {
         };
         let Opened { store, loaded, identity, start, recovered } = opened;
         let path = disk.name();
+        let counting = store.counting();
         let executor = Executor::new(disk, store);
         let executor = executor.map_err(|error| OpenError::Unavailable { path, reason: error.to_string() })?;
         let executor = Arc::new(executor);
-        let counting = Arc::new(Counting::default());
         let (kept, every) = (options.kept_events, options.snapshot_every);
         let now = Instant::now();
         // The next number after the one that the Raft id came from.

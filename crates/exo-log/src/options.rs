@@ -24,13 +24,14 @@ pub struct LogOptions {
 }
 
 impl LogOptions {
-    /// The defaults. Elections are unhurried, because a lost leader is noticed by its connections, not by silence.
+    /// The defaults. Elections are unhurried and heartbeats rare, because a lost leader is noticed by its connections,
+    /// not by its silence: that is left for one that hangs.
     pub fn new(node_id: NodeId, entropy: u64) -> Self {
         Self {
             node_id,
             entropy,
-            heartbeat: Duration::from_millis(500),
-            election: (Duration::from_millis(1500), Duration::from_secs(3)),
+            heartbeat: Duration::from_secs(1),
+            election: (Duration::from_millis(2500), Duration::from_millis(4500)),
             append_deadline: Duration::from_secs(10),
             snapshot_every: 2000,
             kept_events: 4096,

@@ -12,6 +12,7 @@ mod tail_note;
 pub(crate) use load::{Identity, Loaded};
 pub(crate) use record::RecordError;
 
+use crate::counters::{Counting, add};
 use crate::disk::{Backend, Disk};
 use crate::raft_types::{Entry, LogId, SnapshotMeta, Vote};
 use crate::{OpenError, StorageError};
@@ -44,6 +45,7 @@ pub(crate) struct Store {
     database: Option<Database>,
     /// Number of the last complete commit.
     commits: u64,
+    counting: Arc<Counting>,
 }
 
 /// Numbers that go with every commit that is no append.
@@ -66,7 +68,7 @@ pub(crate) struct Beginning {
 impl Store {
     /// Opens the file, or makes it, and reads everything in it.
     pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<(Self, Loaded), OpenError> {
-        let mut store = Self { disk, database: None, commits: 0 };
+        let mut store = Self { disk, database: None, commits: 0, counting: Arc::default() };
         let loaded = store.reopen()?;
         Ok((store, loaded))
     }
@@ -76,7 +78,7 @@ impl Store {
         self.database = None;
         let path = self.disk.name();
         // What redb does not expect in a file, it may meet with a panic: that is damage too.
-        let opened = catch_unwind(AssertUnwindSafe(|| open_and_load(&*self.disk)));
+        let opened = catch_unwind(AssertUnwindSafe(|| open_and_load(&*self.disk, &self.counting)));
         let (database, loaded) = opened.unwrap_or_else(|panic| {
             Err(OpenError::Damaged { path, reason: format!("it cannot be read at all ({})", panic_text(&*panic)) })
         })?;
@@ -96,14 +98,20 @@ impl Store {
         &*self.disk
     }
 
+    /// What is counted of this log.
+    pub(crate) fn counting(&self) -> Arc<Counting> {
+        self.counting.clone()
+    }
+
     pub(crate) fn append(&mut self, entries: &[Entry], committed: Option<LogId>) -> Result<(), StorageError> {
-        let number = self.commits + 1;
+        let (number, counting) = (self.commits + 1, self.counting.clone());
         self.commit("append", |transaction| {
             let mut table = transaction.open_table(LOG)?;
             for entry in entries {
                 let index = entry.log_id.index;
                 let record = record::encode(record::ENTRY, &index.to_le_bytes(), &(number, committed, entry))?;
                 table.insert(index, record.as_slice())?;
+                add(&counting.record_bytes, record.len() as u64);
             }
             Ok(())
         })
@@ -286,7 +294,7 @@ fn existing<T>(opened: Result<T, TableError>) -> Result<Option<T>, redb::Error> 
     }
 }
 
-fn open_and_load(disk: &dyn Disk) -> Result<(Database, Loaded), OpenError> {
+fn open_and_load(disk: &dyn Disk, counting: &Arc<Counting>) -> Result<(Database, Loaded), OpenError> {
     let path = || disk.name();
     let unavailable = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock => OpenError::InUse { path: path() },
@@ -294,7 +302,7 @@ fn open_and_load(disk: &dyn Disk) -> Result<(Database, Loaded), OpenError> {
     };
     let is_new = !disk.has_log().map_err(unavailable)?;
     let note = tail_note::read(disk).map_err(unavailable)?;
-    let backend = Backend(disk.open().map_err(unavailable)?);
+    let backend = Backend { file: disk.open().map_err(unavailable)?, counting: counting.clone() };
     let created = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
     let mut database = created.map_err(|error| open_error(path(), error))?;
     // redb checks pages only after a crash; a log is small enough to check them always.

@@ -13,9 +13,11 @@
 mod action;
 mod backoff;
 mod local;
+mod memory_news;
 mod plan;
 
 pub use action::{Action, NextRank};
 pub use backoff::Backoff;
 pub use local::{LocalNode, LocalRunner};
+pub use memory_news::MemoryNews;
 pub use plan::{Plan, plan};

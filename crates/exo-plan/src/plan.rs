@@ -1,6 +1,8 @@
 //! The plan itself.
 
 mod reports;
+
+pub(crate) use reports::moved_enough;
 mod runners;
 
 use crate::{Action, Backoff, LocalNode};

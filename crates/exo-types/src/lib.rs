@@ -53,6 +53,6 @@ pub use reply::{Constraint, ReplyOptions, Tool, ToolCall, ToolChoice};
 pub use runner::{RunnerFailure, RunnerStatus};
 pub use session::{JoinSession, LeaveSession, LogMember, RequestLeave, SessionReply};
 pub use shard::{Shard, ShardError, Sharding};
-pub use standing::{MasterRole, MasterStanding, RequestStanding};
+pub use standing::{MasterCounters, MasterRole, MasterStanding, RequestStanding};
 pub use task::{Task, TaskStatus};
 pub use topology::{Connection, Topology};

@@ -60,4 +60,26 @@ pub struct MasterStanding {
     pub applied: EventIndex,
     /// Entries of the log by which each other master is behind; only a leader knows.
     pub lag: BTreeMap<NodeId, u64>,
+    /// Why its log takes no part, and what to do, if that is so.
+    pub fault: Option<String>,
+    /// What it counted since it started.
+    pub counters: MasterCounters,
+}
+
+/// What the process of a master counted since it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MasterCounters {
+    /// Which process of the bus that is: one that is an api too has the same bus.
+    pub process: String,
+    /// What its links and its bus refused, by reason.
+    pub refused_by_bus: BTreeMap<String, u64>,
+    /// What its log refused of other masters, by reason.
+    pub refused_by_log: BTreeMap<String, u64>,
+    /// Events applied.
+    pub events: u64,
+    /// Bytes of the log's records that were written.
+    pub record_bytes: u64,
+    /// Bytes that were written to the log file for everything.
+    pub file_bytes: u64,
 }

@@ -2,17 +2,14 @@
 
 use crate::app::App;
 use crate::models::json;
-use exo_bus::topics;
+use crate::other_clusters::OtherClusters;
+use crate::refusals::{Refusals, refusals, standing};
 use exo_http::{Reply, Route};
-use exo_types::{EventIndex, MasterRole, MasterStanding, NodeId, RequestStanding, SessionId};
+use exo_types::{EventIndex, MasterRole, MasterStanding, NodeId, SessionId};
 use futures::future::join_all;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a master may take to say how it stands; one that does not is shown as silent.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,6 +26,9 @@ struct Cluster {
     /// The last event in the State of the leader, if it answers.
     leader_applied: Option<EventIndex>,
     masters: Vec<Master>,
+    /// What this node refused since it started.
+    refusals: Refusals,
+    other_clusters: OtherClusters,
 }
 
 /// One master, as it says itself; only its name if it is silent.
@@ -42,6 +42,8 @@ struct Master {
     applied: Option<EventIndex>,
     /// Entries of the log by which it is behind the leader, as the leader knows.
     lag: Option<u64>,
+    /// Why its log takes no part, and what to do.
+    fault: Option<String>,
 }
 
 pub(crate) fn routes(app: &Arc<App>) -> Vec<Route> {
@@ -55,8 +57,8 @@ pub(crate) fn routes(app: &Arc<App>) -> Vec<Route> {
 async fn reply(app: &App) -> Reply {
     let view = app.view();
     let ask = |node: NodeId| async move {
-        let standing = app.bus.request(topics::STANDING, &node, &RequestStanding {}, PATIENCE).await;
-        (node, standing.ok())
+        let standing = standing(&app.bus, &node).await;
+        (node, standing)
     };
     let answers = join_all(view.masters.iter().cloned().map(ask)).await;
     let of_session = |standing: &&MasterStanding| standing.session == view.session;
@@ -72,8 +74,12 @@ async fn reply(app: &App) -> Reply {
         term: standing.as_ref().map(|standing| standing.term),
         applied: standing.as_ref().map(|standing| standing.applied),
         lag: lag(&node_id),
+        fault: standing.and_then(|standing| standing.fault),
         node_id,
     };
+    let own = answers.iter().find(|(node, _)| node == app.node.node_id());
+    let own = own.and_then(|(_, standing)| standing.as_ref()).map(|standing| &standing.counters);
+    let refusals = refusals(&app.bus, own);
     let leader_applied = leading.map(|standing| standing.applied);
     let masters = answers.clone().into_iter().chain(silent).map(master).collect();
     json(&Cluster {
@@ -85,5 +91,7 @@ async fn reply(app: &App) -> Reply {
         applied: view.state.last_event_applied_idx,
         leader_applied,
         masters,
+        refusals,
+        other_clusters: OtherClusters::of(app),
     })
 }

@@ -218,7 +218,8 @@ impl Master {
             Cause::Fact(fact) => work.facts.push(*fact),
             Cause::LogWanted(incoming) => self.serve_log(incoming).await,
             Cause::StandingWanted(incoming) => {
-                let standing = crate::standing::describe(self.standing().as_ref());
+                let counters = self.session.as_ref().map(|session| session.log.counters()).unwrap_or_default();
+                let standing = crate::standing::describe(&self.bus, self.standing().as_ref(), counters);
                 if let Err(error) = incoming.reply(&standing) {
                     tracing::debug!(%error, "how the log stands could not be told");
                 }

@@ -10,7 +10,7 @@ use crate::supervised::Supervised;
 use exo_bus::{IncomingStreams, RecvError};
 use exo_models::FoundModel;
 use exo_node::View;
-use exo_plan::{LocalNode, plan};
+use exo_plan::{LocalNode, MemoryNews, plan};
 use exo_runner_host::{HostMessage, StartRunners};
 use exo_telemetry::ServiceStatus;
 use exo_types::{
@@ -66,6 +66,7 @@ pub(crate) struct Driver {
     runners: BTreeMap<RunnerId, Supervised>,
     answers: Answers,
     models: BTreeMap<ModelId, PathBuf>,
+    memory: MemoryNews,
     tasks: TaskTracker,
     next_life: u64,
     phase: Phase,
@@ -82,7 +83,8 @@ impl Driver {
     pub(crate) fn new(around: Surroundings) -> Self {
         let answers = Answers::new(around.causes.clone());
         let (runners, models, tasks) = (BTreeMap::new(), BTreeMap::new(), TaskTracker::new());
-        Self { around, runners, answers, models, tasks, next_life: 1, phase: Phase::Serving, wake_at: None }
+        let memory = MemoryNews::new(now());
+        Self { around, runners, answers, models, memory, tasks, next_life: 1, phase: Phase::Serving, wake_at: None }
     }
 
     /// Works until `shutdown`; then answers end within their time, runners after them, and nothing is left.
@@ -154,7 +156,13 @@ impl Driver {
                 }
                 false
             }
-            Cause::Resources(resources) => std::mem::replace(&mut self.around.local.resources, resources) != resources,
+            Cause::Resources(resources) => {
+                let is_news = self.memory.takes(now(), &self.around.local, resources);
+                if is_news {
+                    self.around.local.resources = resources;
+                }
+                is_news
+            }
             Cause::Models(models) => self.on_models(models),
             Cause::Connections(connections) => {
                 let is_news = self.around.local.connections != connections;

@@ -4,7 +4,7 @@ use crate::table::{bold, render};
 use exo_state::State;
 use exo_types::{EventIndex, Instance, Intent, MasterRole, NodeId, RunnerId, RunnerStatus, SessionId, Shard};
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What `GET /cluster` tells.
 #[derive(Debug, Default, Deserialize)]
@@ -17,6 +17,24 @@ pub(crate) struct ClusterReport {
     pub(crate) applied: EventIndex,
     pub(crate) leader_applied: Option<EventIndex>,
     pub(crate) masters: Vec<MasterReport>,
+    /// By part of exo and reason.
+    pub(crate) refusals: BTreeMap<String, BTreeMap<String, u64>>,
+    pub(crate) other_clusters: OtherClustersReport,
+}
+
+/// Clusters that this node does not belong to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct OtherClustersReport {
+    pub(crate) found: Vec<FoundCluster>,
+    pub(crate) remedy: Option<String>,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FoundCluster {
+    pub(crate) cluster: String,
+    pub(crate) address: String,
 }
 
 /// One master.
@@ -29,13 +47,15 @@ pub(crate) struct MasterReport {
     pub(crate) term: Option<u64>,
     pub(crate) applied: Option<EventIndex>,
     pub(crate) lag: Option<u64>,
+    #[serde(default)]
+    pub(crate) fault: Option<String>,
 }
 
 impl ClusterReport {
     /// Who leads, and how far everybody is.
     pub(crate) fn render(&self, state: &State) -> String {
         let Some(session) = &self.session else {
-            return "This node has not found the cluster yet.\n".to_owned();
+            return format!("This node has not found the cluster yet.\n{}", self.others());
         };
         let opened_by = name_of(state, &session.master_node_id);
         let mut text = format!("{} {}, opened by {opened_by}\n", bold("Session:"), session.generation);
@@ -46,10 +66,38 @@ impl ClusterReport {
             None => text.push_str(&format!("{} none; placed models go on, nothing new is accepted\n", bold("Leader:"))),
         }
         text.push_str(&format!("{} {}{}\n", bold("Log:"), self.log(), self.quorum()));
+        text.push_str(&self.others());
+        text.push_str(&self.refused());
         let rows: Vec<Vec<String>> = self.masters.iter().map(|master| master.row(self, state)).collect();
         text.push_str(&format!("\n{}\n", bold(&format!("Masters: {}", self.masters.len()))));
         text.push_str(&render(&["NAME", "NODE", "ROLE", "VOTES", "TERM", "EVENT", "BEHIND"], &rows));
+        for master in &self.masters {
+            if let Some(fault) = &master.fault {
+                text.push_str(&format!("{} {fault}\n", bold(&format!("{}:", name_of(state, &master.node_id)))));
+            }
+        }
         text
+    }
+
+    /// Other clusters: what to do where this node is alone, else that they are there.
+    fn others(&self) -> String {
+        if let Some(remedy) = &self.other_clusters.remedy {
+            return format!("{} {remedy}\n", bold("Attention:"));
+        }
+        let found = self.other_clusters.found.iter().map(|found| format!("{} at {}", found.cluster, found.address));
+        let found: Vec<String> = found.collect();
+        if found.is_empty() { String::new() } else { format!("{} {}\n", bold("Other clusters:"), found.join(", ")) }
+    }
+
+    /// What this node refused, if it refused anything.
+    fn refused(&self) -> String {
+        let of_part = |(part, reasons): (&String, &BTreeMap<String, u64>)| {
+            let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            format!("{} ({part})", reasons.join(", "))
+        };
+        let parts = self.refusals.iter().filter(|(_, reasons)| !reasons.is_empty()).map(of_part);
+        let parts: Vec<String> = parts.collect();
+        if parts.is_empty() { String::new() } else { format!("{} {}\n", bold("Refused:"), parts.join("; ")) }
     }
 
     fn log(&self) -> String {

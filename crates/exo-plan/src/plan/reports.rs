@@ -25,7 +25,8 @@ pub(super) fn report_node(state: &State, local: &LocalNode, plan: &mut Plan) {
     }
 }
 
-fn moved_enough(told: NodeResources, now: NodeResources) -> bool {
+/// Whether a reading differs from the one that was told by more than free memory always does.
+pub(crate) fn moved_enough(told: NodeResources, now: NodeResources) -> bool {
     let moved = told.ram_available.in_bytes.abs_diff(now.ram_available.in_bytes);
     told.ram_total != now.ram_total || moved > now.ram_total.in_bytes / RESOURCES_STEP
 }

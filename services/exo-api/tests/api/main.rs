@@ -355,7 +355,9 @@ async fn what_there_is_can_be_asked_for() {
     assert_eq!(running.get("/livez").await.0, 200);
     assert_eq!(running.get("/readyz").await.1["leader"], "master");
     let metrics = running.ask(Method::GET, "/metrics", None).await.text().await.expect("text");
-    assert!(metrics.contains("exo_instances_ready 1"), "{metrics}");
+    for line in ["exo_instances_ready 1", "exo_has_leader 1", "# TYPE exo_refusals counter", "# EOF"] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
     for path in ["/", "/page.js", "/page.css"] {
         let response = running.ask(Method::GET, path, None).await;
         assert!(response.headers()["content-security-policy"].to_str().is_ok_and(|policy| policy.contains("'none'")));

@@ -64,6 +64,27 @@ fn the_masters_are_shown_with_who_leads_and_who_is_behind() {
 }
 
 #[test]
+fn what_was_refused_and_found_is_shown_and_so_is_what_to_do() {
+    let report = json!({
+        "session": { "generation": 1, "masterNodeId": ATLAS },
+        "masters": [{ "nodeId": ATLAS, "reachable": true, "fault": "the disk is full" }],
+        "refusals": { "bus": { "expired": 2, "garbage": 1 }, "log": {} },
+        "otherClusters": { "found": [{ "cluster": "c0ffee", "address": "10.0.0.9" }], "isAlone": false, "remedy": null },
+    });
+    let mut report: ClusterReport = serde_json::from_value(report).expect("a report");
+    let text = report.render(&state(json!([])));
+    for part in
+        ["Refused: expired 2, garbage 1 (bus)\n", "Other clusters: c0ffee at 10.0.0.9", "atlas: the disk is full"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    report.other_clusters.remedy = Some("found a cluster; join it".to_owned());
+    assert!(report.render(&state(json!([]))).contains("Attention: found a cluster; join it"));
+    report.session = None;
+    assert!(report.render(&state(json!([]))).contains("Attention: found a cluster; join it"), "also before it joined");
+}
+
+#[test]
 fn short_ids_keep_their_end() {
     assert_eq!((short("abc"), short("0123456789abcdef")), ("abc", "456789abcdef"));
 }

@@ -3,9 +3,9 @@
 use crate::traffic::Meter;
 use exo_bus::{Bus, MemoryNetwork, topics};
 use exo_node::{Identity, Node, NodeHandle, Role, View};
-use exo_plan::{Action, Backoff, LocalNode, plan};
+use exo_plan::{Action, Backoff, LocalNode, MemoryNews, plan};
 use exo_types::{
-    AnsweredTokens, Connection, CpuInfo, EventIndex, GenerateRequest, InstanceId, Memory, NodeId, NodeInfo,
+    AnsweredTokens, Connection, CpuInfo, EventIndex, GenerateRequest, InstanceId, MasterStanding, Memory, NodeId, NodeInfo,
     NodeResources, Prompt, ReplyOptions, RequestId, RequestStanding, SamplingParams,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,15 +28,24 @@ pub struct Machine {
     _tasks: JoinSet<()>,
 }
 
+/// What else the machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Next to nothing: its memory is within one percent of the whole, never the same twice in a row.
+    Nothing,
+    /// Other programs take half of its memory and give it back, all the time.
+    OtherPrograms,
+}
+
 impl Machine {
-    pub async fn start(network: &MemoryNetwork, meter: &Meter, name: &str) -> Self {
+    pub async fn start(network: &MemoryNetwork, meter: &Meter, name: &str, load: Load) -> Self {
         let mut tasks = JoinSet::new();
         let master = network.join(node(name)).await.expect("joins");
         meter.knows(master.process(), name);
         tasks.spawn(crate::master::run(master));
         let (bus, worker) = Self::process(network, name, Role::Worker).await;
         meter.knows(bus.process(), name);
-        tasks.spawn(work(worker));
+        tasks.spawn(work(worker, load));
         let (bus, handle) = Self::process(network, name, Role::Api).await;
         meter.knows(bus.process(), name);
         Self { bus, handle, _tasks: tasks }
@@ -55,29 +64,41 @@ impl Machine {
 
     /// The last event, and the last entry of the replicated log.
     pub async fn log_end(&self) -> (EventIndex, u64) {
+        let standing = self.leader_standing().await;
+        (standing.applied, standing.last_entry)
+    }
+
+    /// What the leader says of its log.
+    pub async fn leader_standing(&self) -> MasterStanding {
         let leader = self.view().leader.expect("somebody leads");
         let asked = self.bus.request(topics::STANDING, &leader, &RequestStanding {}, Duration::from_secs(5)).await;
-        let standing = asked.expect("the leader answers");
-        (standing.applied, standing.last_entry)
+        asked.expect("the leader answers")
     }
 }
 
 /// What a worker's driver does while it has no runners: it compares, and tells what the State does not know.
-async fn work(handle: NodeHandle) {
+async fn work(handle: NodeHandle, load: Load) {
     let own = handle.node_id().clone();
     let mut view = handle.view();
     let mut ticks = interval(LOOK);
     let mut looks: u64 = 0;
     let mut local = local(own.clone());
+    let mut memory = MemoryNews::new(tokio::time::Instant::now().into_std());
     loop {
         tokio::select! {
             biased;
             changed = view.changed() => if changed.is_err() { return },
             _ = ticks.tick() => {
                 looks += 1;
-                // Within one percent of the whole, never the same twice in a row.
-                let wobble = Memory::mib((looks * 7919) % 160);
-                local.resources.ram_available = RAM.saturating_sub(Memory::mib(4 << 10)).saturating_sub(wobble);
+                let wobble = match load {
+                    Load::Nothing => Memory::mib((looks * 7919) % 160),
+                    Load::OtherPrograms => Memory::mib((looks % 2) * (8 << 10)),
+                };
+                let ram_available = RAM.saturating_sub(Memory::mib(4 << 10)).saturating_sub(wobble);
+                let reading = NodeResources { ram_available, ..local.resources };
+                if memory.takes(tokio::time::Instant::now().into_std(), &local, reading) {
+                    local.resources = reading;
+                }
             }
         }
         let state = view.borrow_and_update().state.clone();

@@ -9,8 +9,9 @@ mod master;
 mod traffic;
 
 use exo_bus::{MemoryNetwork, topics};
+use exo_plan::MemoryNews;
 use exo_types::{StreamChunk, TokenChunk};
-use machines::{Machine, generate_request, node};
+use machines::{Load, Machine, generate_request, node};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -24,10 +25,12 @@ const IDLE_RATE: f64 = 1000.0;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-async fn cluster(network: &MemoryNetwork, meter: &Meter) -> Vec<Machine> {
+/// The machines; the first one with other work to do, perhaps.
+async fn cluster(network: &MemoryNetwork, meter: &Meter, first: Load) -> Vec<Machine> {
     let mut machines = Vec::new();
     for name in NAMES {
-        machines.push(Machine::start(network, meter, name).await);
+        let load = if name == NAMES[0] { first } else { Load::Nothing };
+        machines.push(Machine::start(network, meter, name, load).await);
     }
     sleep(SETTLED).await;
     for machine in &machines {
@@ -42,7 +45,7 @@ async fn cluster(network: &MemoryNetwork, meter: &Meter) -> Vec<Machine> {
 async fn ten_idle_minutes_write_nothing_and_send_less_than_a_kilobyte_a_second() {
     let network = MemoryNetwork::new(1);
     let meter = Meter::on(&network);
-    let machines = cluster(&network, &meter).await;
+    let machines = cluster(&network, &meter, Load::Nothing).await;
     let log = machines[0].log_end().await;
     meter.reset();
     sleep(WATCHED).await;
@@ -56,12 +59,33 @@ async fn ten_idle_minutes_write_nothing_and_send_less_than_a_kilobyte_a_second()
     }
 }
 
+/// The bound is a product: readings that a worker may tell in a day, workers, bytes that one of them takes in the log.
+/// The first is held by `exo-plan` over every course of readings; the last is measured here.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_does_other_work_writes_less_than_a_megabyte_of_log_a_day() {
+    const NODES: u64 = 32;
+    const MEGABYTE: u64 = 1_000_000;
+    let network = MemoryNetwork::new(3);
+    let meter = Meter::on(&network);
+    let machines = cluster(&network, &meter, Load::OtherPrograms).await;
+    let before = machines[0].leader_standing().await;
+    sleep(WATCHED * 2).await;
+    let after = machines[0].leader_standing().await;
+    let events = after.applied.0 - before.applied.0;
+    assert!((1..=MemoryNews::PER_DAY / 24 + 1).contains(&events), "{events} events in twenty minutes");
+    let bytes = (after.counters.record_bytes - before.counters.record_bytes).div_ceil(events);
+    assert!((50..500).contains(&bytes), "{bytes} bytes for a reading");
+    let day = MemoryNews::PER_DAY * NODES * bytes;
+    println!("{bytes} bytes for a reading, at most {day} bytes a day for {NODES} machines");
+    assert!(day < MEGABYTE, "{day} bytes a day");
+}
+
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_tokens_are_no_record_and_no_message_to_third_parties() {
     const TOKENS: usize = 10_000;
     let network = MemoryNetwork::new(2);
     let meter = Meter::on(&network);
-    let machines = cluster(&network, &meter).await;
+    let machines = cluster(&network, &meter, Load::Nothing).await;
     let log = machines[0].log_end().await;
     meter.reset();
     let mut served = machines[1].bus.serve_streams(topics::GENERATE).await.expect("nobody else serves");
