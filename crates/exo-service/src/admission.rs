@@ -13,6 +13,7 @@ use exo_types::{Blob, Command, KeyFingerprint, NodeId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +80,8 @@ fn tell(identity: &Identity, opened: &Opened) {
     }
 }
 
-/// Keeps the identity of this process: follows who was admitted and revoked, and renews the certificate in time.
+/// Keeps the identity of this process: follows who was admitted and revoked, and renews the certificate in time; SIGHUP
+/// has it look at once.
 pub(crate) async fn keep_identity(
     identity: Identity,
     data_dir: Arc<DataDir>,
@@ -90,10 +92,16 @@ pub(crate) async fn keep_identity(
     let store = IdentityStore::new(data_dir.path());
     let mut view = node.view();
     let (mut next_look, mut next_word) = (Instant::now() + LOOK, Instant::now());
+    let hangup = signal(SignalKind::hangup());
+    let mut hangup = hangup.inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be caught")).ok();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            () = asked_for(&mut hangup) => {
+                tracing::info!("SIGHUP: looking after the certificate");
+                next_look = Instant::now();
+            }
             () = tokio::time::sleep_until(next_look) => {
                 next_look = Instant::now() + LOOK;
                 let latest = view.borrow().clone();
@@ -113,6 +121,17 @@ pub(crate) async fn keep_identity(
                 }
             }
         }
+    }
+}
+
+/// Somebody asks by a signal.
+async fn asked_for(signal: &mut Option<Signal>) {
+    let came = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if came.is_none() {
+        std::future::pending().await
     }
 }
 

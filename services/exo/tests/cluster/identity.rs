@@ -1,11 +1,14 @@
 //! Who is let in, who is thrown out, and what they are told.
 
-use crate::client::Client;
+use crate::client::{Client, Line};
+use crate::faults::{folder, slow_model};
 use crate::node::{DEADLINE, Net, Node, models};
-use exo_identity::JoinToken;
+use exo_identity::{AdmissionReply, AdmissionRequest, Approved, Identity, IdentityStore, JoinToken};
 use serde_json::Value;
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn exo(node: &Node, arguments: &[&str]) -> Output {
     node.command("exo").args(arguments).arg("--config").arg(node.configuration()).output().expect("exo starts")
@@ -111,4 +114,57 @@ async fn a_service_comes_in_with_a_token_file_and_a_bad_one_is_told() {
     std::fs::remove_file(&file).expect("removes");
     let _again = second.start("exo", &["up", "--set", &setting]);
     client.wait_for("/state", "the node to be back", |_, state| count(state) == 2).await;
+}
+
+fn identity_of(node: &Node) -> (Identity, IdentityStore) {
+    let store = IdentityStore::new(node.folder().join("data"));
+    let parts = store.load().expect("readable").expect("it has one");
+    (Identity::from_parts(&parts).expect("good"), store)
+}
+
+/// Has a node's certificate signed anew as it would have been so long ago.
+fn age(node: &Node, master: &Node, by: Duration) {
+    let ((identity, store), (authority, _)) = (identity_of(node), identity_of(master));
+    let request = AdmissionRequest::renewal(&identity, &identity.namespace(), false).expect("signs");
+    let approved = Approved::check(&authority, &request.encode().expect("short"), SystemTime::now(), |_| None);
+    let reply = approved.expect("a member").grant(&authority, SystemTime::now() - by).expect("signs");
+    assert!(matches!(reply, AdmissionReply::Admitted(_)), "it is not refused");
+    identity.renew(&store, reply).expect("saved");
+}
+
+/// When the certificate ends that a node shows on a link that is made now.
+fn shown_end(asked: &Node, of: &Node) -> Option<SystemTime> {
+    let id = identity_of(of).0.node_id();
+    let member = nodes(asked).into_iter().find(|member| member["nodeId"] == id.as_str())?;
+    member["certificateEnds"].as_u64().map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_under_a_running_stream_and_later_links_show_the_new_one() {
+    let net = Net::new();
+    let model = slow_model();
+    let models = folder(&model);
+    let first = net.node("first", true, &models, "");
+    let second = net.node("second", false, &models, "mode = \"worker\"");
+    let _first = first.start("exo", &["up"]);
+    let client = Client::new(first.api_port);
+    client.wait_until_ready().await;
+    second.join(&first);
+    age(&second, &first, 25 * DAY);
+    let process = second.start("exo", &["up"]);
+    client.place("model", 2).await;
+    let soon = SystemTime::now() + 6 * DAY;
+    until("the old certificate on a link", || shown_end(&first, &second).is_some_and(|end| end < soon)).await;
+    let mut answer = client.stream("model", 400).await;
+    assert!(matches!(answer.next().await, Line::Text(_)));
+    process.signal("HUP");
+    let late = SystemTime::now() + 20 * DAY;
+    until("the new certificate on the disk", || identity_of(&second).0.not_after() > late).await;
+    // Both ranks went on without a break: a link that was cut would have ended the answer with an error.
+    let lines = answer.rest().await;
+    assert_eq!(lines.last(), Some(&Line::Finish("length".to_owned())));
+    assert!(lines.len() > 300, "{} pieces", lines.len());
+    until("the new certificate on a link", || shown_end(&first, &second).is_some_and(|end| end > late)).await;
+    assert!(client.ask("model", "hello", 5).await.is_ok());
+    assert_eq!(process.children().len(), 1, "no runner was replaced");
 }
