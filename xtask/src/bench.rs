@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 mod engine;
 mod failover;
 mod idle;
+mod idle_cluster;
 mod log;
 mod machine;
 mod models;
@@ -57,6 +58,9 @@ pub struct Bench {
     /// Models of the engine bench.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "q4_0,q8_0")]
     models: Vec<models::Weights>,
+    /// Nodes of the idle bench: with more than one it measures what an idle cluster sends and writes.
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
     /// Workloads of the engine bench; all of them by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     work: Vec<engine::Work>,
@@ -86,8 +90,13 @@ pub fn run(bench: &Bench) -> Result<()> {
         reports.add("pipeline", &report, report.render())?;
     }
     if bench.wants(Subject::Idle) {
-        let report = idle::run(&places.release()?.join("exo"), bench.quick)?;
-        reports.add("idle", &report, report.render())?;
+        if bench.nodes > 1 {
+            let report = idle_cluster::run(&places, bench.nodes, bench.quick)?;
+            reports.add("idleCluster", &report, report.render())?;
+        } else {
+            let report = idle::run(&places.release()?.join("exo"), bench.quick)?;
+            reports.add("idle", &report, report.render())?;
+        }
     }
     if bench.wants(Subject::Log) {
         let report = log::run(&places, bench.quick)?;

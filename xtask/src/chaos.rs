@@ -116,7 +116,7 @@ pub fn run(options: &Chaos) -> Result<()> {
 }
 
 fn parts(has_master: bool) -> Vec<Part> {
-    Part::ALL.into_iter().filter(|part| has_master || *part != Part::Master).collect()
+    Part::SERVICES.into_iter().filter(|part| has_master || *part != Part::Master).collect()
 }
 
 fn keep(folder: tempfile::TempDir) -> PathBuf {

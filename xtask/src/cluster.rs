@@ -52,6 +52,10 @@ pub struct Shape {
     pub parts: Vec<Vec<Part>>,
 }
 
+fn has_service(parts: &[Part], service: Part) -> bool {
+    parts.iter().any(|part| part.has(service))
+}
+
 impl Cluster {
     /// Writes the configurations of nodes below `folder`. Nothing runs yet.
     pub fn new(site: Site, programs: Programs, folder: &Path, models: &Path, shape: Shape) -> Result<Self> {
@@ -66,7 +70,7 @@ impl Cluster {
         };
         let places: Result<Vec<_>> =
             (0..site.count()).map(|number| Ok((site.address(number), Ports::on(&site)?))).collect();
-        let has_master = |(number, parts): (usize, &Vec<Part>)| parts.contains(&Part::Master).then_some(number);
+        let has_master = |(number, parts): (usize, &Vec<Part>)| has_service(parts, Part::Master).then_some(number);
         let settings = NodeSettings {
             folder: folder.to_path_buf(),
             models: models.to_path_buf(),
@@ -97,7 +101,7 @@ impl Cluster {
 
     /// The APIs that there are, by node.
     pub fn apis(&self) -> Result<Vec<Api>> {
-        let with_api = self.nodes.iter().filter(|node| node.parts().contains(&Part::Api));
+        let with_api = self.nodes.iter().filter(|node| has_service(node.parts(), Part::Api));
         with_api.map(|node| Api::new(node.api_url(), self.key.clone())).collect()
     }
 
@@ -110,7 +114,8 @@ impl Cluster {
     /// master, lets the others in before anything starts there.
     pub fn start_all(&mut self) -> Result<()> {
         if !std::mem::replace(&mut self.is_joined, true) {
-            self.start(0, Part::Master)?;
+            let first = self.nodes[0].parts().iter().copied().find(|part| part.has(Part::Master));
+            self.start(0, first.context("the first node has a master")?)?;
             self.join_all().context("the nodes do not come together")?;
         }
         for number in 0..self.nodes.len() {
@@ -167,7 +172,7 @@ impl Cluster {
     pub fn stop(&mut self) -> Result<()> {
         let mut complaints = Vec::new();
         // Apis first, masters last: nobody waits for one that is gone.
-        for part in Part::ALL.into_iter().rev() {
+        for part in [Part::Up].into_iter().chain(Part::SERVICES.into_iter().rev()) {
             for node in &mut self.nodes {
                 let name = node.name();
                 let Some(process) = node.process(part) else { continue };

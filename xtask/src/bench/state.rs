@@ -1,13 +1,15 @@
 //! The fold: what an event costs in a State of 256 nodes, and what the State takes after a million of them.
 
+mod joining;
+
 use crate::bench::machine::processor;
 use crate::report::{Table, median};
 use anyhow::{Context, Result};
 use exo_state::{State, apply};
 use exo_types::{
     Connection, CpuInfo, DownloadProgress, Event, EventIndex, FactId, IndexedEvent, Instance, InstanceId, Memory,
-    ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, OriginEpoch, OriginSequence, RunnerId,
-    RunnerStatus, Shard, ShardAssignments, Sharding, Task, TaskId, TaskStatus,
+    Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, OriginEpoch, OriginSequence, RunnerId,
+    RunnerStatus, SessionId, Shard, ShardAssignments, Sharding, Task, TaskId, TaskStatus,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -35,13 +37,22 @@ pub struct StateReport {
     state_bytes: u64,
     /// Milliseconds of a copy of the State.
     copy_ms: f64,
+    /// Seconds until a node that joins over loopback has it, half of the tries.
+    join_seconds_p50: f64,
+    /// The same, the slowest try.
+    join_seconds_worst: f64,
 }
+
+/// How often a node joins.
+const JOINS: usize = 5;
 
 /// Measures.
 pub fn run(quick: bool) -> Result<StateReport> {
     let events = if quick { 100_000 } else { 1_000_000 };
     let before = resident_bytes()?;
+    let session = SessionId { generation: 1, master_node_id: node(0)? };
     let mut fold = Fold::default();
+    fold.step(None, Event::SessionOpened { session: session.clone(), when: Millis(1) });
     for event in birth()? {
         fold.step(None, event);
     }
@@ -60,7 +71,10 @@ pub fn run(quick: bool) -> Result<StateReport> {
     let copy = black_box(fold.state.clone());
     let copy_ms = begin.elapsed().as_secs_f64() * 1e3;
     drop(copy);
-    let state_bytes = size_of_state(fold.state, before)?;
+    let state_bytes = size_of_state(&fold.state, before)?;
+    let state = fold.state;
+    let joins: Result<Vec<f64>> = (0..JOINS).map(|_| joining::seconds_to_join(&session, state.clone())).collect();
+    let joins = joins?;
     times.sort_by(f64::total_cmp);
     Ok(StateReport {
         processor: processor(),
@@ -70,14 +84,16 @@ pub fn run(quick: bool) -> Result<StateReport> {
         apply_ns_worst: times.last().copied().unwrap_or(f64::NAN),
         state_bytes,
         copy_ms,
+        join_seconds_p50: median(&joins),
+        join_seconds_worst: joins.iter().copied().fold(f64::NAN, f64::max),
     })
 }
 
 /// Memory that the process has with nothing but the State: what is freed before stays with the allocator, so this is
 /// an upper bound.
-fn size_of_state(state: State, before: u64) -> Result<u64> {
+fn size_of_state(state: &State, before: u64) -> Result<u64> {
     let with = resident_bytes()?;
-    drop(black_box(state));
+    black_box(state);
     Ok(with.saturating_sub(before))
 }
 
@@ -259,6 +275,8 @@ impl StateReport {
             ("  the slowest thousand", format!("{:.2} µs", self.apply_ns_worst / 1e3), ""),
             ("memory of the State", format!("{:.1} MB", self.state_bytes as f64 / 1e6), "≤ 64 MB"),
             ("a copy of the State", format!("{:.1} ms", self.copy_ms), ""),
+            ("a joining node is current after", format!("{:.3} s", self.join_seconds_p50), "≤ 1 s"),
+            ("  the slowest of them", format!("{:.3} s", self.join_seconds_worst), ""),
         ];
         for (what, measured, promised) in rows {
             table.row(vec![what.to_owned(), measured, promised.to_owned()]);

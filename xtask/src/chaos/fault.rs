@@ -96,11 +96,13 @@ impl Fault {
             Self::Kill { part: Part::Master, .. } => "kill -9 master",
             Self::Kill { part: Part::Worker, .. } => "kill -9 worker",
             Self::Kill { part: Part::Api, .. } => "kill -9 api",
+            Self::Kill { part: Part::Up, .. } => "kill -9 exo",
             Self::KillRunner { .. } => "kill -9 runner",
             Self::KillNode { .. } => "kill -9 node",
             Self::Pause { part: Part::Master, .. } => "pause master",
             Self::Pause { part: Part::Worker, .. } => "pause worker",
             Self::Pause { part: Part::Api, .. } => "pause api",
+            Self::Pause { part: Part::Up, .. } => "pause exo",
             Self::Isolate { .. } => "isolate node",
             Self::Deafen { .. } => "node hears nobody",
             Self::Mute { .. } => "nobody hears node",
@@ -191,7 +193,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn means(links: bool) -> Means {
-        Means { nodes: 3, parts: vec![Part::ALL.to_vec(); 3], links }
+        Means { nodes: 3, parts: vec![Part::SERVICES.to_vec(); 3], links }
     }
 
     const HOUR: Duration = Duration::from_secs(3600);

@@ -107,9 +107,17 @@ impl Api {
 
     /// Requests for text that it has not ended.
     pub async fn open_generations(&self) -> Option<u64> {
+        self.metrics(&["exo_api_generations_open"]).await?.first().copied()
+    }
+
+    /// Numbers of `GET /metrics` that have no labels, all of the same moment.
+    pub async fn metrics(&self, names: &[&str]) -> Option<Vec<u64>> {
         let (_, text) = self.get_within("/metrics", PATIENCE).await?;
-        let line = text.lines().find_map(|line| line.strip_prefix("exo_api_generations_open "))?;
-        line.trim().parse().ok()
+        let value = |name: &&str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+            lines.find(|(found, _)| found == name).and_then(|(_, value)| value.trim().parse().ok())
+        };
+        names.iter().map(value).collect()
     }
 
     /// Places a model.

@@ -24,24 +24,37 @@ pub enum Part {
     Worker,
     /// exo-api.
     Api,
+    /// `exo up`: all three in one process.
+    Up,
 }
 
 impl Part {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Master, Self::Worker, Self::Api];
+    /// The services, each in a process of its own.
+    pub const SERVICES: [Self; 3] = [Self::Master, Self::Worker, Self::Api];
+
+    /// Whether this process has, or is, that service.
+    pub fn has(self, service: Self) -> bool {
+        self == service || self == Self::Up
+    }
 
     fn program(self) -> &'static str {
         match self {
             Self::Master => "exo-master",
             Self::Worker => "exo-worker",
             Self::Api => "exo-api",
+            Self::Up => "exo",
         }
     }
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.program()["exo-".len()..])
+        f.write_str(match self {
+            Self::Master => "master",
+            Self::Worker => "worker",
+            Self::Api => "api",
+            Self::Up => "up",
+        })
     }
 }
 
@@ -136,7 +149,10 @@ impl Node {
             return Ok(());
         }
         let program = programs.path(part.program());
-        let arguments = vec!["--config".to_owned(), self.configuration.display().to_string()];
+        let mut arguments = vec!["--config".to_owned(), self.configuration.display().to_string()];
+        if part == Part::Up {
+            arguments.insert(0, "up".to_owned());
+        }
         let log = self.folder.join(format!("{part}.log"));
         let process = Process::start(site.machine(self.number), &program, arguments, log)?;
         self.processes.insert(part, process);
