@@ -29,7 +29,9 @@ const ACTS: [&str; 12] = [
 ];
 
 /// Outside things, and the crates that may name them. Everything else goes through those crates.
-const WRAPPED: [(&str, &[&str]); 15] = [
+const WRAPPED: [(&str, &[&str]); 17] = [
+    ("cudarc", &["exo-hardware"]),
+    ("nvml-wrapper", &["exo-hardware"]),
     ("zenoh", &["exo-bus"]),
     ("openraft", &["exo-log"]),
     ("rcgen", &["exo-identity"]),

@@ -23,7 +23,8 @@ pub fn addresses(loopback_only: bool) -> Vec<IpAddr> {
     rank(&interfaces())
 }
 
-fn interfaces() -> Vec<Interface> {
+/// Asks the system for all addresses of all interfaces.
+pub fn interfaces() -> Vec<Interface> {
     let Ok(found) = getifaddrs() else { return Vec::new() };
     let interfaces = found.filter_map(|interface| {
         let storage = interface.address?;
@@ -45,7 +46,7 @@ pub fn rank(interfaces: &[Interface]) -> Vec<IpAddr> {
     ranked.into_iter().map(|(_, address)| address).collect()
 }
 
-fn is_usable(address: IpAddr) -> bool {
+pub(crate) fn is_usable(address: IpAddr) -> bool {
     let is_link_local_v6 = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     !(address.is_loopback() || address.is_unspecified() || address.is_multicast() || is_link_local_v6)
 }
@@ -53,10 +54,15 @@ fn is_usable(address: IpAddr) -> bool {
 /// Interfaces that exist on every machine alike and lead nowhere.
 const VIRTUAL: [&str; 8] = ["docker", "br-", "veth", "virbr", "cni", "flannel", "lxc", "podman"];
 
+/// By its name: bridges and ends of containers, which come and go.
+pub(crate) fn leads_nowhere(name: &str) -> bool {
+    VIRTUAL.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// The smaller the better: private addresses of real interfaces first, then other ones, virtual bridges, and
 /// self-assigned addresses last.
 fn penalty(interface: &Interface) -> u8 {
-    let is_virtual = VIRTUAL.iter().any(|prefix| interface.name.starts_with(prefix));
+    let is_virtual = leads_nowhere(&interface.name);
     let of_address = match interface.address {
         IpAddr::V4(v4) if v4.is_link_local() => 8,
         IpAddr::V4(v4) if v4.is_private() => 0,

@@ -148,12 +148,13 @@ impl FactQueue {
 /// Whether the later of two facts makes the earlier one pointless.
 fn same_thing(a: &Event, b: &Event) -> bool {
     use Event::{
-        NodeDownloadProgress, NodeDownloadRemoved, NodeGatheredInfo, NodeResourcesChanged, RunnerStatusUpdated,
-        TopologyEdgeCreated, TopologyEdgeDeleted,
+        NodeDownloadProgress, NodeDownloadRemoved, NodeGatheredInfo, NodeHardwareChanged, NodeResourcesChanged,
+        RunnerStatusUpdated, TopologyEdgeCreated, TopologyEdgeDeleted,
     };
     match (a, b) {
         (NodeGatheredInfo { node_id: a, .. }, NodeGatheredInfo { node_id: b, .. })
-        | (NodeResourcesChanged { node_id: a, .. }, NodeResourcesChanged { node_id: b, .. }) => a == b,
+        | (NodeResourcesChanged { node_id: a, .. }, NodeResourcesChanged { node_id: b, .. })
+        | (NodeHardwareChanged { node_id: a, .. }, NodeHardwareChanged { node_id: b, .. }) => a == b,
         (RunnerStatusUpdated { runner_id: a, .. }, RunnerStatusUpdated { runner_id: b, .. }) => a == b,
         (
             TopologyEdgeCreated { connection: a } | TopologyEdgeDeleted { connection: a },

@@ -1,6 +1,8 @@
 //! What is and runs on the node itself, as its worker knows it.
 
-use exo_types::{Connection, InstanceId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerId, RunnerStatus};
+use exo_types::{
+    Connection, InstanceId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeResources, RunnerId, RunnerStatus,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -26,6 +28,8 @@ pub struct LocalNode {
     pub info: NodeInfo,
     /// What it has left.
     pub resources: NodeResources,
+    /// What its hardware is worth to placement; nothing before it was looked at.
+    pub hardware: Option<NodeHardware>,
     /// The models that it has or is getting.
     pub downloads: Vec<NodeDownload>,
     /// The ways to other nodes that it measured; all have it as their source.

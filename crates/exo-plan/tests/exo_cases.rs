@@ -83,6 +83,7 @@ fn local(case: &Value, ranks: &[&str], now: Instant) -> LocalNode {
         info: serde_json::from_value(info()).expect("an info"),
         resources: serde_json::from_value(json!({"ramTotal": {"inBytes": 64}, "ramAvailable": {"inBytes": 64}}))
             .expect("resources"),
+        hardware: None,
         downloads: Vec::new(),
         connections: BTreeSet::new(),
         runners: own.into_iter().collect(),

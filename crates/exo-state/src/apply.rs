@@ -78,6 +78,7 @@ fn apply_event(state: &mut State, event: &Event) -> Effect {
         Event::SessionOpened { session, when: _ } => set(&mut state.session, Some(session.clone())),
         Event::NodeGatheredInfo { node_id, info } => nodes::gathered_info(state, node_id, info),
         Event::NodeResourcesChanged { node_id, resources } => nodes::resources_changed(state, node_id, *resources),
+        Event::NodeHardwareChanged { node_id, hardware } => nodes::hardware_changed(state, node_id, hardware),
         Event::NodeTimedOut { node_id } => nodes::timed_out(state, node_id),
         Event::NodeDownloadProgress { download } => nodes::download_progress(state, download),
         Event::NodeDownloadRemoved { node_id, model_id } => nodes::download_removed(state, node_id, model_id),

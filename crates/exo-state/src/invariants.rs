@@ -55,8 +55,8 @@ pub fn instances_are_whole_and_share_no_runner(state: &State) -> Result<(), Viol
 
 /// What is known of a node goes with the node.
 pub fn named_nodes_are_in_the_topology(state: &State) -> Result<(), Violation> {
-    let mut named = state.node_identities.keys().chain(state.node_memory.keys()).chain(state.downloads.keys());
-    named.try_for_each(|node| in_topology(state, node))
+    let told = state.node_identities.keys().chain(state.node_memory.keys()).chain(state.node_hardware.keys());
+    told.chain(state.downloads.keys()).try_for_each(|node| in_topology(state, node))
 }
 
 /// Every way has both its nodes and at least one address.

@@ -2,8 +2,8 @@
 
 use crate::{AcceptedCommands, IdentityState, Origins};
 use exo_types::{
-    EventIndex, Instance, InstanceId, Intent, IntentId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerId,
-    RunnerStatus, SessionId, Task, TaskId, Topology,
+    EventIndex, Instance, InstanceId, Intent, IntentId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeResources,
+    RunnerId, RunnerStatus, SessionId, Task, TaskId, Topology,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,9 @@ pub struct State {
     pub node_identities: BTreeMap<NodeId, NodeInfo>,
     /// What each node has left.
     pub node_memory: BTreeMap<NodeId, NodeResources>,
+    /// What its accelerators, memory and links are worth. Nodes of an older version tell none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_hardware: BTreeMap<NodeId, NodeHardware>,
     /// The nodes, and the ways between them. Every node that is named elsewhere in the State stands here,
     /// except in the assignments of instances, which outlive their nodes.
     pub topology: Topology,

@@ -1,9 +1,9 @@
 //! Small things to fold, for the tests of this crate.
 
 use exo_types::{
-    Connection, CpuInfo, DownloadProgress, Event, EventIndex, IndexedEvent, Instance, InstanceId, Memory, ModelCard,
-    ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerId, SessionId, Shard, ShardAssignments, Sharding,
-    Task, TaskId, TaskStatus,
+    Accelerator, Connection, CpuInfo, DownloadProgress, Event, EventIndex, IndexedEvent, Instance, InstanceId, Memory,
+    ModelCard, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeLink, NodeResources, RunnerId, SessionId,
+    Shard, ShardAssignments, Sharding, Task, TaskId, TaskStatus,
 };
 
 pub(crate) fn node(name: &str) -> NodeId {
@@ -78,6 +78,13 @@ pub(crate) fn appears(name: &str) -> Event {
 pub(crate) fn resources(name: &str, free: u64) -> Event {
     let resources = NodeResources { ram_total: Memory::mib(64), ram_available: Memory::mib(free) };
     Event::NodeResourcesChanged { node_id: node(name), resources }
+}
+
+pub(crate) fn hardware(name: &str) -> Event {
+    let card = Accelerator { name: "card".to_owned(), memory_total: Memory::mib(80), ..Accelerator::default() };
+    let link = NodeLink { name: "eth0".to_owned(), speed_mbit: Some(25_000), ..NodeLink::default() };
+    let hardware = NodeHardware { memory_bandwidth: Some(50_000_000_000), accelerators: vec![card], links: vec![link] };
+    Event::NodeHardwareChanged { node_id: node(name), hardware }
 }
 
 pub(crate) fn download(name: &str, model: &str) -> Event {

@@ -2,8 +2,8 @@
 
 use crate::{
     CommandId, Connection, EventIndex, FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord,
-    KeyFingerprint, Millis, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerId, RunnerStatus, SessionId,
-    Task, TaskId, TaskStatus,
+    KeyFingerprint, Millis, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeResources, RunnerId,
+    RunnerStatus, SessionId, Task, TaskId, TaskStatus,
 };
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
@@ -46,6 +46,13 @@ pub enum Event {
         node_id: NodeId,
         /// What.
         resources: NodeResources,
+    },
+    /// A node told what its hardware is worth to placement.
+    NodeHardwareChanged {
+        /// Which.
+        node_id: NodeId,
+        /// What.
+        hardware: NodeHardware,
     },
     /// A node is gone: everything about it leaves the State.
     NodeTimedOut {

@@ -11,6 +11,7 @@ mod election;
 mod event;
 mod forward;
 mod generate;
+mod hardware;
 mod ids;
 mod instance;
 mod intent;
@@ -39,6 +40,7 @@ pub use forward::{
     SnapshotMark, SnapshotPart,
 };
 pub use generate::{AnsweredTokens, ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
+pub use hardware::{Accelerator, NodeHardware, NodeLink};
 pub use ids::{
     CommandId, EventIndex, IdError, InstanceId, IntentId, JoinTokenId, Millis, ModelId, NodeId, OriginEpoch,
     OriginSequence, RequestId, RunnerId, SessionId, TaskId,

@@ -36,6 +36,9 @@ fn adopt_node(draft: &mut Draft, other: &State, node: &NodeId) {
     if let Some(resources) = other.node_memory.get(node) {
         draft.push(Event::NodeResourcesChanged { node_id: node_id.clone(), resources: *resources });
     }
+    if let Some(hardware) = other.node_hardware.get(node) {
+        draft.push(Event::NodeHardwareChanged { node_id: node_id.clone(), hardware: hardware.clone() });
+    }
     for download in other.downloads.get(node).into_iter().flatten() {
         draft.push(Event::NodeDownloadProgress { download: download.clone() });
     }

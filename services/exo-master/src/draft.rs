@@ -60,6 +60,7 @@ fn is_own_fact(state: &State, fact: &LocalForwarderEvent) -> bool {
     let about = match &fact.event {
         Event::NodeGatheredInfo { node_id, .. }
         | Event::NodeResourcesChanged { node_id, .. }
+        | Event::NodeHardwareChanged { node_id, .. }
         | Event::NodeDownloadRemoved { node_id, .. } => node_id,
         Event::NodeDownloadProgress { download } => &download.node_id,
         Event::TopologyEdgeCreated { connection } | Event::TopologyEdgeDeleted { connection } => &connection.source,

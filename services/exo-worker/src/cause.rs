@@ -2,7 +2,7 @@
 
 use exo_models::FoundModel;
 use exo_runner_host::{Runner, RunnerEvent, RunnerEvents, SpawnError};
-use exo_types::{Connection, ModelId, NodeResources, RequestId, RunnerId};
+use exo_types::{Connection, ModelId, NodeHardware, NodeResources, RequestId, RunnerId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One process of a runner; a runner that is replaced gets another.
@@ -19,6 +19,8 @@ pub(crate) enum Cause {
     Unwanted(RequestId, u64),
     /// What the node has left.
     Resources(NodeResources),
+    /// What its hardware is worth.
+    Hardware(NodeHardware),
     /// The models that were found.
     Models(BTreeMap<ModelId, FoundModel>),
     /// The ways to other nodes.

@@ -156,6 +156,10 @@ impl Driver {
                 }
                 false
             }
+            Cause::Hardware(hardware) => {
+                let before = self.around.local.hardware.replace(hardware);
+                before != self.around.local.hardware
+            }
             Cause::Resources(resources) => {
                 let is_news = self.memory.takes(now(), &self.around.local, resources);
                 if is_news {

@@ -1,9 +1,12 @@
 //! Looks at the machine, its models and its neighbours, each in a task of its own.
 
+mod hardware;
+
 use crate::cause::Cause;
 use exo_models::{Finding, ModelStore};
 use exo_node::View;
 use exo_types::{Connection, NodeId};
+pub(crate) use hardware::watch_hardware;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

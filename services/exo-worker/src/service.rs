@@ -3,7 +3,7 @@
 use crate::cause::Cause;
 use crate::driver::{Driver, Reporter, Surroundings};
 use crate::node_info::node_info;
-use crate::probes::{Neighbourhood, watch_models, watch_peers, watch_resources};
+use crate::probes::{Neighbourhood, watch_hardware, watch_models, watch_peers, watch_resources};
 use crate::settings::{Settings, SettingsError, addresses};
 use exo_bus::{AnnounceError, Bus, BusError, topics};
 use exo_config::Config;
@@ -124,6 +124,7 @@ async fn drive(
         node_id: node.node_id().clone(),
         info,
         resources,
+        hardware: None,
         downloads: Vec::new(),
         connections: BTreeSet::new(),
         runners: BTreeMap::new(),
@@ -159,6 +160,7 @@ fn start_probes(config: &Config, node: &NodeHandle, causes: &mpsc::Sender<Cause>
     };
     let mut probes = JoinSet::new();
     probes.spawn(watch_resources(causes.clone()));
+    probes.spawn(watch_hardware(causes.clone()));
     probes.spawn(watch_models(config.model_dirs(), causes.clone()));
     probes.spawn(watch_peers(own, node.view(), causes.clone()));
     probes

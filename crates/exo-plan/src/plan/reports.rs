@@ -2,10 +2,13 @@
 
 use crate::{Action, LocalNode, Plan};
 use exo_state::State;
-use exo_types::{Event, Memory, NodeResources, RunnerStatus};
+use exo_types::{Accelerator, Event, Memory, NodeHardware, NodeResources, RunnerStatus};
 
 /// Free memory is told again when it moved by this share of the whole: 1/32, about 3 %.
 const RESOURCES_STEP: u64 = 32;
+
+/// A measured rate is told again when it moved by this share: an eighth.
+const RATE_STEP: u64 = 8;
 
 /// Steps in which the progress of loading and of downloads is told.
 const PROGRESS_STEPS: u64 = 10;
@@ -23,12 +26,44 @@ pub(super) fn report_node(state: &State, local: &LocalNode, plan: &mut Plan) {
     if told.is_none_or(|told| moved_enough(*told, local.resources)) {
         report(plan, Event::NodeResourcesChanged { node_id: node_id.clone(), resources: local.resources });
     }
+    let told = state.node_hardware.get(node_id);
+    let news = |now: &&NodeHardware| told.is_none_or(|told| hardware_moved_enough(told, now));
+    if let Some(hardware) = local.hardware.as_ref().filter(news) {
+        report(plan, Event::NodeHardwareChanged { node_id: node_id.clone(), hardware: hardware.clone() });
+    }
 }
 
 /// Whether a reading differs from the one that was told by more than free memory always does.
 pub(crate) fn moved_enough(told: NodeResources, now: NodeResources) -> bool {
     let moved = told.ram_available.in_bytes.abs_diff(now.ram_available.in_bytes);
     told.ram_total != now.ram_total || moved > now.ram_total.in_bytes / RESOURCES_STEP
+}
+
+/// Links and cards are told when anything about them changes; what is measured is told when it moved enough.
+fn hardware_moved_enough(told: &NodeHardware, now: &NodeHardware) -> bool {
+    let cards = || told.accelerators.iter().zip(&now.accelerators);
+    told.links != now.links
+        || told.accelerators.len() != now.accelerators.len()
+        || rate_moved(told.memory_bandwidth, now.memory_bandwidth)
+        || cards().any(|(told, now)| card_moved_enough(told, now))
+}
+
+fn card_moved_enough(told: &Accelerator, now: &Accelerator) -> bool {
+    let measured =
+        |told: &Accelerator| Accelerator { memory_free: Memory::default(), memory_bandwidth: None, ..told.clone() };
+    let moved = told.memory_free.in_bytes.abs_diff(now.memory_free.in_bytes);
+    measured(told) != measured(now)
+        || moved > now.memory_total.in_bytes / RESOURCES_STEP
+        || rate_moved(told.memory_bandwidth, now.memory_bandwidth)
+}
+
+/// A rate is measured at each start, on a machine that does other things too. What was not measured is no news.
+fn rate_moved(told: Option<u64>, now: Option<u64>) -> bool {
+    match (told, now) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(told), Some(now)) => told.abs_diff(now) > told / RATE_STEP,
+    }
 }
 
 pub(super) fn report_downloads(state: &State, local: &LocalNode, plan: &mut Plan) {

@@ -2,9 +2,9 @@ use super::*;
 use crate::{LocalRunner, NextRank};
 use exo_state::apply;
 use exo_types::{
-    Connection, DownloadProgress, Event, EventIndex, IndexedEvent, Instance, InstanceId, Memory, Millis, ModelCard,
-    ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, RunnerFailure, RunnerId, RunnerStatus, SessionId, Shard,
-    ShardAssignments, Sharding,
+    Accelerator, Connection, DownloadProgress, Event, EventIndex, IndexedEvent, Instance, InstanceId, Memory, Millis,
+    ModelCard, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeLink, NodeResources, RunnerFailure, RunnerId,
+    RunnerStatus, SessionId, Shard, ShardAssignments, Sharding,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -98,6 +98,7 @@ fn local(now: Instant, runners: &[(&str, RunnerStatus)]) -> LocalNode {
         node_id: node("a"),
         info: info(),
         resources: resources(32),
+        hardware: None,
         downloads: Vec::new(),
         connections: BTreeSet::new(),
         runners: runners.iter().map(runner).collect::<BTreeMap<_, _>>(),
@@ -235,6 +236,37 @@ fn what_the_state_does_not_know_is_told() {
     changed.resources = resources(40);
     changed.info.version = "1".to_owned();
     assert_eq!(planned(&state([]), &changed, now), ["tell NodeGatheredInfo", "tell NodeResourcesChanged"]);
+}
+
+#[test]
+fn hardware_is_told_when_it_is_known_and_when_it_moved_enough() {
+    let now = start();
+    let card =
+        |free| Accelerator { memory_total: Memory::mib(64), memory_free: Memory::mib(free), ..Accelerator::default() };
+    let link = |speed| NodeLink { name: "eth0".to_owned(), speed_mbit: Some(speed), ..NodeLink::default() };
+    let hardware = |rate, free, speed| NodeHardware {
+        memory_bandwidth: rate,
+        accelerators: vec![card(free)],
+        links: vec![link(speed)],
+    };
+    let of = |hardware| Event::NodeHardwareChanged { node_id: node("a"), hardware };
+    let told = state([of(hardware(Some(800), 32, 1000))]);
+    let check = |state: &State, hardware: Option<NodeHardware>, expect: &[&str]| {
+        let local = LocalNode { hardware: hardware.clone(), ..local(now, &[]) };
+        assert_eq!(planned(state, &local, now), expect, "{hardware:?}");
+    };
+    let news = ["tell NodeHardwareChanged"];
+    check(&told, None, &[]);
+    check(&state([]), Some(hardware(None, 32, 1000)), &news);
+    check(&told, Some(hardware(Some(900), 33, 1000)), &[]);
+    check(&told, Some(hardware(None, 32, 1000)), &[]);
+    check(&told, Some(hardware(Some(901), 32, 1000)), &news);
+    check(&told, Some(hardware(Some(800), 40, 1000)), &news);
+    check(&told, Some(hardware(Some(800), 32, 100)), &news);
+    check(&told, Some(NodeHardware { accelerators: Vec::new(), ..hardware(Some(800), 32, 1000) }), &news);
+    let mut broken = hardware(Some(800), 32, 1000);
+    broken.accelerators[0].unusable = Some("no driver".to_owned());
+    check(&told, Some(broken), &news);
 }
 
 #[test]

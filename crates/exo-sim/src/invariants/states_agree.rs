@@ -39,6 +39,7 @@ fn difference(one: &State, other: &State) -> String {
         ("session", one.session == other.session),
         ("commands seen", one.commands_seen == other.commands_seen),
         ("nodes", one.node_identities == other.node_identities && one.node_memory == other.node_memory),
+        ("hardware", one.node_hardware == other.node_hardware),
         ("topology", one.topology == other.topology),
         ("models", one.downloads == other.downloads),
         ("instances", one.instances == other.instances),

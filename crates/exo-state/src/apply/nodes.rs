@@ -2,7 +2,7 @@
 
 use super::{Effect, changed, set, unknown};
 use crate::State;
-use exo_types::{Connection, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources};
+use exo_types::{Connection, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeResources};
 use std::collections::btree_map::Entry;
 
 pub(super) fn gathered_info(state: &mut State, node: &NodeId, info: &NodeInfo) -> Effect {
@@ -15,6 +15,11 @@ pub(super) fn resources_changed(state: &mut State, node: &NodeId, resources: Nod
     insert(state.node_memory.entry(node.clone()), resources)
 }
 
+pub(super) fn hardware_changed(state: &mut State, node: &NodeId, hardware: &NodeHardware) -> Effect {
+    appear(state, node);
+    insert(state.node_hardware.entry(node.clone()), hardware.clone())
+}
+
 /// Takes the node out of everything but the assignments of instances: those say what was wanted, and the master
 /// decides what becomes of them.
 pub(super) fn timed_out(state: &mut State, node: &NodeId) -> Effect {
@@ -24,6 +29,7 @@ pub(super) fn timed_out(state: &mut State, node: &NodeId) -> Effect {
     state.topology.remove(node);
     state.node_identities.remove(node);
     state.node_memory.remove(node);
+    state.node_hardware.remove(node);
     state.downloads.remove(node);
     for instance in state.instances.values() {
         if let Some(runner) = instance.shard_assignments.node_to_runner.get(node) {

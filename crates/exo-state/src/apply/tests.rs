@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{appears, created, download, indexed, instance, node, resources, runner, session, task, way};
+use crate::testing::{
+    appears, created, download, hardware, indexed, instance, node, resources, runner, session, task, way,
+};
 use crate::{JoinTokenState, check_invariants, decode_state, encode_state};
 use exo_types::{
     FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord, KeyFingerprint, Millis, OriginEpoch,
@@ -47,6 +49,7 @@ fn a_lost_node_leaves_the_state_everywhere_but_in_the_assignments() {
         appears("a"),
         appears("b"),
         resources("b", 3),
+        hardware("b"),
         download("b", "m"),
         Event::TopologyEdgeCreated { connection: way("a", "b") },
         Event::TopologyEdgeCreated { connection: way("b", "a") },
@@ -58,6 +61,7 @@ fn a_lost_node_leaves_the_state_everywhere_but_in_the_assignments() {
     let gone = node("b");
     assert!(!state.topology.nodes.contains(&gone) && state.topology.connections.is_empty());
     assert!(!state.node_identities.contains_key(&gone) && !state.node_memory.contains_key(&gone));
+    assert!(!state.node_hardware.contains_key(&gone));
     assert!(!state.downloads.contains_key(&gone));
     assert_eq!(state.runners.keys().map(RunnerId::as_str).collect::<Vec<_>>(), ["i-0"]);
     let kept = state.instances.values().next().expect("the instance stays");

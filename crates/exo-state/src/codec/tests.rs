@@ -1,6 +1,6 @@
 use super::*;
-use crate::testing::{appears, created, indexed};
-use exo_types::{Event, EventIndex, UnknownEvent};
+use crate::testing::{appears, created, hardware, indexed, node};
+use exo_types::{Accelerator, Event, EventIndex, NodeHardware, UnknownEvent};
 use serde_json::json;
 
 fn event(event: Event) -> IndexedEvent {
@@ -9,7 +9,7 @@ fn event(event: Event) -> IndexedEvent {
 
 #[test]
 fn what_is_stored_is_read_again() {
-    for event in indexed([appears("a"), created("i", &["a", "b"])]) {
+    for event in indexed([appears("a"), hardware("a"), created("i", &["a", "b"])]) {
         let stored = encode_event(&event).expect("encodes");
         assert_eq!(decode_event(&stored), Ok(event));
     }
@@ -32,6 +32,25 @@ fn a_state_of_an_older_version_lacks_fields_and_one_of_a_newer_has_more() {
     stored.extend(payload);
     let read = decode_state(&stored).expect("reads");
     assert_eq!(read, State { last_event_applied_idx: EventIndex(7), ..State::default() });
+}
+
+/// Who knows less of hardware reads what it knows; who knows more has defaults for what was not said.
+#[test]
+fn hardware_of_older_and_newer_versions_is_read() {
+    let told = json!({"idx": 1, "event": {"NodeHardwareChanged": {"nodeId": "a", "hardware": {
+        "accelerators": [{"name": "card", "tensorCores": 7}],
+        "sound": "loud",
+    }}}});
+    let payload = rmp_serde::to_vec_named(&told).expect("encodes");
+    let mut stored = vec![EVENT, 1];
+    stored.extend(checksum(EVENT, 1, &payload).to_le_bytes());
+    stored.extend(payload);
+    let hardware = NodeHardware {
+        accelerators: vec![Accelerator { name: "card".to_owned(), ..Accelerator::default() }],
+        ..NodeHardware::default()
+    };
+    let expect = Event::NodeHardwareChanged { node_id: node("a"), hardware };
+    assert_eq!(decode_event(&stored), Ok(event(expect)));
 }
 
 #[test]

@@ -247,6 +247,7 @@ fn local(name: &str) -> LocalNode {
             ram_total: Memory { in_bytes: 1 << 30 },
             ram_available: Memory { in_bytes: 1 << 30 },
         },
+        hardware: None,
         downloads: Vec::new(),
         connections: BTreeSet::new(),
         runners: BTreeMap::new(),

@@ -5,8 +5,9 @@ use exo_bus::{Bus, MemoryNetwork, topics};
 use exo_node::{Identity, Node, NodeHandle, Role, View};
 use exo_plan::{Action, Backoff, LocalNode, MemoryNews, plan};
 use exo_types::{
-    AnsweredTokens, Connection, CpuInfo, EventIndex, GenerateRequest, InstanceId, MasterStanding, Memory, NodeId, NodeInfo,
-    NodeResources, Prompt, ReplyOptions, RequestId, RequestStanding, SamplingParams,
+    Accelerator, AnsweredTokens, Connection, CpuInfo, EventIndex, GenerateRequest, InstanceId, MasterStanding, Memory,
+    NodeHardware, NodeId, NodeInfo, NodeLink, NodeResources, Prompt, ReplyOptions, RequestId, RequestStanding,
+    SamplingParams,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -128,9 +129,25 @@ fn local(node_id: NodeId) -> LocalNode {
         node_id,
         info,
         resources: NodeResources { ram_total: RAM, ram_available: RAM.saturating_sub(Memory::mib(4 << 10)) },
+        hardware: Some(hardware()),
         downloads: Vec::new(),
         connections: BTreeSet::new(),
         runners: BTreeMap::new(),
+    }
+}
+
+fn hardware() -> NodeHardware {
+    let link = |name: &str, speed| NodeLink {
+        name: name.to_owned(),
+        kind: "ethernet".to_owned(),
+        speed_mbit: Some(speed),
+        addresses: vec!["10.0.0.1".to_owned(), "fd00::1".to_owned()],
+        rdma: Vec::new(),
+    };
+    NodeHardware {
+        memory_bandwidth: Some(80_000_000_000),
+        accelerators: vec![Accelerator { name: "NVIDIA H100 80GB HBM3".to_owned(), ..Accelerator::default() }; 8],
+        links: vec![link("eth0", 1_000), link("eth1", 100_000)],
     }
 }
 
