@@ -11,8 +11,9 @@ use crate::pci::{PciDevice, PcieLink, accelerators};
 use crate::{Availability, Sysfs};
 use exo_types::Memory;
 use serde::Serialize;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Who made it; decides what can compute on it.
@@ -153,12 +154,12 @@ fn nvml(sysfs: &Sysfs, cards: &[PciDevice]) -> Result<nvml::Told, Availability> 
     if !may_be || !sysfs.is_host() {
         return Err(Availability::NotPresent);
     }
-    static STUCK: AtomicBool = AtomicBool::new(false);
+    static STUCK: Stuck = Mutex::new(None);
     within(&STUCK, NVML_DEADLINE, nvml::ask).unwrap_or_else(|| Err(hangs("libnvidia-ml", NVML_DEADLINE)))
 }
 
 fn self_tests() -> Result<Vec<cuda::Test>, String> {
-    static STUCK: AtomicBool = AtomicBool::new(false);
+    static STUCK: Stuck = Mutex::new(None);
     let late = || format!("no answer of the CUDA driver in {CUDA_DEADLINE:?}; see dmesg");
     within(&STUCK, CUDA_DEADLINE, cuda::self_tests).unwrap_or_else(|| Err(late()))
 }
@@ -171,44 +172,24 @@ fn hangs(what: &str, deadline: Duration) -> Availability {
 
 /// Runs what may hang or panic in a thread of its own. A thread that hangs in a driver cannot be ended: it stays, and
 /// while it does nobody asks again (`stuck`).
-fn within<T: Send + 'static>(
-    stuck: &'static AtomicBool,
-    deadline: Duration,
-    ask: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    if stuck.load(Ordering::Acquire) {
+fn within<T: Send + 'static>(stuck: &Stuck, deadline: Duration, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let mut stuck = stuck.lock().unwrap_or_else(PoisonError::into_inner);
+    if stuck.as_ref().is_some_and(|thread| !thread.is_finished()) {
         return None;
     }
     let (sender, receiver) = sync_channel(1);
     let answer = move || {
-        let _free = Free(stuck);
         // Nobody listens any more if it came too late.
         let _late = sender.send(ask());
     };
-    std::thread::Builder::new().name("gpu-probe".to_owned()).spawn(answer).ok()?;
-    match receiver.recv_timeout(deadline) {
-        Ok(answer) => Some(answer),
-        Err(RecvTimeoutError::Disconnected) => None,
-        Err(RecvTimeoutError::Timeout) => {
-            stuck.store(true, Ordering::Release);
-            // It may have come to its end just before that, and then nobody else says that it is free.
-            let answer = receiver.try_recv().ok();
-            if answer.is_some() {
-                stuck.store(false, Ordering::Release);
-            }
-            answer
-        }
-    }
+    let thread = std::thread::Builder::new().name("gpu-probe".to_owned()).spawn(answer).ok()?;
+    let answer = receiver.recv_timeout(deadline).ok();
+    *stuck = answer.is_none().then_some(thread);
+    answer
 }
 
-/// Says that nothing is stuck any more, also after a panic.
-struct Free(&'static AtomicBool);
-
-impl Drop for Free {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
+/// The thread that did not answer in time.
+type Stuck = Mutex<Option<JoinHandle<()>>>;
 
 /// A card of which only the bus tells.
 fn on_bus(vendor: GpuVendor, card: &PciDevice, availability: Availability) -> Gpu {
@@ -275,23 +256,21 @@ mod tests {
 
     #[test]
     fn what_hangs_is_left_alone_and_not_asked_again() {
-        static STUCK: AtomicBool = AtomicBool::new(false);
+        static STUCK: Stuck = Mutex::new(None);
         let long = Duration::from_secs(60);
         assert_eq!(within(&STUCK, long, || 7), Some(7));
         let (end, hangs) = std::sync::mpsc::channel::<()>();
         assert_eq!(within(&STUCK, Duration::from_millis(1), move || hangs.recv().is_ok()), None);
         assert_eq!(within(&STUCK, long, || 7), None, "the first one is still there");
         drop(end);
-        while STUCK.load(Ordering::Acquire) {
+        while within(&STUCK, long, || 7) != Some(7) {
             std::thread::yield_now();
         }
-        assert_eq!(within(&STUCK, long, || 7), Some(7));
     }
 
     #[test]
     fn what_panics_gives_no_answer() {
-        static STUCK: AtomicBool = AtomicBool::new(false);
+        static STUCK: Stuck = Mutex::new(None);
         assert_eq!(within(&STUCK, Duration::from_secs(60), || -> u8 { panic!("a library that is too old") }), None);
-        assert!(!STUCK.load(Ordering::Acquire));
     }
 }

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::cluster::{self, ClusterCommand};
 use crate::error::{CliError, finish};
-use crate::{apply, chat, configuration, demo, log, manual, node, place, status, up};
+use crate::{apply, chat, configuration, demo, doctor, hardware, log, manual, node, place, status, up};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use exo_service::{CommonArgs, read_configuration};
 use std::path::PathBuf;
@@ -165,6 +165,30 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Show what this machine has: processors, memory, cards, links, disks, power
+    ///
+    /// What is missing is told as a state: no driver, no permission for a file, unusable and why. Nothing of that is an
+    /// error, and exo uses the processors where a card cannot be used.
+    #[command(after_help = "Examples:
+  exo hardware
+  exo hardware --measure            memory bandwidth, power, a test of each NVIDIA card
+  exo hardware --json | jq .gpus
+  exo hardware --wait 60 --write /run/exo/hardware.json    when the machine starts, for the units")]
+    Hardware(hardware::HardwareArgs),
+    /// Check whether exo can run here as it is configured, and say what to do where it cannot
+    ///
+    /// Looks at the configuration, ports, addresses, clock, directories, devices, memory, disk, limits, peers and the
+    /// certificate of this node. Changes nothing. Run it as the user that runs exo: `sudo -u exo exo doctor`.
+    #[command(after_help = "Exit codes:
+  0  nothing stands in the way; warnings may have been printed
+  1  there are warnings, and --strict was given; or the command itself failed
+  2  something keeps exo from working
+
+Examples:
+  exo doctor
+  exo doctor --json | jq '.[] | select(.severity == \"error\")'
+  exo doctor --unit worker       as the units ask before they start: only what would prevent that service")]
+    Doctor(doctor::DoctorArgs),
     /// Two nodes on this machine, a model over both, two questions
     ///
     /// Needs no network and leaves nothing behind: data directories are temporary, and everything stops with Ctrl-C.
@@ -239,6 +263,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config { command: ConfigCommand::Reference } => configuration::reference(),
         Command::Completions { shell } => finish(manual::completions(Cli::command(), shell)),
         Command::Man { folder } => finish(manual::pages(Cli::command(), &folder)),
+        Command::Hardware(args) => finish(hardware::run(&args)),
+        Command::Doctor(args) => doctor::run(&args),
         // The bus needs several threads.
         Command::Cluster { command } => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => finish(runtime.block_on(cluster::run(command))),
@@ -269,7 +295,9 @@ async fn ask(command: Command) -> Result<(), CliError> {
         | Command::Config { .. }
         | Command::Cluster { .. }
         | Command::Completions { .. }
-        | Command::Man { .. } => Ok(()),
+        | Command::Man { .. }
+        | Command::Hardware(_)
+        | Command::Doctor(_) => Ok(()),
     }
 }
 
@@ -344,6 +372,10 @@ mod tests {
             "exo chat m hello --temperature 1",
             "exo config print --data-dir /x",
             "exo demo --once --api-port 1",
+            "exo hardware --measure --json --data-dir /x",
+            "exo hardware --wait 60 --require cuda --write /run/exo/hardware.json",
+            "exo doctor --strict --json --config /x",
+            "exo doctor --unit worker",
             "exo cluster token --reusable --expires 7d --address 10.0.0.7:52414 --data-dir /x",
             "exo cluster join exo1-abc --set networking.namespace=lab",
             "exo cluster revoke attic",
@@ -364,6 +396,8 @@ mod tests {
             "exo apply",
             "exo apply f --check --prune",
             "exo completions telepathy",
+            "exo hardware --require gpu",
+            "exo doctor --unit dashboard",
             "exo cluster token --expires soon",
             "exo cluster join",
         ] {

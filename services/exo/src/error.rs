@@ -60,6 +60,9 @@ pub(crate) enum CliError {
     /// Something that cannot be taken back was not confirmed.
     #[error("nothing was changed; say --yes to do it")]
     NotConfirmed,
+    /// A card that was required.
+    #[error("no card for {wanted} can be used ({cards}); `exo hardware` tells of all")]
+    NoAccelerator { wanted: String, cards: String },
     /// The model that comes with the project is missing.
     #[error("exo-guide.gguf is not in {}; name its directory with --models, or set EXO_MODELS_DIRS", places(.0))]
     NoGuide(Vec<PathBuf>),

@@ -5,6 +5,7 @@
 mod bad_input;
 mod client;
 mod demo;
+mod doctor;
 mod faults;
 mod identity;
 mod issues;
