@@ -167,6 +167,10 @@ pub struct Runner {
     pub backoff_max: Duration,
     /// Main memory that placement leaves alone.
     pub memory_reserve: Memory,
+    /// Most memory of one runner.
+    pub memory_limit: Option<Memory>,
+    /// Whether runners may reach nothing but what they need.
+    pub confine: bool,
 }
 
 /// `[logging]`.

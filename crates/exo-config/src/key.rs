@@ -143,6 +143,8 @@ pub const KEYS: &[Key] = &[
     key("runner.backoffFirst", Kind::Duration(1, HOUR), "250ms", "Pause before the first replacement of a lost runner; doubles each time."),
     key("runner.backoffMax", Kind::Duration(1, 24 * HOUR), "30s", "Longest pause before a replacement."),
     key("runner.memoryReserve", Kind::Memory(0, 1 << 44), "512 MiB", "Main memory that placement leaves to the rest of the machine."),
+    key("runner.memoryLimit", Kind::Memory(1 << 20, 1 << 44), "", "Most memory that one runner may take for weights, caches and buffers; one that needs more fails to load. In a scope of systemd the kernel enforces it too. Default: no limit."),
+    key("runner.confine", Kind::Flag, "true", "Whether runners may open nothing but their model, and no network but their links (Landlock and seccomp, where the kernel has them)."),
 
     key("logging.level", Kind::Text, "info", "`error`, `warn`, `info`, `debug` or `trace`, for everything or for parts: `info,exo_bus=debug`."),
     key("logging.format", Kind::Choice(&["auto", "text", "json"]), "auto", "`auto` is the journal under systemd and text on standard error otherwise."),

@@ -6,6 +6,7 @@
 
 mod body;
 mod guard;
+mod live;
 mod reply;
 mod router;
 mod server;
@@ -13,6 +14,7 @@ mod sse;
 mod stall;
 
 pub use guard::ApiKey;
+pub use live::LiveOptions;
 pub use reply::Reply;
 pub use router::{Handler, Permit, Request, Route, Router};
 pub use server::{BindError, Heartbeat, Server, ServerOptions};

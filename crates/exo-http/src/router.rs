@@ -2,6 +2,7 @@
 
 use crate::body;
 use crate::guard::{check_host, check_key, check_origin};
+use crate::live::{InForce, LiveOptions};
 use crate::reply::Reply;
 use crate::server::ServerOptions;
 use axum::body::Body;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -139,26 +140,20 @@ impl Router {
         self
     }
 
-    pub(crate) fn into_axum(self, options: Arc<ServerOptions>, closing: CancellationToken) -> axum::Router {
-        let places = Arc::new(Semaphore::new(options.max_concurrent));
+    pub(crate) fn into_axum(self, options: LiveOptions, closing: CancellationToken) -> axum::Router {
         let mut router = axum::Router::new();
         for route in self.routes {
-            let gate = Gate {
-                route: route.clone(),
-                options: options.clone(),
-                places: places.clone(),
-                closing: closing.clone(),
-            };
+            let (of_gate, live, closing) = (route.clone(), options.clone(), closing.clone());
             let answer = move |request: axum::extract::Request| {
-                let gate = gate.clone();
+                let gate = Gate { route: of_gate.clone(), in_force: live.now(), closing: closing.clone() };
                 async move { gate.answer(request).await.into_response() }
             };
             router = router.route(route.path, on(route.method, answer));
         }
-        let refused = |options: &Arc<ServerOptions>, error: fn() -> ApiError| {
+        let refused = |options: &LiveOptions, error: fn() -> ApiError| {
             let options = options.clone();
             move |headers: http::HeaderMap| {
-                let refusal = checks(&headers, &options, false).err().unwrap_or_else(error);
+                let refusal = checks(&headers, &options.now().options, false).err().unwrap_or_else(error);
                 async move { Reply::from(&refusal).into_response() }
             }
         };
@@ -181,11 +176,9 @@ fn checks(headers: &http::HeaderMap, options: &ServerOptions, is_open: bool) -> 
 }
 
 /// Everything between the connection and the handler.
-#[derive(Clone)]
 struct Gate {
     route: Route,
-    options: Arc<ServerOptions>,
-    places: Arc<Semaphore>,
+    in_force: Arc<InForce>,
     closing: CancellationToken,
 }
 
@@ -193,7 +186,7 @@ impl Gate {
     async fn answer(self, request: axum::extract::Request) -> Reply {
         let started = Instant::now();
         let path = self.route.path;
-        let deadline = started + self.options.request_timeout;
+        let deadline = started + self.in_force.options.request_timeout;
         let answer = AssertUnwindSafe(self.pass(request, deadline)).catch_unwind();
         let result = match timeout_at(deadline, answer).await {
             Ok(Ok(result)) => result,
@@ -219,10 +212,11 @@ impl Gate {
 
     async fn pass(self, request: axum::extract::Request, deadline: Instant) -> Result<Reply, ApiError> {
         let (mut parts, body) = request.into_parts();
-        checks(&parts.headers, &self.options, self.route.is_open)?;
+        let options = &self.in_force.options;
+        checks(&parts.headers, options, self.route.is_open)?;
         let permit = Permit(if self.route.is_counted { Some(Arc::new(self.place()?)) } else { None });
         let _until_answered = permit.clone();
-        body::check_length(&parts.headers, self.options.max_body_bytes)?;
+        body::check_length(&parts.headers, options.max_body_bytes)?;
         let request = Request {
             params: params(&mut parts).await?,
             query: query(&mut parts).await?,
@@ -236,12 +230,13 @@ impl Gate {
     }
 
     async fn body(&self, body: Body) -> Result<Bytes, ApiError> {
-        body::read(body, self.options.max_body_bytes, self.options.header_timeout).await
+        let options = &self.in_force.options;
+        body::read(body, options.max_body_bytes, options.header_timeout).await
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.places.clone().try_acquire_owned().map_err(|_| {
-            let limit = self.options.max_concurrent;
+        self.in_force.places.clone().try_acquire_owned().map_err(|_| {
+            let limit = self.in_force.options.max_concurrent;
             let message =
                 format!("{limit} requests are being served, as many as `api.maxConcurrent` allows; try again");
             ApiError::new(429, "overloaded", message).retry_after(1)

@@ -1,6 +1,7 @@
 //! Listening, connections, and the end.
 
 use crate::guard::ApiKey;
+use crate::live::LiveOptions;
 use crate::router::Router;
 use crate::stall::StallGuard;
 use hyper::server::conn::http1;
@@ -84,7 +85,7 @@ pub enum BindError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    options: ServerOptions,
+    options: LiveOptions,
 }
 
 impl Server {
@@ -99,7 +100,12 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, options })
+        Ok(Self { listener, address, options: LiveOptions::new(options) })
+    }
+
+    /// What can be changed while it serves.
+    pub fn options(&self) -> LiveOptions {
+        self.options.clone()
     }
 
     /// Where it listens, with the port that it got.
@@ -111,8 +117,7 @@ impl Server {
     /// to end by themselves ([`closing`](crate::Request::closing)), and cuts what is left.
     pub async fn serve(self, router: Router, heartbeat: Heartbeat, shutdown: CancellationToken, drain: Duration) {
         let closing = CancellationToken::new();
-        let header_timeout = self.options.header_timeout;
-        let app = router.into_axum(Arc::new(self.options), closing.clone());
+        let app = router.into_axum(self.options.clone(), closing.clone());
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         let mut pulse = interval(heartbeat.period);
@@ -127,7 +132,8 @@ impl Server {
                 accepted = accept(&self.listener, &places) => accepted,
             };
             let Some((stream, place)) = accepted else { continue };
-            let connection = connection(stream, app.clone(), header_timeout, shutdown.clone());
+            let patience = self.options.now().options.header_timeout;
+            let connection = connection(stream, app.clone(), patience, shutdown.clone());
             connections.spawn(async move {
                 connection.await;
                 drop(place);

@@ -1,6 +1,8 @@
 //! A real server on loopback, asked by a real client and by raw sockets.
 
-use exo_http::{ApiKey, BindError, Event, Heartbeat, Reply, Request, Route, Router, Server, ServerOptions};
+use exo_http::{
+    ApiKey, BindError, Event, Heartbeat, LiveOptions, Reply, Request, Route, Router, Server, ServerOptions,
+};
 use exo_wire::ApiError;
 use futures::StreamExt;
 use std::net::SocketAddr;
@@ -32,6 +34,7 @@ fn heartbeat() -> Heartbeat {
 
 struct Running {
     address: SocketAddr,
+    options: LiveOptions,
     shutdown: CancellationToken,
     task: JoinSet<()>,
 }
@@ -40,9 +43,10 @@ impl Running {
     async fn start(options: ServerOptions, router: Router) -> Self {
         let server = Server::bind(options).await.expect("a free port");
         let (address, shutdown) = (server.address(), CancellationToken::new());
+        let live = server.options();
         let mut task = JoinSet::new();
         task.spawn(server.serve(router, heartbeat(), shutdown.clone(), Duration::from_secs(5)));
-        Self { address, shutdown, task }
+        Self { address, options: live, shutdown, task }
     }
 
     fn url(&self, path: &str) -> String {
@@ -281,4 +285,17 @@ async fn a_port_in_use_is_told_with_its_key_and_remedy() {
     assert!(message.contains(&first.address().to_string()) && message.contains("`api.port`"), "{message}");
     let elsewhere = ServerOptions { bind: SocketAddr::from(([192, 0, 2, 1], 0)), ..options() };
     assert!(matches!(Server::bind(elsewhere).await.err(), Some(BindError::NotOurs { .. })));
+}
+
+#[tokio::test]
+async fn keys_and_limits_change_while_it_serves() {
+    let running = Running::start(options(), echo_router()).await;
+    let ask = async |key: &str, body: usize| {
+        let request = reqwest::Client::new().post(running.url("/echo/1")).header("x-api-key", key);
+        request.body("x".repeat(body)).send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(ask("old", 64).await, 200);
+    running.options.replace(ServerOptions { keys: ApiKey::read_lines("new"), max_body_bytes: 8, ..options() });
+    assert_eq!((ask("old", 8).await, ask("new", 8).await, ask("new", 9).await), (401, 200, 413));
+    running.stop().await;
 }

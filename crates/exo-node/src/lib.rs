@@ -34,4 +34,4 @@ pub use log_reader::{LogReadError, LogReader};
 pub use node::{Identity, JoinError, Node, NodeHandle};
 pub use role::Role;
 pub use snapshot_parts::SnapshotParts;
-pub use view::View;
+pub use view::{View, serving};

@@ -1,10 +1,16 @@
-//! What a child may use, set between fork and exec.
+//! What a child may use and reach, set between fork and exec.
 //!
-//! This is the one place where a child is confined; rules for files and system calls join here.
+//! This is the one place where a child is confined: limits here, files and ports in `files`, system calls in `calls`.
+
+mod calls;
+mod files;
 
 use nix::libc;
+use seccompiler::BpfProgram;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Bounds of a runner process.
@@ -24,17 +30,102 @@ impl Default for Limits {
     }
 }
 
-/// Ties the child to this process and bounds it.
+/// What a confined child may reach besides its program, the system's libraries and the accelerators. It may write no
+/// file, and start no other program once it speaks to its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confinement {
+    /// Files and folders that it may read.
+    pub reads: Vec<PathBuf>,
+    /// What it may do on the network.
+    pub network: NetworkUse,
+}
+
+/// What a child may do on the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkUse {
+    /// Nothing: it gets no socket but local ones.
+    None,
+    /// Links to other ranks over TCP.
+    Links {
+        /// First and last port on which it may listen; 0 is any that the system chooses.
+        ports: (u16, u16),
+    },
+}
+
+/// How far this kernel can confine children, in words.
+pub fn confinement_here() -> String {
+    let files = match files::version() {
+        Some(version) if version < 4 => {
+            format!("files by Landlock {version}, which knows no ports yet (Linux 6.7 does)")
+        }
+        Some(version) => format!("files and ports by Landlock {version}"),
+        None => "not their files, since this kernel has no Landlock".to_owned(),
+    };
+    match calls::no_programs() {
+        Ok(_) => format!("{files}; system calls by seccomp"),
+        Err(error) => format!("{files}; not their system calls: {error}"),
+    }
+}
+
+/// From now on this process starts no other program: what a runner calls first.
+pub fn refuse_programs() {
+    let refused = calls::no_programs().map_err(|error| error.to_string());
+    let applied =
+        refused.and_then(|filter| seccompiler::apply_filter_all_threads(&filter).map_err(|error| error.to_string()));
+    if let Err(error) = applied {
+        tracing::warn!(error, "this process may start other programs");
+    }
+}
+
+/// Rules in the form in which the child puts them on.
+#[derive(Default)]
+struct Fetters {
+    files: Option<OwnedFd>,
+    calls: BpfProgram,
+}
+
+impl Fetters {
+    fn new(program: &Path, confinement: &Confinement) -> io::Result<Self> {
+        let calls = match calls::filter(confinement.network) {
+            Ok(filter) => filter,
+            // An architecture for which there are no filters.
+            Err(error) => {
+                tracing::debug!(%error, "system calls are not filtered");
+                BpfProgram::default()
+            }
+        };
+        Ok(Self { files: files::rules(program, confinement)?, calls })
+    }
+
+    /// Calls only landlock_restrict_self, prctl and seccomp, and allocates nothing.
+    #[expect(unsafe_code, reason = "the library's own call is not made for the time after a fork")]
+    fn put_on(&self) -> io::Result<()> {
+        if let Some(rules) = &self.files {
+            // SAFETY: the descriptor is open and names a ruleset; the call takes two numbers.
+            let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) };
+            check(done as libc::c_int)?;
+        }
+        if self.calls.is_empty() {
+            return Ok(());
+        }
+        seccompiler::apply_filter(&self.calls).map_err(|_| io::Error::from_raw_os_error(libc::EACCES))
+    }
+}
+
+/// Ties the child to this process, bounds it and confines it. What this kernel does not know is left out.
 ///
 /// `PR_SET_PDEATHSIG` follows the *thread* that forks: the caller has to be a thread that lives as long as the host.
 #[expect(unsafe_code, reason = "only pre_exec runs in the child before its program")]
-pub(crate) fn confine(command: &mut Command, limits: Limits) {
+pub(crate) fn confine(command: &mut Command, limits: Limits, confinement: Option<&Confinement>) -> io::Result<()> {
+    let program = PathBuf::from(command.get_program());
+    let fetters = confinement.map(|confinement| Fetters::new(&program, confinement)).transpose()?.unwrap_or_default();
     let parent = std::process::id();
     let oom_score = oom_score_text(limits.oom_score_adj);
     command.process_group(0);
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe functions may be
     // called. It allocates nothing (its values are Copy or moved in ready), takes no lock, and calls only prctl,
-    // getppid, setrlimit, open, write and close. It builds errors from raw codes, which does not allocate either.
+    // getppid, setrlimit, open, write, close, landlock_restrict_self and seccomp. It builds errors from raw codes,
+    // which does not allocate either.
     unsafe {
         command.pre_exec(move || {
             die_with_parent(parent)?;
@@ -45,9 +136,10 @@ pub(crate) fn confine(command: &mut Command, limits: Limits) {
                 limit(libc::RLIMIT_AS, bytes)?;
             }
             write_oom_score(&oom_score);
-            Ok(())
+            fetters.put_on()
         });
     }
+    Ok(())
 }
 
 /// The number padded with spaces, so that nothing is formatted after the fork; a leading zero would make it octal.

@@ -1,6 +1,6 @@
 //! Starts children.
 
-use crate::confine::Limits;
+use crate::confine::{Confinement, Limits};
 use crate::keeper::Keeper;
 use crate::process::Process;
 use crate::runner::{Ends, Runner, RunnerEvents, supervise};
@@ -18,6 +18,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// Messages that may wait in each direction.
 const CHANNEL: usize = 256;
@@ -40,6 +41,8 @@ pub struct RunnerProgram {
     pub name: String,
     /// Bounds.
     pub limits: Limits,
+    /// What it may reach; everything that this process may, if none is given.
+    pub confinement: Option<Confinement>,
 }
 
 /// Why a child was not started.
@@ -85,12 +88,13 @@ impl RunnerHost {
         Self { identity: Some(identity), ..self }
     }
 
-    /// Starts a child. It ends when the returned [`Runner`] is dropped, or this process ends in any way.
+    /// Starts a child. It ends when the returned [`Runner`] is dropped, or this process ends in any way. What it prints
+    /// is logged in the span that is current now.
     pub async fn spawn(&self, what: RunnerProgram) -> Result<(Runner, RunnerEvents), SpawnError> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let command = command(&what, theirs.into());
-        let forked = timeout(FORK_DEADLINE, self.keeper.spawn(command, what.limits)).await;
+        let forked = timeout(FORK_DEADLINE, self.keeper.spawn(command, what.limits, what.confinement)).await;
         let child = match forked {
             Ok(Ok(child)) => child,
             Ok(Err(source)) => return Err(SpawnError::Program { program: what.program, source }),
@@ -111,7 +115,8 @@ impl RunnerHost {
         let (outbox, to_send) = mpsc::channel(CHANNEL);
         let (heard, events) = mpsc::channel(CHANNEL);
         let ends = Ends { reader, writer, stdout, stderr, identity: self.identity.clone() };
-        self.tasks.spawn(supervise(process.clone(), name, ends, to_send, heard));
+        let supervise = supervise(process.clone(), name, ends, to_send, heard);
+        self.tasks.spawn(supervise.in_current_span());
         Ok((Runner::new(process, outbox), RunnerEvents::new(events)))
     }
 

@@ -3,7 +3,7 @@
 //! The kernel ties a child's life to the thread that forked it, not to the process. Threads of an async runtime come
 //! and go, so one thread that lives as long as the host does all the forking; it also reaps what was dropped.
 
-use crate::confine::{Limits, confine};
+use crate::confine::{Confinement, Limits, confine};
 use crate::process::kill_group;
 use std::io;
 use std::process::{Child, Command};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 const REAP_PERIOD: Duration = Duration::from_millis(10);
 
 enum Order {
-    Spawn(Box<Command>, Limits, oneshot::Sender<io::Result<Child>>),
+    Spawn(Box<Command>, Limits, Option<Confinement>, oneshot::Sender<io::Result<Child>>),
     Bury(Child),
 }
 
@@ -32,10 +32,15 @@ impl Keeper {
     }
 
     /// Forks on the keeper's thread.
-    pub(crate) async fn spawn(&self, command: Command, limits: Limits) -> io::Result<Child> {
+    pub(crate) async fn spawn(
+        &self,
+        command: Command,
+        limits: Limits,
+        confinement: Option<Confinement>,
+    ) -> io::Result<Child> {
         let (reply, answer) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts runners has ended");
-        self.0.try_send(Order::Spawn(Box::new(command), limits, reply)).map_err(|_| gone())?;
+        self.0.try_send(Order::Spawn(Box::new(command), limits, confinement, reply)).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -54,7 +59,10 @@ fn keep(inbox: &Receiver<Order>) {
     let mut closed = false;
     while !closed || !dying.is_empty() {
         match next(inbox, !dying.is_empty(), closed) {
-            Ok(Order::Spawn(command, limits, reply)) => spawn(*command, limits, reply, &mut dying),
+            Ok(Order::Spawn(mut command, limits, confinement, reply)) => {
+                let child = confine(&mut command, limits, confinement.as_ref()).and_then(|()| command.spawn());
+                hand_over(child, reply, &mut dying);
+            }
             Ok(Order::Bury(child)) => dying.push(child),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => closed = true,
@@ -71,9 +79,8 @@ fn next(inbox: &Receiver<Order>, poll: bool, closed: bool) -> Result<Order, Recv
     if poll { inbox.recv_timeout(REAP_PERIOD) } else { inbox.recv().map_err(|_| RecvTimeoutError::Disconnected) }
 }
 
-fn spawn(mut command: Command, limits: Limits, reply: oneshot::Sender<io::Result<Child>>, dying: &mut Vec<Child>) {
-    confine(&mut command, limits);
-    if let Err(Ok(mut orphan)) = reply.send(command.spawn()) {
+fn hand_over(child: io::Result<Child>, reply: oneshot::Sender<io::Result<Child>>, dying: &mut Vec<Child>) {
+    if let Err(Ok(mut orphan)) = reply.send(child) {
         kill_group(&mut orphan);
         dying.push(orphan);
     }

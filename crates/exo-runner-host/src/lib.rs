@@ -19,7 +19,7 @@ mod runner;
 mod side;
 mod start;
 
-pub use confine::Limits;
+pub use confine::{Confinement, Limits, NetworkUse, confinement_here, refuse_programs};
 pub use frame::{FRAME_LIMIT, FrameError, PROTOCOL_VERSION};
 pub use host::{RunnerHost, RunnerProgram, SpawnError};
 pub use protocol::{Connect, HostMessage, LinkSettings, Load, RunnerMessage};

@@ -27,7 +27,8 @@ fn myself(test: &str) -> RunnerProgram {
 
 fn program(program: &str, args: &[&str]) -> RunnerProgram {
     let args = args.iter().map(Into::into).collect();
-    RunnerProgram { program: PathBuf::from(program), args, name: "test".to_owned(), limits: Limits::default() }
+    let limits = Limits::default();
+    RunnerProgram { program: PathBuf::from(program), args, name: "test".to_owned(), limits, confinement: None }
 }
 
 async fn start(what: RunnerProgram) -> (RunnerHost, Runner, RunnerEvents) {

@@ -16,6 +16,8 @@ pub struct Configuration {
     pub loaded: Loaded,
     /// The file, or `defaults`.
     pub source: String,
+    /// What it was read with, to read it again.
+    pub args: CommonArgs,
 }
 
 /// Why there is no configuration.
@@ -55,7 +57,7 @@ pub fn read_configuration(args: &CommonArgs) -> Result<Configuration, Configurat
     let loaded = load(&sources)?;
     exo_telemetry::check_level(&loaded.config.logging.level)?;
     let source = if text.is_some() { name } else { "defaults".to_owned() };
-    Ok(Configuration { loaded, source })
+    Ok(Configuration { loaded, source, args: args.clone() })
 }
 
 fn read(path: &Path, is_named: bool) -> Result<Option<String>, ConfigurationError> {

@@ -29,10 +29,13 @@ mod bus;
 mod configuration;
 mod paths;
 mod process;
+mod reload;
+mod sleep;
 mod visit;
 
 pub use admission::opening;
 pub use args::CommonArgs;
 pub use configuration::{Configuration, ConfigurationError, read_configuration};
 pub use process::{Process, StartError, configure, run, run_with};
+pub use reload::Reloads;
 pub use visit::{Visit, VisitError};

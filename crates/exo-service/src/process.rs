@@ -2,16 +2,20 @@
 
 use crate::admission::{keep_identity, open_identity};
 use crate::bus::{port, settings};
-use crate::{CommonArgs, Configuration, read_configuration};
+use crate::reload::Reloader;
+use crate::sleep::Sleep;
+use crate::{CommonArgs, Configuration, Reloads, read_configuration};
 use exo_bus::{Bus, BusError};
 use exo_config::{Config, LogFormat, print};
 use exo_identity::{Identity, IdentityError};
-use exo_node::{DataDir, DataDirError, JoinError, Node, NodeHandle, Role};
-use exo_telemetry::{LogOptions, Notifier, TelemetryError};
+use exo_node::{DataDir, DataDirError, JoinError, Node, NodeHandle, Role, View};
+use exo_telemetry::{LogOptions, Logs, Notifier, TelemetryError};
+use exo_types::{NodeId, SessionId};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 const BAD_CONFIGURATION: u8 = 64;
 /// How long a service may drain: longer than any of its own limits, shorter than systemd's 90 s.
 const DRAIN: Duration = Duration::from_secs(20);
+/// As long before the machine sleeps: logind waits for five seconds.
+const BEFORE_SLEEP: Duration = Duration::from_secs(3);
 /// How long leaving the bus may take; the others notice a lost process anyway.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -36,8 +42,18 @@ pub struct Process {
     pub node: NodeHandle,
     /// systemd, if it started us. Register every service before the first is ready.
     pub notifier: Notifier,
+    /// Takes who wants to know of a changed configuration.
+    pub reloads: Reloads,
     /// Cancelled by SIGTERM and SIGINT; the service then drains.
     pub shutdown: CancellationToken,
+}
+
+/// How a service came to its end.
+enum End<E> {
+    /// For good.
+    Over(Result<(), E>),
+    /// Until the machine wakes.
+    Asleep,
 }
 
 /// Why a process could not start.
@@ -100,11 +116,12 @@ pub fn configure(args: &CommonArgs) -> Result<Configuration, ExitCode> {
 }
 
 /// A whole `main`: reads the configuration, starts the process, runs the service until it ends or a signal comes, drains,
-/// and leaves. 0 after an orderly end, 64 for a bad configuration, 1 for anything else.
+/// and leaves. 0 after an orderly end, 64 for a bad configuration, 1 for anything else. Before the machine sleeps the
+/// service drains and leaves too; when it wakes the service is begun anew.
 pub fn run<E: std::error::Error>(
     role: Role,
     args: &CommonArgs,
-    service: impl AsyncFnOnce(Process) -> Result<(), E>,
+    service: impl AsyncFn(Process) -> Result<(), E>,
 ) -> ExitCode {
     match configure(args) {
         Ok(configuration) => run_with(role, configuration, service),
@@ -116,7 +133,7 @@ pub fn run<E: std::error::Error>(
 pub fn run_with<E: std::error::Error>(
     role: Role,
     configuration: Configuration,
-    service: impl AsyncFnOnce(Process) -> Result<(), E>,
+    service: impl AsyncFn(Process) -> Result<(), E>,
 ) -> ExitCode {
     match run_checked(role, configuration, service) {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -131,8 +148,10 @@ pub fn run_with<E: std::error::Error>(
     }
 }
 
-/// To the log, which may not be set up yet, or not be where the person looks.
+/// To the log, which may not be set up yet, or not be where the person looks; and into `systemctl status`, where it
+/// stays until the next start.
 fn complain(error: &dyn std::error::Error) {
+    Notifier::from_environment().failed(&error.to_string());
     match tracing::enabled!(tracing::Level::ERROR) {
         true => tracing::error!("{error}"),
         false => eprintln!("{error}"),
@@ -142,10 +161,10 @@ fn complain(error: &dyn std::error::Error) {
 fn run_checked<E: std::error::Error>(
     role: Role,
     configuration: Configuration,
-    service: impl AsyncFnOnce(Process) -> Result<(), E>,
+    service: impl AsyncFn(Process) -> Result<(), E>,
 ) -> Result<Result<(), E>, StartError> {
     let config = Arc::new(configuration.loaded.config.clone());
-    exo_telemetry::init(identifier(role), &log_options(&config))?;
+    let logs = exo_telemetry::init(identifier(role), &log_options(&config))?;
     for warning in &configuration.loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -153,8 +172,23 @@ fn run_checked<E: std::error::Error>(
     let identity = open_identity(&config, role, &data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let process = start(role, &configuration.source, config, data_dir, identity).await?;
-        Ok(supervise(process, service).await)
+        let mut sleep = Sleep::watch().await;
+        loop {
+            let (config, data_dir) = (config.clone(), data_dir.clone());
+            let process = start(role, &configuration.source, config, data_dir, identity.clone()).await?;
+            let notifier = process.notifier.clone();
+            let reloader = Reloader {
+                args: configuration.args.clone(),
+                running: process.config.clone(),
+                logs: logs.clone(),
+                notifier: notifier.clone(),
+                reloads: process.reloads.clone(),
+            };
+            match supervise(process, logs.clone(), reloader, &mut sleep, &service).await {
+                End::Over(result) => return Ok(result),
+                End::Asleep => sleep.sleep_through(&notifier).await,
+            }
+        }
     });
     runtime.shutdown_timeout(LEAVE);
     result
@@ -180,30 +214,51 @@ async fn start(
     let shutdown = CancellationToken::new();
     let bus = settings(&config, role, identity.clone()).join().await?;
     let node = Node::join(&bus, data_dir.identity()).await?;
-    Ok(Process { config, data_dir, identity, bus, node, notifier, shutdown })
+    Ok(Process { config, data_dir, identity, bus, node, notifier, reloads: Reloads::default(), shutdown })
 }
 
-async fn supervise<E>(process: Process, service: impl AsyncFnOnce(Process) -> Result<(), E>) -> Result<(), E> {
+async fn supervise<E>(
+    process: Process,
+    logs: Logs,
+    reloader: Reloader,
+    sleep: &mut Sleep,
+    service: &impl AsyncFn(Process) -> Result<(), E>,
+) -> End<E> {
     let (bus, node, shutdown) = (process.bus.clone(), process.node.clone(), process.shutdown.clone());
     let notifier = process.notifier.clone();
     let mut keeper = JoinSet::new();
     let (identity, data_dir) = (process.identity.clone(), process.data_dir.clone());
     keeper.spawn(keep_identity(identity, data_dir, bus.clone(), node.clone(), shutdown.clone()));
-    let result = {
-        let service = std::pin::pin!(service(process));
+    keeper.spawn(label_logs(logs, node.node_id().clone(), node.view()));
+    keeper.spawn(reloader.run(shutdown.clone()));
+    let end = {
+        let mut service = std::pin::pin!(service(process));
+        let mut is_asleep = false;
         let deadline = async {
-            wait_for_signal(&shutdown).await;
-            notifier.stopping();
+            let drain = tokio::select! {
+                biased;
+                () = wait_for_signal(&shutdown) => {
+                    notifier.stopping();
+                    DRAIN
+                }
+                () = sleep.falls_asleep() => {
+                    tracing::info!("the machine falls asleep: leaving the cluster");
+                    is_asleep = true;
+                    BEFORE_SLEEP
+                }
+            };
             shutdown.cancel();
-            tokio::time::sleep(DRAIN).await;
+            tokio::time::sleep(drain).await;
+            tracing::warn!("draining took longer than {drain:?}; what is open is cut");
         };
-        tokio::select! {
+        let result = tokio::select! {
             biased;
-            result = service => result,
-            () = deadline => {
-                tracing::warn!("draining took longer than {DRAIN:?}; what is open is cut");
-                Ok(())
-            }
+            result = service.as_mut() => result,
+            () = deadline => Ok(()),
+        };
+        match result {
+            Ok(()) if is_asleep => End::Asleep,
+            result => End::Over(result),
         }
     };
     shutdown.cancel();
@@ -215,7 +270,25 @@ async fn supervise<E>(process: Process, service: impl AsyncFnOnce(Process) -> Re
     if tokio::time::timeout(LEAVE, leave).await.is_err() {
         tracing::debug!("leaving the bus took too long");
     }
-    result
+    end
+}
+
+/// Has every line in the journal say which node speaks, and in which session.
+async fn label_logs(logs: Logs, node_id: NodeId, mut view: watch::Receiver<View>) {
+    let mut told: Option<Option<SessionId>> = None;
+    loop {
+        let session = view.borrow_and_update().session.clone();
+        if told.as_ref() != Some(&session) {
+            let text = session.as_ref().map(ToString::to_string);
+            let session_field = text.as_deref().map(|session| ("EXO_SESSION", session));
+            let fields: Vec<_> = std::iter::once(("EXO_NODE", node_id.as_str())).chain(session_field).collect();
+            logs.set_fields(&fields);
+            told = Some(session);
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Until SIGTERM, SIGINT, or until the service itself asked for the end.

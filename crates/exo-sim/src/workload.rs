@@ -64,6 +64,8 @@ pub(crate) fn settings() -> Settings {
         start_timeout: Duration::from_secs(5),
         backoff: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(2) },
         links: LinkSettings { listen: localhost, advertise: localhost, ports: (0, 0), deadline_ms: 2_000 },
+        confine: false,
+        memory_limit: None,
         drain: Duration::from_millis(500),
     }
 }

@@ -5,6 +5,6 @@ mod logs;
 mod metrics;
 mod status;
 
-pub use logs::{LogFormat, LogOptions, LogSink, TelemetryError, check_level, init};
+pub use logs::{LogFormat, LogOptions, LogSink, Logs, TelemetryError, check_level, init};
 pub use metrics::{METRICS_MEDIA_TYPE, Metrics};
 pub use status::{Notifier, ServiceStatus};

@@ -3,8 +3,12 @@
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// Where lines go, in one type.
+type Sink = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// What log lines look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,26 +72,61 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
         .map_err(|source| TelemetryError::Level { level: level.to_owned(), source })
 }
 
-/// Sets up logging for the whole process; once. `service` names the process in the journal: `exo-worker`.
-pub fn init(service: &'static str, options: &LogOptions) -> Result<LogSink, TelemetryError> {
-    let (layer, sink) = layer(service, options.format);
-    tracing_subscriber::registry().with(layer.with_filter(filter(&options.level)?)).try_init()?;
-    std::panic::set_hook(Box::new(log_panic));
-    Ok(sink)
+/// The logs of this process, to change them while it runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Logs {
+    service: &'static str,
+    sink: LogSink,
+    level: Handle<EnvFilter, Registry>,
+    lines: Handle<Sink, Registry>,
 }
 
-fn layer(service: &'static str, format: LogFormat) -> (Box<dyn Layer<Registry> + Send + Sync>, LogSink) {
+impl std::fmt::Debug for Logs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Logs({}, {:?})", self.service, self.sink)
+    }
+}
+
+impl Logs {
+    /// Where the lines go.
+    pub fn sink(&self) -> LogSink {
+        self.sink
+    }
+
+    /// Logs more or less from now on; a level that cannot be read changes nothing.
+    pub fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
+        let filter = filter(level)?;
+        // Fails only where the logs of the process are gone, and then there is nothing to change.
+        let _ = self.level.reload(filter);
+        Ok(())
+    }
+
+    /// Gives every line that goes to the journal these fields from now on, such as `EXO_NODE`. Other sinks have none.
+    pub fn set_fields(&self, fields: &[(&str, &str)]) {
+        if self.sink == LogSink::Journal
+            && let Ok(journal) = journal(self.service, fields)
+        {
+            let _ = self.lines.reload(journal);
+        }
+    }
+}
+
+/// Sets up logging for the whole process; once. `service` names the process in the journal: `exo-worker`.
+pub fn init(service: &'static str, options: &LogOptions) -> Result<Logs, TelemetryError> {
+    let (layer, sink) = layer(service, options.format);
+    let (layer, lines) = reload::Layer::new(layer);
+    let (filter, level) = reload::Layer::new(filter(&options.level)?);
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Logs { service, sink, level, lines })
+}
+
+fn layer(service: &'static str, format: LogFormat) -> (Sink, LogSink) {
     let standard_error = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Json => (standard_error().json().boxed(), LogSink::Json),
-        LogFormat::Auto if stderr_is_journal() => match tracing_journald::layer() {
-            Ok(journal) => {
-                let journal = journal
-                    .with_field_prefix(Some("EXO".to_owned()))
-                    .with_syslog_identifier(service.to_owned())
-                    .with_custom_fields([("EXO_SERVICE", service), ("EXO_VERSION", env!("CARGO_PKG_VERSION"))]);
-                (journal.boxed(), LogSink::Journal)
-            }
+        LogFormat::Auto if stderr_is_journal() => match journal(service, &[]) {
+            Ok(journal) => (journal, LogSink::Journal),
             // The journal's own socket is out of reach (a sandbox, say); its stream still takes lines.
             Err(_) => (standard_error().with_ansi(false).without_time().boxed(), LogSink::Text),
         },
@@ -95,6 +134,16 @@ fn layer(service: &'static str, format: LogFormat) -> (Box<dyn Layer<Registry> +
             (standard_error().with_ansi(std::io::stderr().is_terminal()).boxed(), LogSink::Text)
         }
     }
+}
+
+/// Fields of events become `EXO_…`; what every line has comes beside them.
+fn journal(service: &'static str, fields: &[(&str, &str)]) -> std::io::Result<Sink> {
+    let journal = tracing_journald::layer()?
+        .with_field_prefix(Some("EXO".to_owned()))
+        .with_syslog_identifier(service.to_owned())
+        .with_custom_fields([("EXO_SERVICE", service), ("EXO_VERSION", env!("CARGO_PKG_VERSION"))])
+        .with_custom_fields(fields.iter().copied());
+    Ok(journal.boxed())
 }
 
 /// systemd names the device and inode of the journal's stream; a redirected standard error is another file.

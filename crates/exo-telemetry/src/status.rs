@@ -54,6 +54,34 @@ impl Notifier {
         self.0.stopping();
     }
 
+    /// The configuration is being read again; [`reloaded`](Self::reloaded) has to follow.
+    pub fn reloading(&self) {
+        // systemd tells by the time which SIGHUP this answers.
+        let Ok(now) = NotifyState::monotonic_usec_now() else { return };
+        (self.0.send)(&[NotifyState::Reloading, now]);
+    }
+
+    /// The reload is over, well or badly.
+    pub fn reloaded(&self) {
+        (self.0.send)(&[NotifyState::Ready]);
+    }
+
+    /// Nothing is done for now, and on purpose: tells so, and keeps the watchdog quiet. To be repeated every
+    /// [`rest_period`](Self::rest_period).
+    pub fn rest(&self, why: &str) {
+        (self.0.send)(&[NotifyState::Status(&one_line(why)), NotifyState::Watchdog]);
+    }
+
+    /// How often a process that rests has to say so.
+    pub fn rest_period(&self) -> Duration {
+        self.0.beat_period()
+    }
+
+    /// Why the process ends, or cannot begin: the line in `systemctl status` until it is started again.
+    pub fn failed(&self, reason: &str) {
+        (self.0.send)(&[NotifyState::Status(&one_line(reason))]);
+    }
+
     /// One more service whose readiness and beats count. Call for all of them before the first is ready.
     pub fn service(&self, name: &'static str) -> ServiceStatus {
         let mut services = self.0.lock();
@@ -101,7 +129,7 @@ impl ServiceStatus {
 
     /// How often the loop must go round, beat or no other work.
     pub fn beat_period(&self) -> Duration {
-        self.shared.watchdog.map_or(Duration::from_secs(5), |limit| limit / 4)
+        self.shared.beat_period()
     }
 
     /// The service drains. Told once for the whole process.
@@ -131,6 +159,10 @@ impl fmt::Debug for ServiceStatus {
 }
 
 impl Shared {
+    fn beat_period(&self) -> Duration {
+        self.watchdog.map_or(Duration::from_secs(5), |limit| limit / 4)
+    }
+
     fn stopping(&self) {
         let mut services = self.lock();
         if !std::mem::replace(&mut services.stopping_sent, true) {
@@ -142,6 +174,11 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Services> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A message is read line by line.
+fn one_line(text: &str) -> String {
+    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 impl Services {
@@ -194,6 +231,20 @@ mod tests {
         worker.set_status("2 runners");
         worker.set_status("2 runners");
         assert_eq!(take(&said), ["STATUS=master: leading", "STATUS=master: leading; worker: 2 runners"]);
+    }
+
+    #[test]
+    fn a_reload_is_told_with_its_time_and_a_failure_in_one_line() {
+        let (notifier, said) = recorder(None);
+        notifier.reloading();
+        notifier.reloaded();
+        let told = take(&said);
+        let [reloading, time, ready] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((reloading.as_str(), ready.as_str()), ("RELOADING=1", "READY=1"));
+        let time = time.strip_prefix("MONOTONIC_USEC=").expect("the time");
+        assert!(time.parse::<u64>().is_ok_and(|time| time > 0), "{time}");
+        notifier.failed("port 1 is in use\n\n  stop the other program\n");
+        assert_eq!(take(&said), ["STATUS=port 1 is in use; stop the other program"]);
     }
 
     #[test]

@@ -85,6 +85,24 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// What it asks for, in words: nothing of its content, which may be a secret.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PlaceInstance(_) => "place a model",
+            Self::CreateInstance { .. } => "create an instance",
+            Self::DeleteInstance { .. } => "delete an instance",
+            Self::DrainNode { drained: true, .. } => "drain a node",
+            Self::DrainNode { drained: false, .. } => "use a node again",
+            Self::RemoveNode { .. } => "forget a node",
+            Self::CreateJoinToken { .. } => "create a join token",
+            Self::DeleteJoinToken { .. } => "delete a join token",
+            Self::AdmitNode { .. } => "admit a node",
+            Self::RevokeNode { .. } => "revoke a node",
+        }
+    }
+}
+
 /// Why a command was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(process: Process) -> Result<(), exo_api::StartError> {
-    let Process { config, bus, node, notifier, shutdown, .. } = process;
+    let Process { config, bus, node, notifier, reloads, shutdown, .. } = process;
     let status = notifier.service("api");
-    run(ApiContext { config, bus, node, status }, shutdown).await
+    run(ApiContext { config, bus, node, status }, &reloads, shutdown).await
 }

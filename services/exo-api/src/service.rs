@@ -4,8 +4,9 @@ use crate::app::App;
 use crate::{chat, cluster, completions, events, instances, models, nodes, page, probes, state_view};
 use exo_bus::{AnnounceError, Bus};
 use exo_config::Config;
-use exo_http::{ApiKey, BindError, Heartbeat, Router, Server, ServerOptions};
+use exo_http::{ApiKey, BindError, Heartbeat, LiveOptions, Router, Server, ServerOptions};
 use exo_node::NodeHandle;
+use exo_service::Reloads;
 use exo_telemetry::ServiceStatus;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How long open requests may go on after a stop was asked for.
-const DRAIN: Duration = Duration::from_secs(5);
+/// A stop of the whole machine, with everything around it, shall take less than five seconds.
+const DRAIN: Duration = Duration::from_secs(4);
 
 /// What the service works with.
 pub struct ApiContext {
@@ -59,30 +61,33 @@ pub struct Api {
     app: Arc<App>,
 }
 
-/// Serves until `shutdown`, then lets open requests end for five seconds and cuts the rest with an error of their own.
-pub async fn run(context: ApiContext, shutdown: CancellationToken) -> Result<(), StartError> {
-    Api::bind(context).await?.serve(shutdown).await
+/// Serves until `shutdown`, then lets open requests end for four seconds and cuts the rest with an error of their own.
+/// Keys and limits change with every reload.
+pub async fn run(context: ApiContext, reloads: &Reloads, shutdown: CancellationToken) -> Result<(), StartError> {
+    let api = Api::bind(context).await?;
+    api.follow(reloads);
+    api.serve(shutdown).await
 }
 
 impl Api {
     /// Takes the port.
     pub async fn bind(context: ApiContext) -> Result<Self, StartError> {
-        let api = &context.config.api;
-        let options = ServerOptions {
-            bind: SocketAddr::new(api.bind, api.port),
-            max_body_bytes: api.max_body_bytes,
-            request_timeout: api.request_timeout,
-            header_timeout: api.header_timeout,
-            max_concurrent: api.max_concurrent,
-            keys: read_keys(api.key_file.as_ref())?,
-        };
-        let server = Server::bind(options).await?;
+        let server = Server::bind(options(&context.config.api)?).await?;
         Ok(Self { server, app: Arc::new(App::new(context)) })
     }
 
     /// Where it listens, with the port that it got.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Takes up changed keys and limits.
+    fn follow(&self, reloads: &Reloads) {
+        let live: LiveOptions = self.server.options();
+        reloads.add(move |config| {
+            live.replace(options(&config.api).map_err(|error| error.to_string())?);
+            Ok(())
+        });
     }
 
     /// Serves until `shutdown`, and drains.
@@ -121,6 +126,17 @@ fn router(app: &Arc<App>) -> Router {
     routes.fold(Router::new(), Router::route)
 }
 
+fn options(api: &exo_config::Api) -> Result<ServerOptions, StartError> {
+    Ok(ServerOptions {
+        bind: SocketAddr::new(api.bind, api.port),
+        max_body_bytes: api.max_body_bytes,
+        request_timeout: api.request_timeout,
+        header_timeout: api.header_timeout,
+        max_concurrent: api.max_concurrent,
+        keys: read_keys(api.key_file.as_ref())?,
+    })
+}
+
 fn read_keys(path: Option<&PathBuf>) -> Result<Vec<ApiKey>, StartError> {
     let Some(path) = path else { return Ok(Vec::new()) };
     let text = std::fs::read_to_string(path).map_err(|source| StartError::KeyFile { path: path.clone(), source })?;
@@ -134,12 +150,7 @@ async fn tell_status(app: &App, address: SocketAddr, shutdown: &CancellationToke
     loop {
         let line = {
             let view = view.borrow_and_update();
-            let ready = view.state.instances.values().filter(|instance| view.state.is_ready(instance)).count();
-            match (view.is_joined(), &view.leader) {
-                (false, _) => format!("listening on {address}, looking for the cluster"),
-                (true, None) => format!("listening on {address}, {ready} instances ready, no master"),
-                (true, Some(_)) => format!("listening on {address}, {ready} instances ready"),
-            }
+            format!("listening on {address}; {}", view.summary())
         };
         app.status.set_status(line);
         tokio::select! {

@@ -152,6 +152,10 @@ impl Lead {
     /// It came true: answers leave.
     pub(crate) fn on_written(&mut self, waiting: Waiting) {
         for (incoming, reply) in waiting {
+            if let CommandReply::Accepted { command_id, instance_id, .. } = &reply {
+                let instance = instance_id.as_ref().map(tracing::field::display);
+                tracing::info!(command = %command_id, instance, "a command is carried out: {}", incoming.request.command.name());
+            }
             self.answers.remember(incoming.request.command_id.clone(), reply.clone());
             send(incoming, &reply);
         }

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(process: Process) -> Result<(), MasterError> {
-    let Process { config, data_dir, identity, bus, node, notifier, shutdown } = process;
+    let Process { config, data_dir, identity, bus, node, notifier, shutdown, .. } = process;
     let status = notifier.service("master");
     let _desk = AdmissionDesk::open(identity, &bus, node.clone()).await?;
     run(MasterContext { config, data_dir, bus, node, status }, shutdown).await

@@ -19,7 +19,7 @@ use exo_bus::{Bus, Incoming, PresenceChange, PresenceToken};
 use exo_config::Config;
 use exo_election::{Election, Options, OwnLog};
 use exo_log::{LogRole, LogStanding};
-use exo_node::{DataDir, NodeHandle};
+use exo_node::{DataDir, NodeHandle, serving};
 use exo_telemetry::ServiceStatus;
 use exo_types::{EventLogPage, MasterPresence, Millis, NodeId, NodePresence, RequestEventLog, SessionId, SessionReply};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -357,14 +357,13 @@ impl Master {
         let Some(session) = &self.session else { return "looking for a session".to_owned() };
         match &self.leading {
             Leading::Yes(_, lead) => {
-                let state = lead.state();
-                let ready = state.instances.values().filter(|instance| state.is_ready(instance)).count();
-                let (id, nodes, instances) = (&session.id, state.topology.nodes.len(), state.instances.len());
-                format!("leading session {id}: {nodes} nodes, {ready} of {instances} instances ready")
+                let (state, generation) = (lead.state(), session.id.generation);
+                format!("leads session {generation}, {} nodes, {}", state.topology.nodes.len(), serving(state))
             }
             Leading::Preparing(_) | Leading::No => {
                 let standing = session.standing.borrow();
-                format!("{} in session {}", standing.role, session.id)
+                let leader = standing.leader.as_ref().map_or("nobody", |leader| leader.as_str());
+                format!("{} in session {}, led by {leader}", standing.role, session.id.generation)
             }
         }
     }

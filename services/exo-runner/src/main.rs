@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use exo_runner_host::RunnerSide;
+use exo_runner_host::{RunnerSide, refuse_programs};
 use exo_telemetry::{LogFormat, LogOptions};
 use std::process::ExitCode;
 
@@ -26,6 +26,7 @@ fn run() -> anyhow::Result<()> {
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     exo_telemetry::init("exo-runner", &LogOptions { level, format: LogFormat::Text })?;
     abort_on_panic();
+    refuse_programs();
     let side = RunnerSide::from_stdin()?;
     exo_runner::run(side, end_process).context("the runner ends")
 }

@@ -2,8 +2,8 @@
 
 use exo_identity::Identity;
 use exo_runner_host::{
-    Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, Runner, RunnerEvent, RunnerEvents, RunnerHost,
-    RunnerMessage, RunnerProgram,
+    Confinement, Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, NetworkUse, Runner, RunnerEvent,
+    RunnerEvents, RunnerHost, RunnerMessage, RunnerProgram,
 };
 use exo_testkit::{ModelSpec, ModelTokens, TemporaryModel};
 use exo_types::{
@@ -120,7 +120,13 @@ impl Answer {
 impl Rank {
     async fn start(host: &RunnerHost, order: Load) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_exo-runner"));
-        let what = RunnerProgram { program, args: vec![], name: "test".to_owned(), limits: Limits::default() };
+        let network = match &order.links {
+            Some(links) => NetworkUse::Links { ports: links.ports },
+            None => NetworkUse::None,
+        };
+        let confinement = Some(Confinement { reads: vec![order.model_path.clone()], network });
+        let (name, limits) = ("test".to_owned(), Limits::default());
+        let what = RunnerProgram { program, args: vec![], name, limits, confinement };
         let (runner, events) = host.spawn(what).await.expect("the runner was built with this test");
         let rank = Self { runner, events };
         rank.send(HostMessage::Load(order));

@@ -48,6 +48,8 @@ pub(crate) struct Surroundings {
     pub(crate) host: Arc<dyn StartRunners>,
     /// Probes and the driver's own tasks speak here.
     pub(crate) causes: mpsc::Sender<Cause>,
+    /// Whether answers are under way.
+    pub(crate) busy: watch::Sender<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +103,7 @@ impl Driver {
                 self.match_state();
             }
             self.around.status.beat();
+            self.tell_busy();
             let is_serving = self.phase == Phase::Serving;
             tokio::select! {
                 biased;
@@ -139,10 +142,16 @@ impl Driver {
         self.tell_status();
     }
 
+    fn tell_busy(&self) {
+        let is_busy = self.answers.len() > 0;
+        self.around.busy.send_if_modified(|busy| std::mem::replace(busy, is_busy) != is_busy);
+    }
+
     fn tell_status(&self) {
         let runners = self.around.local.runners.values();
         let ready = runners.clone().filter(|runner| runner.status.is_ready()).count();
-        self.around.status.set_status(format!("{ready} of {} runners ready", runners.count()));
+        let cluster = self.around.view.borrow().summary();
+        self.around.status.set_status(format!("{ready} of {} runners ready; {cluster}", runners.count()));
     }
 
     /// True if the plan has to be made again.

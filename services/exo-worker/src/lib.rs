@@ -15,11 +15,13 @@
 //! nothing for what runs.
 
 mod answers;
+mod awake;
 mod cause;
 mod driver;
 mod liveness;
 mod node_info;
 mod probes;
+mod scoped;
 mod service;
 mod settings;
 mod supervised;

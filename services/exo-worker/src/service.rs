@@ -1,9 +1,11 @@
 //! The life of the service.
 
+use crate::awake::keep_awake;
 use crate::cause::Cause;
 use crate::driver::{Driver, Reporter, Surroundings};
 use crate::node_info::node_info;
 use crate::probes::{Neighbourhood, watch_hardware, watch_models, watch_peers, watch_resources};
+use crate::scoped::ScopedHost;
 use crate::settings::{Settings, SettingsError, addresses};
 use exo_bus::{AnnounceError, Bus, BusError, topics};
 use exo_config::Config;
@@ -11,7 +13,7 @@ use exo_identity::Identity;
 use exo_models::FoundModel;
 use exo_node::{NodeHandle, Role};
 use exo_plan::LocalNode;
-use exo_runner_host::{RunnerHost, StartRunners};
+use exo_runner_host::{RunnerHost, StartRunners, confinement_here};
 use exo_telemetry::ServiceStatus;
 use exo_types::{ModelId, NodeInfo, NodeResources};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -87,10 +89,18 @@ pub async fn run(context: WorkerContext, shutdown: CancellationToken) -> Result<
     let (causes, inbox) = mpsc::channel(CAUSES);
     let mut probes = start_probes(&config, &node, &causes);
     tracing::info!(program = %settings.program.display(), threads = settings.threads, "the worker runs models");
-    let host = Arc::new(RunnerHost::new()?.with_identity(identity));
+    match settings.confine {
+        true => tracing::info!("runners are confined: {}", confinement_here()),
+        false => tracing::warn!("runners may reach whatever this user may: `runner.confine` = false"),
+    }
+    let host = RunnerHost::new()?.with_identity(identity);
+    let processors = (config.engine.threads > 0).then_some(settings.threads);
+    let host = Arc::new(ScopedHost::new(host, settings.memory_limit, processors).await);
     let (info, resources) = (node_info(&config), exo_hardware::resources());
     let machine = Machine { settings, info, resources, host };
-    drive(bus, node, machine, status, (causes, inbox), shutdown).await?;
+    let (busy, is_busy) = watch::channel(false);
+    probes.spawn(keep_awake(is_busy));
+    drive(bus, node, machine, status, (causes, inbox), busy, shutdown).await?;
     probes.shutdown().await;
     Ok(())
 }
@@ -107,7 +117,8 @@ pub async fn run_over(
     let (causes, inbox) = mpsc::channel(CAUSES);
     // The inbox is empty and this function holds it: there is room and somebody who listens.
     let _taken = causes.try_send(Cause::Models(models));
-    drive(bus, node, machine, status, (causes, inbox), shutdown).await
+    let (busy, _nobody_asks) = watch::channel(false);
+    drive(bus, node, machine, status, (causes, inbox), busy, shutdown).await
 }
 
 async fn drive(
@@ -116,6 +127,7 @@ async fn drive(
     machine: Machine,
     status: ServiceStatus,
     (causes, inbox): (mpsc::Sender<Cause>, mpsc::Receiver<Cause>),
+    busy: watch::Sender<bool>,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
     let streams = bus.serve_streams(topics::GENERATE).await?;
@@ -132,7 +144,7 @@ async fn drive(
     let facts = node.facts();
     let report: Reporter = Box::new(move |event| facts.report(event));
     let view = node.view();
-    let surroundings = Surroundings { settings, local, view, report, status: status.clone(), host, causes };
+    let surroundings = Surroundings { settings, local, view, report, status: status.clone(), host, causes, busy };
     node.announce().await?;
     status.ready();
     let leaving = leave(node, shutdown.clone());

@@ -45,6 +45,10 @@ pub struct Settings {
     pub backoff: Backoff,
     /// Links between ranks.
     pub links: LinkSettings,
+    /// Most bytes that a runner's weights, caches and buffers may take.
+    pub memory_limit: Option<u64>,
+    /// Whether runners may reach nothing but what they need.
+    pub confine: bool,
     /// Streams may go on so long after a stop was asked for.
     pub drain: Duration,
 }
@@ -66,6 +70,8 @@ impl Settings {
             start_timeout: config.runner.start_timeout,
             backoff: Backoff { first: config.runner.backoff_first, max: config.runner.backoff_max },
             links: links(config),
+            memory_limit: config.runner.memory_limit.map(|limit| limit.in_bytes),
+            confine: config.runner.confine,
             drain: Duration::from_secs(10),
         })
     }

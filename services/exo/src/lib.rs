@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod hardware;
 mod log;
+mod machine;
 mod manual;
 mod node;
 mod output;

@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::error::CliError;
+use crate::machine;
 use crate::output::{say, write};
 use crate::overview::{ClusterReport, overview};
 use crate::table::render;
@@ -31,15 +32,18 @@ pub(crate) async fn show(client: &Client, json: bool, watch: Option<Duration>) -
 }
 
 async fn page(client: &Client, json: bool) -> Result<String, CliError> {
-    let (cluster, state) = tokio::try_join!(client.get::<Value>("/cluster"), client.get::<Value>("/state"))?;
+    let machine = async { Ok(machine::report().await) };
+    let cluster = client.get::<Value>("/cluster");
+    let (cluster, state, machine) = tokio::try_join!(cluster, client.get::<Value>("/state"), machine)?;
     if json {
         let mut whole = state;
         whole["cluster"] = cluster;
+        whole["machine"] = serde_json::to_value(&machine).unwrap_or_default();
         return Ok(format!("{whole:#}\n"));
     }
     let cluster: ClusterReport = serde_json::from_value(cluster).map_err(|error| client.not_an_api(&error))?;
     let state: State = serde_json::from_value(state).map_err(|error| client.not_an_api(&error))?;
-    Ok(format!("{}\n{}", cluster.render(&state), overview(&state)))
+    Ok(format!("{}\n{}{}", cluster.render(&state), overview(&state), machine.render()))
 }
 
 /// Which models there are.

@@ -59,7 +59,7 @@ fn join(paths: &[std::path::PathBuf]) -> String {
 
 /// One task for each service. When one ends, for whatever reason, the others are asked to end too.
 async fn serve(role: Role, process: Process) -> Result<(), UpError> {
-    let Process { config, data_dir, identity, bus, node, notifier, shutdown } = process;
+    let Process { config, data_dir, identity, bus, node, notifier, reloads, shutdown } = process;
     let mut services: JoinSet<Result<(), UpError>> = JoinSet::new();
     // All are registered before the first can be ready.
     let parts: Vec<_> = role.parts().iter().map(|part| (*part, notifier.service(part.as_str()))).collect();
@@ -82,7 +82,8 @@ async fn serve(role: Role, process: Process) -> Result<(), UpError> {
             }
             Role::Api | Role::All => {
                 let context = ApiContext { config, bus, node, status };
-                services.spawn(async move { Ok(exo_api::run(context, shutdown).await?) });
+                let reloads = reloads.clone();
+                services.spawn(async move { Ok(exo_api::run(context, &reloads, shutdown).await?) });
             }
         }
     }

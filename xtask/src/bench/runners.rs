@@ -45,7 +45,8 @@ impl Chain {
         for rank in 0..world {
             let name = format!("bench-{rank}-of-{world}");
             let limits = Limits::default();
-            let what = RunnerProgram { program: program.to_owned(), args: Vec::new(), name, limits };
+            let (program, args) = (program.to_owned(), Vec::new());
+            let what = RunnerProgram { program, args, name, limits, confinement: None };
             let (runner, events) = host.spawn(what).await?;
             let mut stage = Stage { runner, events };
             stage.runner.send(HostMessage::Load(load(model, rank, world)?))?;

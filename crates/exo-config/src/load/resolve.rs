@@ -89,6 +89,8 @@ impl Values {
             backoff_first: self.duration("runner.backoffFirst"),
             backoff_max: self.duration("runner.backoffMax"),
             memory_reserve: self.memory("runner.memoryReserve"),
+            memory_limit: self.optional_memory("runner.memoryLimit"),
+            confine: self.flag("runner.confine"),
         }
     }
 

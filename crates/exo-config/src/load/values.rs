@@ -60,6 +60,13 @@ impl Values {
         }
     }
 
+    pub(crate) fn optional_memory(&self, path: &str) -> Option<Memory> {
+        match self.get(path).0 {
+            Value::Memory(memory) => Some(memory),
+            _ => None,
+        }
+    }
+
     pub(crate) fn ports(&self, path: &str) -> (u16, u16) {
         match self.get(path).0 {
             Value::Ports(first, last) => (first, last),

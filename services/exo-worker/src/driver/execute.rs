@@ -5,11 +5,12 @@ use crate::cause::Cause;
 use crate::liveness::Liveness;
 use crate::supervised::Supervised;
 use exo_plan::{Action, LocalRunner, NextRank};
-use exo_runner_host::{Connect, HostMessage, Limits, Load, RunnerProgram};
+use exo_runner_host::{Confinement, Connect, HostMessage, Limits, Load, NetworkUse, RunnerProgram};
 use exo_state::{NodeAddress, State};
 use exo_types::{ErrorChunk, ErrorCode, Instance, InstanceId, RunnerFailure, RunnerId, RunnerStatus, Shard};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use tracing::Instrument;
 
 /// Sets of links that one process may go through before its numbers meet those of its successor, which starts at least
 /// a millisecond later. Numbers stay below 2^53, which JSON keeps.
@@ -33,8 +34,10 @@ impl Driver {
         let model_id = &instance.model_card().model_id;
         let status = match self.models.get(model_id).cloned() {
             Some(path) => {
-                tracing::info!(runner = %runner_id, model = %model_id, rank = shard.device_rank, losses, "a runner starts");
-                self.spawn(runner_id.clone(), self.load_order(instance, shard, path), losses);
+                let load = self.load_order(instance, shard, path);
+                let (instance, rank) = (&load.instance_id, load.shard.device_rank);
+                tracing::info!(%instance, runner = %runner_id, model = %model_id, rank, losses, "a runner starts");
+                self.spawn(runner_id.clone(), load, losses);
                 RunnerStatus::RunnerIdle
             }
             None => {
@@ -69,7 +72,7 @@ impl Driver {
             prefill_chunk: settings.prefill_chunk,
             threads: settings.threads,
             isa: settings.isa.clone(),
-            memory_limit: None,
+            memory_limit: settings.memory_limit,
             incarnation: millis.saturating_mul(INCARNATIONS),
         }
     }
@@ -82,15 +85,21 @@ impl Driver {
             args: Vec::new(),
             name: runner_id.to_string(),
             limits: Limits::default(),
+            confinement: settings.confine.then(|| confinement(&load)),
         };
         let life = self.new_life();
-        self.runners.insert(runner_id.clone(), Supervised::new(life, load, losses, liveness));
         let (host, causes) = (self.around.host.clone(), self.around.causes.clone());
-        self.tasks.spawn(async move {
-            let spawned = host.start(what).await;
-            // Without a driver the process is dropped, which ends it.
-            let _ = causes.send(Cause::Spawned(runner_id, life, spawned)).await;
-        });
+        // Every line of the runner tells what it is part of.
+        let span = tracing::info_span!("runner", instance = %load.instance_id, rank = load.shard.device_rank);
+        self.runners.insert(runner_id.clone(), Supervised::new(life, load, losses, liveness));
+        self.tasks.spawn(
+            async move {
+                let spawned = host.start(what).await;
+                // Without a driver the process is dropped, which ends it.
+                let _ = causes.send(Cause::Spawned(runner_id, life, spawned)).await;
+            }
+            .instrument(span),
+        );
     }
 
     fn connect_runner(&mut self, runner_id: &RunnerId, incarnation: u64, next: Option<NextRank>, state: &State) {
@@ -130,7 +139,7 @@ impl Driver {
         self.answers.end_of_runner(runner_id, &ErrorChunk { code: ErrorCode::NotReady, message });
         match self.runners.get_mut(runner_id) {
             Some(supervised) => {
-                tracing::info!(runner = %runner_id, "a runner is stopped");
+                tracing::info!(instance = %instance_id, runner = %runner_id, "a runner is stopped");
                 supervised.shut_down(now() + END_GRACE);
                 self.set_status(runner_id, RunnerStatus::RunnerShuttingDown);
             }
@@ -139,4 +148,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// What a runner needs for this load: the file of its model, and a port where there are other ranks.
+fn confinement(load: &Load) -> Confinement {
+    let network = match &load.links {
+        Some(links) => NetworkUse::Links { ports: links.ports },
+        None => NetworkUse::None,
+    };
+    Confinement { reads: vec![load.model_path.clone()], network }
 }

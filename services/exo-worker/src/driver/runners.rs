@@ -98,7 +98,8 @@ impl Driver {
         let is_wanted = |status: &RunnerStatus| *status != RunnerStatus::RunnerShuttingDown;
         match self.around.local.runners.get(runner_id) {
             Some(local) if is_wanted(&local.status) => {
-                tracing::warn!(runner = %runner_id, attempt = failure.attempt, "a runner was lost: {}", failure.error_message);
+                let (instance, attempt) = (&local.instance_id, failure.attempt);
+                tracing::warn!(%instance, runner = %runner_id, attempt, "a runner was lost: {}", failure.error_message);
                 self.set_status(runner_id, RunnerStatus::RunnerFailed { failure });
             }
             _ => {

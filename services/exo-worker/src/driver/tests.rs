@@ -126,6 +126,7 @@ impl Cluster {
             status: Notifier::from_environment().service("worker"),
             host: Arc::new(RunnerHost::new().expect("a thread can be started").with_identity(self.identity.clone())),
             causes,
+            busy: watch::channel(false).0,
         };
         self.tasks.spawn(Driver::new(surroundings).run(inbox, streams, self.shutdown.clone()));
     }
@@ -141,6 +142,9 @@ impl Cluster {
             start_timeout: DEADLINE,
             backoff: Backoff { first: Duration::from_millis(10), max: Duration::from_millis(100) },
             links: LinkSettings { listen: localhost, advertise: localhost, ports: (0, 0), deadline_ms: 30_000 },
+            // The script that stands for the program writes down its processes.
+            confine: false,
+            memory_limit: None,
             drain: Duration::from_millis(100),
         }
     }
