@@ -1,9 +1,8 @@
-//! Tests that need more than cargo: clients that others wrote, systemd as root. `./x test` ends with them.
+//! Tests that need more than cargo: clients that others wrote.
 //!
 //! Every part says for itself when it cannot run on this machine and why; that is reported, never hidden.
 
 mod openai;
-mod systemd;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -15,8 +14,6 @@ use std::time::Instant;
 pub enum Part {
     /// OpenAI's Python client against a running cluster.
     Openai,
-    /// The units under real systemd in a container.
-    Systemd,
 }
 
 /// What became of a part.
@@ -68,7 +65,6 @@ pub fn run(parts: &[Part]) -> Result<()> {
 fn run_part(part: Part, bench: &Bench) -> Result<Outcome> {
     match part {
         Part::Openai => openai::run(bench),
-        Part::Systemd => systemd::run(bench),
     }
 }
 

@@ -12,6 +12,7 @@ mod conformance;
 mod graph;
 mod guide_model;
 mod layer;
+mod machines;
 mod nix_files;
 mod node_process;
 mod own_engine;
@@ -33,7 +34,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Run the tests that need more than cargo: other people's clients, systemd.
+    /// Run the tests that need more than cargo: other people's clients.
     Acceptance {
         /// Only these parts.
         parts: Vec<acceptance::Part>,
@@ -48,6 +49,8 @@ enum Chore {
     /// Look after exo-guide, the model that comes with the project.
     #[command(subcommand)]
     GuideModel(guide_model::GuideModel),
+    /// Run the tests of nixos-tests/ on real systemd in Debian containers.
+    Machines(machines::Machines),
     /// Check the Nix files, without nixpkgs: parse, format, evaluate; options, documents and configuration agree.
     Nix(nix_files::NixFiles),
     /// Simulate a cluster under faults, from seeds.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Chore::Chaos(options) => chaos::run(&options),
         Chore::Conformance(chore) => conformance::run(&chore),
         Chore::GuideModel(chore) => guide_model::run(&chore),
+        Chore::Machines(options) => machines::run(&options),
         Chore::Nix(options) => nix_files::run(&options),
         Chore::Sim(options) => sim::run(&options),
         Chore::Tidy => tidy::run(),

@@ -4,7 +4,6 @@ use exo_runner_host::{
     Confinement, HostMessage, Limits, NetworkUse, RunnerEvent, RunnerHost, RunnerMessage, RunnerProgram, RunnerSide,
     confinement_here, refuse_programs,
 };
-use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;

@@ -101,6 +101,7 @@ impl Login {
         std::os::fd::OwnedFd::from(theirs).into()
     }
 
+    /// As logind sends it before and after.
     #[zbus(signal)]
     async fn prepare_for_sleep(emitter: &SignalEmitter<'_>, start: bool) -> zbus::Result<()>;
 }

@@ -1,0 +1,3 @@
+# Three machines, of which the leading one loses its power.
+{ machines, ... }:
+machines ./leader-dies.toml

@@ -1,0 +1,3 @@
+# Three machines, one of which loses its network.
+{ machines, ... }:
+machines ./partition.toml

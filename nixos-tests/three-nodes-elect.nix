@@ -1,0 +1,3 @@
+# Three machines that become one cluster.
+{ machines, ... }:
+machines ./three-nodes-elect.toml

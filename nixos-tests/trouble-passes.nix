@@ -1,0 +1,3 @@
+# One machine in trouble.
+{ machines, ... }:
+machines ./trouble-passes.toml
