@@ -102,6 +102,7 @@ mod tests {
             node_id: NodeId::new("a").expect("a good id"),
             info,
             resources: reading(free),
+            hardware: None,
             downloads: Vec::new(),
             connections: BTreeSet::new(),
             runners: BTreeMap::new(),

@@ -88,7 +88,7 @@ pub fn run(options: &EngineChaos) -> Result<()> {
     write_model(&models)?;
     let site = Site::loopback(RANKS as usize)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let parts = vec![Part::ALL.to_vec(), vec![Part::Worker]];
+    let parts = vec![Part::SERVICES.to_vec(), vec![Part::Worker]];
     let mut cluster = Cluster::new(site, programs, folder.path(), &models, Shape { parts })?;
     cluster.start_all()?;
     let api = cluster.apis()?.pop().context("the first node has an api")?;

@@ -115,7 +115,7 @@ fn best(neighbours: &[Neighbour]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exo_bus::ProcessId;
+    use exo_bus::{ProcessId, Traffic};
     use exo_types::NodeId;
 
     #[test]
@@ -141,6 +141,7 @@ mod tests {
             addresses: addresses.iter().map(ToString::to_string).collect(),
             admits,
             certificate_ends: SystemTime::now(),
+            traffic: Traffic::default(),
         };
         let masters = [
             neighbour(1, true, &["127.0.0.1:1", "10.0.0.1:1", "[fd00::1]:1"]),
