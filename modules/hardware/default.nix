@@ -3,6 +3,7 @@
   imports = [
     ../service
     ./options.nix
+    ./detection.nix
     ./worker.nix
     ./assertions.nix
   ];

@@ -5,6 +5,16 @@ let
 in
 {
   options.services.exo.hardware = {
+    autoDetect = mkOption {
+      type = types.bool;
+      default = true;
+      example = false;
+      description = ''
+        Whether `exo-hardware.service` waits for the accelerators of this machine before the worker starts: systemd hands out
+        devices that are there when a service starts, and drivers may come late. Off, the worker starts at once.
+      '';
+    };
+
     preferredAccelerator = mkOption {
       type = types.nullOr (
         types.enum [
@@ -20,6 +30,20 @@ in
         What shall compute. The best that the package and the machine have, if null. What a package can stands in
         `package.passthru.accelerators`.
       '';
+    };
+
+    requireAccelerator = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = "Whether the worker does not start without an accelerator, instead of computing on the processors.";
+    };
+
+    waitTimeout = mkOption {
+      type = types.ints.between 0 3600;
+      default = 30;
+      example = 120;
+      description = "Seconds that an accelerator that is in the machine, but has no driver yet, is waited for.";
     };
 
     memoryLimit = mkOption {

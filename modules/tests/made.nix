@@ -211,12 +211,21 @@ in
       ];
       rocm.overrideGfx = "11.0.0";
       extraDeviceAllow = [ "/dev/accel/accel0 rw" ];
+      waitTimeout = 120;
     };
     gives = config: [
+      (has "drivers are waited for" " hardware --wait 120 --write /run/exo/hardware.json" (
+        lib.elemAt (units config).exo-hardware.serviceConfig.ExecStart 1
+      ))
       (is "NVIDIA's" "0,2" (units config).exo-worker.environment.CUDA_VISIBLE_DEVICES)
       (is "AMD's" "11.0.0" (units config).exo-worker.environment.HSA_OVERRIDE_GFX_VERSION)
       (is "further ones" [ "/dev/accel/accel0 rw" ] (worker config).DeviceAllow)
     ];
+  };
+
+  "nothing is waited for" = {
+    options.services.exo.hardware.autoDetect = false;
+    gives = config: [ (is "the unit that waits" false (units config).exo-hardware.enable) ];
   };
 
   "soft-RoCE over Thunderbolt" = {

@@ -191,6 +191,10 @@ in
     options.services.exo.hardware.preferredAccelerator = "cuda";
     says = [ "computes on cpu only" ];
   };
+  "an accelerator that can never be there" = {
+    options.services.exo.hardware.requireAccelerator = true;
+    says = [ "its worker would never start" ];
+  };
 
   "k3s without a server" = {
     options.services.exo.k3s = {
