@@ -163,6 +163,11 @@ impl Machine {
         }
     }
 
+    /// Whether it has no power: somebody is there otherwise.
+    pub(crate) fn is_off(&self) -> bool {
+        self.processes.is_empty()
+    }
+
     fn end(&mut self, part: Part, end: impl Fn(&MemoryNetwork, ProcessId)) {
         let Some(process) = self.processes.remove(&part) else { return };
         end(&self.around.network, process.bus.process());

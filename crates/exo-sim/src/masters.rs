@@ -34,8 +34,9 @@ impl MasterDisk {
         self.each(FaultyDisk::detach);
     }
 
-    /// A bit of the log in use flips.
-    pub(crate) fn flip_bit(&self) {
+    /// The machine is switched off in order, and meanwhile a bit of the log in use flips.
+    pub(crate) fn switch_off_and_flip_bit(&self) {
+        self.each(FaultyDisk::switch_off);
         if let Some(disk) = self.0.disk() {
             disk.flip_bit();
         }

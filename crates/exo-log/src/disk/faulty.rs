@@ -81,6 +81,17 @@ impl FaultyDisk {
         inner.delay = Duration::ZERO;
     }
 
+    /// The machine is switched off in order: all that was written is on the disk.
+    pub fn switch_off(&self) {
+        self.detach();
+        let mut inner = self.lock();
+        inner.durable = inner.image.clone();
+        inner.unsynced.clear();
+        for small in inner.small.values_mut() {
+            small.durable.clone_from(&small.image);
+        }
+    }
+
     /// The power goes after so many more writes and syncs: in the middle of a commit, if it comes to one.
     pub fn power_cut_after(&self, calls: u64) {
         self.lock().calls_to_power_cut = Some(calls);

@@ -144,7 +144,7 @@ async fn the_masters_say_who_leads_and_who_is_behind() {
         ("/masters/0/role", json!("leader")),
         (
             "/masters/1",
-            json!({"nodeId": "silent", "reachable": false, "role": null, "term": null, "applied": null, "lag": 3}),
+            json!({"nodeId": "silent", "reachable": false, "role": null, "term": null, "applied": null, "lag": 3, "fault": null}),
         ),
     ] {
         assert_eq!(report.pointer(path), Some(&expect), "{path}: {report}");

@@ -355,7 +355,7 @@ async fn what_there_is_can_be_asked_for() {
     assert_eq!(running.get("/livez").await.0, 200);
     assert_eq!(running.get("/readyz").await.1["leader"], "master");
     let metrics = running.ask(Method::GET, "/metrics", None).await.text().await.expect("text");
-    for line in ["exo_instances_ready 1", "exo_has_leader 1", "# TYPE exo_refusals counter", "# EOF"] {
+    for line in ["exo_instances_ready 1", "exo_has_leader 1", "# TYPE exo_bus_lost_links counter", "# EOF"] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
     for path in ["/", "/page.js", "/page.css"] {
