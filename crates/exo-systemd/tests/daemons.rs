@@ -1,6 +1,6 @@
 //! Against daemons that speak systemd's interfaces over a socket pair. The real ones answer in nixos-tests/.
 
-#![allow(missing_docs, reason = "the macro writes a trait without words for the signals of an interface")]
+#![expect(missing_docs, reason = "the macro writes a trait without words for the signals of an interface")]
 
 use exo_systemd::{LinkState, ScopeLimits, Systemd, UnitState};
 use std::collections::BTreeMap;
