@@ -98,10 +98,13 @@ impl Seals {
         keys.truncate(KEYS);
     }
 
-    /// Keys that were thrown out do not count any more.
+    /// Keys that were thrown out do not count any more. The own one always does: a process whose parts stop to hear each
+    /// other would go on showing the cluster that it was thrown out of.
     pub fn on_members(&self) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.keys.values_mut().for_each(|keys| keys.retain(|facts| self.identity.check_facts(facts).is_ok()));
+        let own = self.identity.facts().public_key;
+        let counts = |facts: &Facts| facts.public_key == own || self.identity.check_facts(facts).is_ok();
+        known.keys.values_mut().for_each(|keys| keys.retain(counts));
     }
 
     /// The message with its seal.
@@ -222,14 +225,28 @@ mod tests {
         assert!(a.open(place(b"3 * 3"), &answer).is_err());
     }
 
+    /// Has the first of them know that this key was thrown out.
+    fn throw_out(seals: &Seals, outcast: &Seals, name: &str) {
+        let mut members = Members::default();
+        members.revoked.insert(outcast.identity.key_fingerprint(), node(name));
+        seals.identity.set_members(members);
+        seals.on_members();
+    }
+
     #[test]
     fn a_key_that_was_thrown_out_signs_nothing_any_more() {
         let (a, b) = pair();
         let honest = b.seal(PLACE, &message(B, "b"));
-        let mut members = Members::default();
-        members.revoked.insert(b.identity.key_fingerprint(), node("b"));
-        a.identity.set_members(members);
-        a.on_members();
+        throw_out(&a, &b, "b");
         assert_eq!(a.open(PLACE, &honest), Err(SealError::NotSigned { claimed: node("b") }));
+    }
+
+    #[test]
+    fn a_process_hears_itself_though_its_node_was_thrown_out() {
+        let (a, b) = pair();
+        throw_out(&a, &a, "a");
+        let own = a.seal(PLACE, &message(A, "a"));
+        assert_eq!(a.open(PLACE, &own), Ok(message(A, "a")));
+        assert!(a.open(PLACE, &b.seal(PLACE, &message(B, "b"))).is_ok());
     }
 }

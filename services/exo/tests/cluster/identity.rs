@@ -168,3 +168,26 @@ async fn a_certificate_is_renewed_under_a_running_stream_and_later_links_show_th
     assert!(client.ask("model", "hello", 5).await.is_ok());
     assert_eq!(process.children().len(), 1, "no runner was replaced");
 }
+
+#[tokio::test]
+async fn a_leader_that_is_revoked_leads_nobody_any_more() {
+    let net = Net::new();
+    let nodes = [("first", true), ("second", false), ("third", false)]
+        .map(|(name, first)| net.node(name, first, &models(), ""));
+    let mut processes = Vec::new();
+    for node in &nodes {
+        if !processes.is_empty() {
+            node.join(&nodes[0]);
+        }
+        processes.push(node.start("exo", &["up"]));
+        Client::new(node.api_port).wait_until_ready().await;
+    }
+    let voters = |status: &Value| status["voters"].as_array().map_or(0, Vec::len);
+    let [first, second, _] = &nodes;
+    Client::new(first.api_port).wait_for("/cluster", "three masters that vote", |_, status| voters(status) == 3).await;
+    second.run(&["cluster", "revoke", "first"]);
+    let left = |state: &Value| state["topology"]["nodes"].as_array().map_or(0, Vec::len);
+    Client::new(second.api_port).wait_for("/state", "the node to be gone", |_, state| left(state) == 2).await;
+    let out = Client::new(first.api_port);
+    out.wait_for("/readyz", "it to be without a leader", |_, ready| ready["leader"].is_null()).await;
+}
