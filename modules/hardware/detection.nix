@@ -30,6 +30,8 @@ in
             User = cfg.security.user;
             Group = cfg.security.group;
             Slice = "exo.slice";
+            # Longer than it waits, for drivers that answer nobody.
+            TimeoutStartSec = hardware.waitTimeout + 60;
             # The empty one takes back the unit's own.
             ExecStart = [
               ""

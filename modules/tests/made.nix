@@ -217,6 +217,7 @@ in
       (has "drivers are waited for" " hardware --wait 120 --write /run/exo/hardware.json" (
         lib.elemAt (units config).exo-hardware.serviceConfig.ExecStart 1
       ))
+      (is "but not for ever" 180 (units config).exo-hardware.serviceConfig.TimeoutStartSec)
       (is "NVIDIA's" "0,2" (units config).exo-worker.environment.CUDA_VISIBLE_DEVICES)
       (is "AMD's" "11.0.0" (units config).exo-worker.environment.HSA_OVERRIDE_GFX_VERSION)
       (is "further ones" [ "/dev/accel/accel0 rw" ] (worker config).DeviceAllow)
