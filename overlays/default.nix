@@ -13,6 +13,7 @@ in
     exo-api
     exo-runner
     exo-guide
+    exo-dashboard
     exo-docs
     exo-complete
     ;

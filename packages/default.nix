@@ -12,6 +12,7 @@ rec {
   exo-runner = call ./exo-runner.nix;
   exo = call ./exo.nix;
   exo-guide = import ./exo-guide.nix { inherit pkgs workspace; };
+  exo-dashboard = import ./exo-dashboard.nix { inherit pkgs workspace; };
   exo-docs = import ./exo-docs.nix { inherit pkgs workspace; };
   exo-demo = import ./exo-demo.nix { inherit pkgs exo exo-guide; };
   exo-complete = import ./exo-complete.nix {

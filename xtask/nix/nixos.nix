@@ -174,6 +174,7 @@ let
         };
         tokenFile = word "";
         serverAddr = word "";
+        extraFlags = list str;
         manifests = setOf { content = any; };
       };
       prometheus = {
