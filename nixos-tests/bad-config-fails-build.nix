@@ -1,5 +1,5 @@
 # A configuration with a wrong key: its system cannot be built, and the log of the attempt lies on this machine.
-# Not in containers: what fails is the building of a NixOS system
+# Only on NixOS: what fails is the building of a NixOS system
 {
   self,
   pkgs,

@@ -1,5 +1,5 @@
 # One machine that is a k3s server and tells it of exo.
-# Not in containers: it needs NixOS's module of k3s
+# Only on NixOS: it needs NixOS's module of k3s
 { machines, lib, ... }:
 lib.mapAttrs (_name: configuration: {
   imports = [ configuration ];

@@ -16,6 +16,7 @@ let
       virtualisation = {
         cores = 2;
         memorySize = 2048;
+        vlans = machine.vlans or [ 1 ];
       };
     };
 in

@@ -1,7 +1,8 @@
-//! The tests of nixos-tests/ on real systemd without NixOS: Debian containers with exo's package as installed.
+//! The tests of nixos-tests/ on real systemd without NixOS: Debian with exo's package as installed, in containers or in
+//! virtual machines.
 //!
 //! This finds the tests, says what is missing on this machine, and prepares a base system and a package. The machines
-//! themselves, and the words of the scripts, are nixos-tests/lib/driver.py.
+//! themselves, and the words of the scripts, are in nixos-tests/lib, from driver.py on.
 
 mod base_system;
 mod package;
@@ -10,23 +11,28 @@ mod test_case;
 
 use crate::places::Places;
 use anyhow::{Context, Result, bail, ensure};
-use base_system::base_system;
+use base_system::{Kind, base_system};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 use test_case::TestCase;
 
-/// Runs tests of nixos-tests/ in Debian containers.
+/// Runs tests of nixos-tests/ on machines with Debian: containers, or with --vm virtual machines.
 #[derive(Debug, Args)]
-#[command(after_help = "Needs root, mmdebstrap, systemd-nspawn and iproute2.\n\nExamples:
+#[command(after_help = "Needs root, mmdebstrap, systemd-nspawn and iproute2; with --vm qemu-system-x86_64 instead of
+systemd-nspawn. What is missing is named.\n\nExamples:
   cargo xtask machines --list
   cargo xtask machines three-nodes-elect leader-dies
-  cargo xtask machines single-node --keep    # look around after the test")]
+  cargo xtask machines single-node --keep    # look around after the test
+  cargo xtask machines --vm bond-failover    # minutes: the processor is emulated")]
 pub struct Machines {
-    /// Names of tests, as --list tells them; all that containers can run if none is named
+    /// Names of tests, as --list tells them; if none is named, all that containers can run, or with --vm the others
     tests: Vec<String>,
-    /// Tell which tests there are, and which of them containers cannot run, and why
+    /// In virtual machines with a kernel of their own, for what containers cannot show
+    #[arg(long)]
+    vm: bool,
+    /// Tell which tests there are, and what they need where containers cannot run them
     #[arg(long)]
     list: bool,
     /// Leave the machines of a test running after it, until Ctrl-C, and say how to enter them
@@ -48,8 +54,9 @@ pub fn run(options: &Machines) -> Result<()> {
         all.iter().for_each(|test| println!("{test}"));
         return Ok(());
     }
-    let chosen = choose(&all, &options.tests)?;
-    if let Err(missing) = requirements::check() {
+    let kind = if options.vm { Kind::Virtual } else { Kind::Container };
+    let chosen = choose(&all, &options.tests, kind)?;
+    if let Err(missing) = requirements::check(kind) {
         if options.skip_if_unable {
             println!("skipped  {}: {missing}", names(&chosen));
             return Ok(());
@@ -61,7 +68,7 @@ pub fn run(options: &Machines) -> Result<()> {
         None => places.development()?,
     };
     let folder = places.target.join("machines");
-    let base = base_system(&folder)?;
+    let base = base_system(kind, &places.root, &folder)?;
     let package = package::install(&places.root, &programs, &base, &folder.join("package"))?;
     let failed: Vec<&str> = chosen
         .iter()
@@ -73,17 +80,18 @@ pub fn run(options: &Machines) -> Result<()> {
     Ok(())
 }
 
-fn choose<'a>(all: &'a [TestCase], names: &[String]) -> Result<Vec<&'a TestCase>> {
+fn choose<'a>(all: &'a [TestCase], names: &[String], kind: Kind) -> Result<Vec<&'a TestCase>> {
     if names.is_empty() {
-        let (can, cannot): (Vec<_>, Vec<_>) = all.iter().partition(|test| test.only_elsewhere.is_none());
-        cannot.into_iter().for_each(|test| println!("skipped  {test}"));
-        return Ok(can);
+        let (usual, others): (Vec<_>, Vec<_>) = all.iter().partition(|test| test.is_usual(kind));
+        let refused = others.iter().filter_map(|test| Some((&test.name, test.refusal(kind)?)));
+        refused.for_each(|(name, reason)| println!("skipped  {name:<24} {reason}"));
+        return Ok(usual);
     }
     let find = |name: &String| -> Result<&TestCase> {
         let test = all.iter().find(|test| test.name == *name);
         let test = test.with_context(|| format!("there is no test {name} in nixos-tests/; `--list` shows all"))?;
-        match &test.only_elsewhere {
-            Some(reason) => bail!("{name} does not run in containers: {reason}"),
+        match test.refusal(kind) {
+            Some(reason) => bail!("{name} does not run here: {reason}"),
             None => Ok(test),
         }
     };
@@ -97,7 +105,7 @@ fn names(tests: &[&TestCase]) -> String {
 fn run_one(test: &TestCase, options: &Machines, base: &Path, package: &Path, folder: &Path) -> bool {
     println!("test     {}", test.name);
     let begin = Instant::now();
-    let result = drive(test, options.keep, base, package, &folder.join("running"));
+    let result = drive(test, options, base, package, &folder.join("running"));
     let seconds = begin.elapsed().as_secs_f32();
     match &result {
         Ok(()) => println!("ok       {} ({seconds:.0} s)", test.name),
@@ -106,14 +114,17 @@ fn run_one(test: &TestCase, options: &Machines, base: &Path, package: &Path, fol
     result.is_ok()
 }
 
-fn drive(test: &TestCase, keep: bool, base: &Path, package: &Path, running: &Path) -> Result<()> {
+fn drive(test: &TestCase, options: &Machines, base: &Path, package: &Path, running: &Path) -> Result<()> {
     std::fs::create_dir_all(running).with_context(|| running.display().to_string())?;
     let work = tempfile::Builder::new().prefix(&test.name).tempdir_in(running).context("a folder for the machines")?;
     let driver = test.script.with_file_name("lib").join("driver.py");
     let mut command = Command::new("python3");
     command.arg("-B").arg(driver).arg("--test").arg(&test.script);
     command.arg("--base").arg(base).arg("--package").arg(package).arg("--work").arg(work.path());
-    if keep {
+    if options.vm {
+        command.arg("--virtual");
+    }
+    if options.keep {
         command.arg("--keep");
     }
     let status = command.status().context("python3")?;

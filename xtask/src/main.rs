@@ -49,7 +49,7 @@ enum Chore {
     /// Look after exo-guide, the model that comes with the project.
     #[command(subcommand)]
     GuideModel(guide_model::GuideModel),
-    /// Run the tests of nixos-tests/ on real systemd in Debian containers.
+    /// Run the tests of nixos-tests/ on real systemd: Debian in containers or virtual machines.
     Machines(machines::Machines),
     /// Check the Nix files, without nixpkgs: parse, format, evaluate; options, documents and configuration agree.
     Nix(nix_files::NixFiles),

@@ -7,10 +7,33 @@ use std::process::{Command, Stdio};
 
 const SUITE: &str = "trixie";
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,polkitd,curl,iproute2,nftables,procps,python3-minimal";
+/// A kernel, and what tests do with it that containers cannot.
+const KERNEL: &str = "udev,kmod,linux-image-amd64,initramfs-tools,zstd,rdma-core,ibverbs-utils,ibverbs-providers";
+/// Of the repository: how the kernel's initramfs finds the root of a virtual machine.
+const INITRAMFS: &str = "nixos-tests/lib/initramfs";
+
+/// What a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Of systemd-nspawn, with the kernel of this machine.
+    Container,
+    /// Of QEMU, with Debian's kernel.
+    Virtual,
+}
+
+impl Kind {
+    fn packages(self) -> String {
+        match self {
+            Kind::Container => PACKAGES.to_owned(),
+            Kind::Virtual => format!("{PACKAGES},{KERNEL}"),
+        }
+    }
+}
 
 /// The unpacked system; its name changes with what it is made of.
-pub fn base_system(folder: &Path) -> Result<PathBuf> {
-    let name = format!("debian-{SUITE}-{:08x}", checksum(PACKAGES));
+pub fn base_system(kind: Kind, repository: &Path, folder: &Path) -> Result<PathBuf> {
+    let initramfs = repository.join(INITRAMFS);
+    let name = format!("debian-{SUITE}-{:08x}", checksum(&parts(kind, &initramfs)?));
     let (base, unfinished) = (folder.join(&name), folder.join(format!("{name}.unfinished")));
     if base.exists() {
         return Ok(base);
@@ -20,16 +43,39 @@ pub fn base_system(folder: &Path) -> Result<PathBuf> {
         fs::remove_dir_all(&unfinished).context("what an interrupted run left")?;
     }
     println!("making   Debian {SUITE} (once, a minute or two)");
-    let include = format!("--include={PACKAGES}");
-    run(Command::new("mmdebstrap").args(["--quiet", "--variant=minbase", &include, SUITE]).arg(&unfinished))?;
-    // What the first boot would do, once for all machines: a boot takes a second instead of seven.
-    run(Command::new("chroot").arg(&unfinished).arg("ldconfig"))?;
-    run(Command::new("chroot").arg(&unfinished).args(["journalctl", "--update-catalog"]))?;
-    for mark in ["etc/.updated", "var/.updated"] {
-        fs::write(unfinished.join(mark), "").with_context(|| mark.to_owned())?;
-    }
+    make(kind, &initramfs, &unfinished)?;
     fs::rename(&unfinished, &base).context("the finished base system")?;
     Ok(base)
+}
+
+/// Everything that makes one base system another.
+fn parts(kind: Kind, initramfs: &Path) -> Result<String> {
+    let mut parts = kind.packages();
+    if kind == Kind::Virtual {
+        for file in ["conf.d/exo-test", "hooks/exo-test", "scripts/exo-test"] {
+            let path = initramfs.join(file);
+            parts += &fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(parts)
+}
+
+fn make(kind: Kind, initramfs: &Path, base: &Path) -> Result<()> {
+    let mut make = Command::new("mmdebstrap");
+    make.args(["--quiet", "--variant=minbase", &format!("--include={}", kind.packages())]);
+    if kind == Kind::Virtual {
+        // Before the kernel is unpacked, which makes its initramfs.
+        make.arg("--essential-hook=mkdir -p \"$1/etc/initramfs-tools\"");
+        make.arg(format!("--essential-hook=cp -r '{}/.' \"$1/etc/initramfs-tools\"", initramfs.display()));
+    }
+    run(make.arg(SUITE).arg(base))?;
+    // What the first boot would do, once for all machines: a boot takes a second instead of seven.
+    run(Command::new("chroot").arg(base).arg("ldconfig"))?;
+    run(Command::new("chroot").arg(base).args(["journalctl", "--update-catalog"]))?;
+    for mark in ["etc/.updated", "var/.updated"] {
+        fs::write(base.join(mark), "").with_context(|| mark.to_owned())?;
+    }
+    Ok(())
 }
 
 pub(super) fn run(command: &mut Command) -> Result<()> {

@@ -1,10 +1,12 @@
-//! What a machine has to have to boot containers.
+//! What a machine has to have to boot others.
 
+use super::base_system::Kind;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use thiserror::Error;
 
-/// Why containers cannot be booted here.
+/// Why machines cannot be booted here.
 #[derive(Debug, Error)]
 pub enum Missing {
     /// Namespaces, mounts and cgroups are root's.
@@ -24,29 +26,35 @@ pub enum Missing {
     /// Machines share their base system by overlays.
     #[error("the kernel knows no overlayfs; load it with `modprobe overlay`")]
     Overlay,
+    /// The cables of virtual machines.
+    #[error("the kernel has no tap interfaces (/dev/net/tun); load them with `modprobe tun`")]
+    Tap,
 }
 
-const PROGRAMS: [(&str, &str); 6] = [
-    ("mmdebstrap", "mmdebstrap"),
-    ("systemd-nspawn", "systemd-container"),
-    ("nsenter", "util-linux"),
-    ("ip", "iproute2"),
-    ("chroot", "coreutils"),
-    ("python3", "python3"),
-];
+const PROGRAMS: [(&str, &str); 4] =
+    [("mmdebstrap", "mmdebstrap"), ("ip", "iproute2"), ("chroot", "coreutils"), ("python3", "python3")];
+const OF_CONTAINERS: [(&str, &str); 2] = [("systemd-nspawn", "systemd-container"), ("nsenter", "util-linux")];
+const OF_VIRTUAL_MACHINES: [(&str, &str); 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("mkfs.ext4", "e2fsprogs")];
 
 /// The first thing that is missing.
-pub fn check() -> Result<(), Missing> {
+pub fn check(kind: Kind) -> Result<(), Missing> {
     if !std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
         return Err(Missing::Root);
     }
-    for (program, package) in PROGRAMS {
+    let own = match kind {
+        Kind::Container => OF_CONTAINERS,
+        Kind::Virtual => OF_VIRTUAL_MACHINES,
+    };
+    for (program, package) in PROGRAMS.into_iter().chain(own) {
         if !works("sh", &["-c", &format!("command -v {program}")]) {
             return Err(Missing::Program { program, package });
         }
     }
     if !works("python3", &["-c", "import tomllib"]) {
         return Err(Missing::Python);
+    }
+    if kind == Kind::Virtual && !Path::new("/dev/net/tun").exists() {
+        return Err(Missing::Tap);
     }
     let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let has_overlay = filesystems.lines().any(|line| line.ends_with("overlay")) || works("modprobe", &["overlay"]);
