@@ -52,17 +52,32 @@ pub(crate) fn run(args: &HardwareArgs) -> Result<(), CliError> {
     required(&hardware, args.require.as_deref())
 }
 
-/// Again and again until every card is ready or the time is over.
+/// Again and again until every card is ready or the time is over; says what it waits for, once for each new reason.
 fn look(questions: &Questions, patience: Duration) -> Hardware {
     let deadline = Instant::now() + patience;
+    let mut told = String::new();
     loop {
         let hardware = Hardware::of_host(questions);
-        let settled = hardware.gpus.iter().all(|gpu| gpu.availability.is_ready());
-        if settled || Instant::now() + GLANCE > deadline {
+        let missing = not_ready(&hardware);
+        if missing.is_empty() || patience.is_zero() {
             return hardware;
+        }
+        if Instant::now() + GLANCE > deadline {
+            eprintln!("not ready after {} s, exo does without: {missing}", patience.as_secs());
+            return hardware;
+        }
+        if missing != told {
+            eprintln!("waiting at most {} s for {missing}", patience.as_secs());
+            told = missing;
         }
         sleep(GLANCE);
     }
+}
+
+/// The cards that cannot be used, and why.
+fn not_ready(hardware: &Hardware) -> String {
+    let cards = hardware.gpus.iter().filter(|gpu| !gpu.availability.is_ready());
+    cards.map(|gpu| format!("{}: {}", gpu.name, gpu.availability)).collect::<Vec<_>>().join("; ")
 }
 
 /// The report, and what follows from it for a runner: what it can compute on, the best first, and the files for that.

@@ -35,7 +35,7 @@ pub fn install(repository: &Path, programs: &Path, base: &Path, tree: &Path) -> 
     }
     let wants = tree.join("etc/systemd/system/exo.target.wants");
     fs::create_dir_all(&wants)?;
-    for role in ["master", "worker", "api"] {
+    for role in ["hardware", "master", "worker", "api"] {
         symlink(format!("/usr/lib/systemd/system/exo-{role}.service"), wants.join(format!("exo-{role}.service")))?;
     }
     make_user(base, tree)?;

@@ -1,0 +1,3 @@
+# One machine.
+{ machines, ... }:
+machines ./driver-comes-late.toml
