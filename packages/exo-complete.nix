@@ -40,7 +40,7 @@ pkgs.runCommand "exo-complete-${exo.version}"
     ln -s ${exo-guide}/share/exo/models $out/share/exo/models
     ln -s ${exo-docs}/share/doc $out/share/doc
     ${lib.optionalString canRun ''
-      $out/bin/exo man $out/share/man/man1
+      $out/bin/exo man $out/share/man
       mkdir -p $out/share/bash-completion/completions $out/share/zsh/site-functions $out/share/fish/vendor_completions.d
       $out/bin/exo completions bash >$out/share/bash-completion/completions/exo
       $out/bin/exo completions zsh >$out/share/zsh/site-functions/_exo

@@ -6,6 +6,7 @@
 
 mod answering;
 mod app;
+mod args;
 mod await_ready;
 mod chat;
 mod cluster;
@@ -26,6 +27,7 @@ mod service;
 mod state_view;
 mod streams;
 
+pub use args::Args;
 pub use direct::DirectApi;
 pub use generation::Generation;
 pub use service::{Api, ApiContext, StartError, run};

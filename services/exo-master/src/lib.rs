@@ -21,6 +21,7 @@
 mod admission;
 mod adopt;
 mod answers;
+mod args;
 mod cause;
 mod decide;
 mod draft;
@@ -43,6 +44,7 @@ mod testing;
 mod upkeep;
 
 pub use admission::AdmissionDesk;
+pub use args::Args;
 pub use decide::{Circumstances, Decision, decide};
 pub use error::MasterError;
 pub use home::{DirectoryHome, LogHome, MemoryHome, Slot};

@@ -15,6 +15,7 @@
 //! nothing for what runs.
 
 mod answers;
+mod args;
 mod awake;
 mod cause;
 mod driver;
@@ -26,5 +27,6 @@ mod service;
 mod settings;
 mod supervised;
 
+pub use args::Args;
 pub use service::{Machine, WorkerContext, WorkerError, run, run_over};
 pub use settings::{Settings, SettingsError};

@@ -203,10 +203,10 @@ Examples:
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Write the manual pages, one for each command
-    #[command(after_help = "Examples:\n  exo man /usr/local/share/man/man1")]
+    /// Write the manual pages: one for each command, and one for each service
+    #[command(after_help = "Examples:\n  exo man /usr/local/share/man && man exo-place")]
     Man {
-        /// Folder to write exo.1, exo-up.1 ... into
+        /// Folder of manuals to write man1/exo.1 ... and man8/exo-master.8 ... into
         folder: PathBuf,
     },
 }
