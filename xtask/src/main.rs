@@ -21,6 +21,7 @@ mod reference_llama;
 mod reference_torch;
 mod report;
 mod sim;
+mod sizes;
 mod tidy;
 mod workspace;
 
@@ -56,6 +57,8 @@ enum Chore {
     /// Simulate a cluster under faults, from seeds.
     #[command(disable_help_flag = true)]
     Sim(sim::Sim),
+    /// Print how large each program is, and the whole package.
+    Sizes(sizes::Sizes),
     /// Check what the compiler does not: layers, files, words, documents. Edits nothing.
     Tidy,
     /// Print the crate graph that stands in docs/ARCHITECTURE.md.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Chore::Machines(options) => machines::run(&options),
         Chore::Nix(options) => nix_files::run(&options),
         Chore::Sim(options) => sim::run(&options),
+        Chore::Sizes(options) => sizes::run(&options),
         Chore::Tidy => tidy::run(),
         Chore::Graph { write } => graph::run(write),
     };
