@@ -33,6 +33,12 @@ in
       throw "exo's modules:\n${said}"
   );
 
+  # No name in a Nix file that nobody uses.
+  dead-code = pkgs.runCommand "exo-dead-code" { } ''
+    ${pkgs.deadnix}/bin/deadnix --fail ${self}
+    touch $out
+  '';
+
   # The page of all options is what the options say.
   options = pkgs.runCommand "exo-options" { } ''
     diff --unified ${../docs/options.md} ${document}

@@ -12,5 +12,6 @@ pkgs.mkShell {
     pkgs.git
     pkgs.python3
     pkgs.nixfmt-tree
+    pkgs.deadnix
   ];
 }

@@ -6,7 +6,7 @@ let
   inherit (cfg.networking) bondInterface netns;
   device = "sys-subsystem-net-devices-${lib.strings.escapeC [ "-" ] (toString bondInterface)}.device";
   devices = optional (bondInterface != null) device;
-  unit = role: {
+  unit = _role: {
     wants = devices;
     after = devices;
     serviceConfig = optionalAttrs (netns != null) {

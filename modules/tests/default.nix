@@ -42,7 +42,7 @@ let
 
   refused = import ./refused.nix { inherit lib; };
   mistyped = import ./mistyped.nix;
-  warned = import ./warned.nix { inherit lib; };
+  warned = import ./warned.nix;
   made = import ./made.nix { inherit lib; };
 
   ofRefused = name: case: compare "refusal" name case.says (ofExo (messages (machine case.options)));
@@ -59,6 +59,12 @@ let
       (messages config)
       (lib.mapAttrs (_: unit: unit.serviceConfig) (exoUnits config))
     ];
+  handed =
+    config:
+    let
+      inherit (config.services.exo) enable k3s;
+    in
+    lib.optionalAttrs (enable && k3s.integration) k3s.manifests;
   exoUnits = config: lib.filterAttrs (name: _: lib.hasPrefix "exo-" name) config.systemd.services;
   ofWarned =
     name: case:
@@ -85,6 +91,9 @@ in
   count = lib.length (lib.attrNames (refused // mistyped // accepted));
   # What exo's own programs have to take.
   settings = lib.mapAttrs (_: case: (machine case.options).services.exo.settings) accepted;
+  # What Kubernetes has to take.
+  manifests = lib.mapAttrs (_: case: handed (machine case.options)) accepted;
+  inherit handed;
   instances = lib.mapAttrs (_: case: {
     instances =
       lib.mapAttrs (_: lib.filterAttrs (_: value: value != null))

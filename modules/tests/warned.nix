@@ -1,5 +1,4 @@
 # What works, but hardly as it is meant.
-{ lib }:
 {
   "a firewall open to everybody" = {
     options.services.exo.networking.openFirewall = true;

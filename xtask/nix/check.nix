@@ -7,9 +7,13 @@ let
   inherit (nixpkgs) lib;
   toml = import ./toml.nix { inherit lib; };
   flake = import (root + "/flake.nix");
-  self = flake.outputs {
-    inherit self nixpkgs;
-  };
+  self =
+    flake.outputs {
+      inherit self nixpkgs;
+    }
+    // {
+      outPath = toString root;
+    };
   perSystem = lib.mapAttrs (_: lib.mapAttrs (_: package: package.drvPath));
   tests = import (root + "/modules/tests") {
     inherit lib;
@@ -55,6 +59,7 @@ in
     tests.settings // lib.mapAttrs (_: config: config.services.exo.settings) systems
   );
   instances = lib.mapAttrs (_: toml) tests.instances;
+  manifests = tests.manifests // lib.mapAttrs (_: tests.handed) systems;
   options = import (root + "/modules/documentation.nix") {
     inherit lib;
     inherit (self.nixosConfigurations.example-single) options;

@@ -26,6 +26,7 @@ let
       "cargo-nextest"
       "clippy"
       "curl"
+      "deadnix"
       "git"
       "iproute2"
       "mmdebstrap"

@@ -1,8 +1,10 @@
-//! Tests that need more than cargo: clients that others wrote.
+//! Tests that need more than cargo: clients and judges that others wrote.
 //!
 //! Every part says for itself when it cannot run on this machine and why; that is reported, never hidden.
 
+mod kubernetes;
 mod openai;
+mod python;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -14,6 +16,8 @@ use std::time::Instant;
 pub enum Part {
     /// OpenAI's Python client against a running cluster.
     Openai,
+    /// What the NixOS modules hand to k3s, against Kubernetes' schemas.
+    Kubernetes,
 }
 
 /// What became of a part.
@@ -65,6 +69,7 @@ pub fn run(parts: &[Part]) -> Result<()> {
 fn run_part(part: Part, bench: &Bench) -> Result<Outcome> {
     match part {
         Part::Openai => openai::run(bench),
+        Part::Kubernetes => kubernetes::run(bench),
     }
 }
 

@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Run the tests that need more than cargo: other people's clients.
+    /// Run the tests that need more than cargo: other people's clients and judges.
     Acceptance {
         /// Only these parts.
         parts: Vec<acceptance::Part>,

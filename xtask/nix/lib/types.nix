@@ -30,7 +30,6 @@ let
       name,
       description ? name,
       descriptionClass ? "noun",
-      check,
       merge ? equal,
       getSubOptions ? _: { },
       ...

@@ -1,10 +1,9 @@
 //! OpenAI's own Python client against a running demo: what people's tools do has to work.
 
-use super::{Bench, Outcome};
+use super::{Bench, Outcome, python};
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A child that does not outlive this test.
@@ -20,8 +19,8 @@ impl Drop for Owned {
 
 /// Starts the demo, waits for the line that says where it serves, and runs the client's script.
 pub fn run(bench: &Bench) -> Result<Outcome> {
-    let python = match environment(bench) {
-        Ok(python) => python,
+    let python = match python::environment(bench, "openai") {
+        Ok(programs) => programs.join("python"),
         Err(error) => return Ok(Outcome::Skipped(format!("no Python environment: {error:#}"))),
     };
     let port = free_port()?;
@@ -52,24 +51,6 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
         bail!("the client's script ended with {status}");
     }
     Ok(Outcome::Passed)
-}
-
-/// A virtual environment with the pinned client, made once.
-fn environment(bench: &Bench) -> Result<PathBuf> {
-    let folder = bench.cache.join("openai-venv");
-    let python = folder.join("bin/python");
-    let requirements = bench.root.join("xtask/clients/requirements.txt");
-    if !python.exists() {
-        command(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    }
-    command(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
-    Ok(python)
-}
-
-fn command(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("{:?}", Path::new(command.get_program())))?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
 }
 
 fn free_port() -> Result<u16> {

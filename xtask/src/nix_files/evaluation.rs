@@ -26,6 +26,8 @@ pub struct Evaluation {
     settings: BTreeMap<String, String>,
     /// The file of wanted instances, likewise.
     instances: BTreeMap<String, String>,
+    /// What k3s gets, by the name of the case or system and of the manifest.
+    manifests: BTreeMap<String, BTreeMap<String, Value>>,
     outputs: BTreeMap<String, Value>,
 }
 
@@ -58,6 +60,11 @@ impl Evaluation {
         }
         findings.extend(self.other_defaults());
         findings
+    }
+
+    /// Everything that some case or system hands to k3s.
+    pub fn manifests(&self) -> impl Iterator<Item = &Value> {
+        self.manifests.values().flat_map(BTreeMap::values)
     }
 
     /// Packages, checks, apps and systems that were evaluated.
