@@ -1,10 +1,7 @@
 //! An open file.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-use memmap2::Advice;
 
 use crate::error::{GgufError, Problem};
 use crate::map::Bytes;
@@ -26,8 +23,7 @@ impl GgufFile {
     pub fn open(path: &Path) -> Result<Self, GgufError> {
         let bytes = Bytes::map(path).map_err(|error| GgufError { file: path.to_owned(), problem: error.into() })?;
         let file = Self::check(path, bytes)?;
-        // Packing reads each tensor from front to back, but a shard skips most of the file: no read-ahead of all of it.
-        file.bytes.advise(0..file.bytes.as_slice().len(), Advice::Random);
+        file.bytes.read_at_random();
         Ok(file)
     }
 
@@ -76,28 +72,12 @@ impl GgufFile {
     /// Starts reading a part of a tensor (a range of [`TensorView::bytes`]) from disk, so that the pass over it that
     /// follows does not wait for each page.
     pub fn prefetch(&self, part: &[u8]) {
-        self.advise_part(part, Advice::WillNeed);
+        self.bytes.prefetch(part);
     }
 
     /// Says that a part of a tensor will not be read again soon (it has been packed): its pages need no memory any more.
     pub fn release(&self, part: &[u8]) {
-        if let Some(range) = self.range_of(part) {
-            self.bytes.release(range);
-        }
-    }
-
-    fn advise_part(&self, part: &[u8], advice: Advice) {
-        if let Some(range) = self.range_of(part) {
-            self.bytes.advise(range, advice);
-        }
-    }
-
-    /// Where a slice of this file lies in it; `None` for a slice of something else.
-    fn range_of(&self, part: &[u8]) -> Option<Range<usize>> {
-        let whole = self.bytes.as_slice().as_ptr_range();
-        let part = part.as_ptr_range();
-        let inside = whole.start <= part.start && part.end <= whole.end;
-        inside.then(|| part.start.addr() - whole.start.addr()..part.end.addr() - whole.start.addr())
+        self.bytes.release(part);
     }
 
     fn view<'a>(&'a self, name: &'a str, info: &'a TensorInfo) -> TensorView<'a> {

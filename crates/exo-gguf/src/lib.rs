@@ -1,4 +1,5 @@
-//! Engine. Reads, checks and writes GGUF files. Knows nothing of kernels, model families and tokens.
+//! Engine. Reads, checks and writes GGUF files, and reads and checks safetensors files. Knows nothing of kernels, model
+//! families and tokens.
 //!
 //! Everything that a file says is checked once, when it is opened: afterwards every tensor lies inside the file and has
 //! as many bytes as its shape and type say. A file that lies gets a [`GgufError`] that names the file, the field, the
@@ -22,6 +23,7 @@ mod map;
 mod metadata;
 mod parse;
 pub mod quantize;
+pub mod safetensors;
 mod tensor;
 mod value;
 mod writer;

@@ -35,7 +35,8 @@ macro_rules! getters {
 }
 
 impl Metadata {
-    pub(crate) fn new(file: &Path, entries: BTreeMap<String, Value>) -> Self {
+    /// Entries of `file`, which stands in errors: for files of other formats that say the same in other words.
+    pub fn new(file: &Path, entries: BTreeMap<String, Value>) -> Self {
         Self { file: file.to_owned(), entries }
     }
 
