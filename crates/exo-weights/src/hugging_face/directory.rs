@@ -1,0 +1,109 @@
+//! An open directory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use exo_gguf::Metadata;
+
+use super::config::Config;
+use super::entry::{Entry, Source};
+use super::names::{Meaning, meaning};
+use super::shards::Shards;
+use super::{CONFIG_FILE, json, rope, tokenizer};
+use crate::error::{DirectoryProblem, WeightsError};
+use crate::recipe::Stored;
+use crate::tensor::Tensor;
+
+/// The head where it is not the embedding.
+const HEAD: &str = "output.weight";
+
+/// A directory whose files were checked.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    metadata: Metadata,
+    shards: Shards,
+    /// By GGUF's names.
+    tensors: BTreeMap<String, Entry>,
+}
+
+impl Directory {
+    /// Opens a directory; reads the headers of its safetensors files only.
+    pub(crate) fn open(path: &Path) -> Result<Self, WeightsError> {
+        let fail = |problem| WeightsError::Directory { path: path.to_owned(), problem: Box::new(problem) };
+        let whole = json::value(path, CONFIG_FILE).map_err(fail)?;
+        let config = Config::read(&whole).map_err(fail)?;
+        let shards = Shards::open(path, fail)?;
+        let tensors = entries(&config, &shards).map_err(fail)?;
+        let mut metadata = config.metadata().map_err(fail)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        metadata.insert("general.name".to_owned(), name.into());
+        tokenizer::set(path, &config, &mut metadata).map_err(fail)?;
+        Ok(Self { path: path.to_owned(), metadata: Metadata::new(path, metadata), shards, tensors })
+    }
+
+    pub(crate) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    pub(crate) fn tensor(&self, name: &str) -> Result<Tensor<'_>, WeightsError> {
+        let missing = || DirectoryProblem::MissingTensor(name.to_owned());
+        let fail = || WeightsError::Directory { path: self.path.clone(), problem: Box::new(missing()) };
+        self.opt_tensor(name).ok_or_else(fail)
+    }
+
+    pub(crate) fn opt_tensor(&self, name: &str) -> Option<Tensor<'_>> {
+        let (name, entry) = self.tensors.get_key_value(name)?;
+        self.of_entry(name, entry)
+    }
+
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
+        self.tensors.iter().filter_map(|(name, entry)| self.of_entry(name, entry))
+    }
+
+    pub(crate) fn prefetch(&self, part: &[u8]) {
+        self.shards.prefetch(part);
+    }
+
+    pub(crate) fn release(&self, part: &[u8]) {
+        self.shards.release(part);
+    }
+
+    /// Always there: what an entry names was found when the directory was opened.
+    fn of_entry<'a>(&'a self, name: &'a str, entry: &'a Entry) -> Option<Tensor<'a>> {
+        let (bytes, scales): (&[u8], &[u8]) = match &entry.source {
+            Source::Made(bytes) => (bytes, &[]),
+            Source::Tensor(tensor) => (self.shards.tensor(tensor)?.bytes, &[]),
+            Source::BlocksAndScales(blocks, scales) => {
+                (self.shards.tensor(blocks)?.bytes, self.shards.tensor(scales)?.bytes)
+            }
+        };
+        Some(Tensor::new(name, &entry.shape, Stored { dtype: entry.dtype, bytes, scales }, entry.recipe))
+    }
+}
+
+/// Every tensor under GGUF's names.
+fn entries(config: &Config<'_>, shards: &Shards) -> Result<BTreeMap<String, Entry>, DirectoryProblem> {
+    let is_tied = config.is_tied()?;
+    let mut entries = BTreeMap::new();
+    for view in shards.tensors() {
+        let tensors = match meaning(config.family, is_tied, view.name) {
+            Meaning::Tensors(tensors) => tensors,
+            Meaning::Nothing => continue,
+            Meaning::Unknown => return Err(DirectoryProblem::UnknownTensor(view.name.to_owned())),
+        };
+        for (name, order) in tensors {
+            let entry = Entry::of(view, order, |name| shards.tensor(name))?;
+            if entries.insert(name.clone(), entry).is_some() {
+                return Err(DirectoryProblem::Duplicate(name));
+            }
+        }
+    }
+    if !is_tied && !entries.contains_key(HEAD) {
+        return Err(DirectoryProblem::MissingTensor(HEAD.to_owned()));
+    }
+    for (name, numbers) in rope::factors(config)? {
+        entries.insert(name.to_owned(), Entry::made(&numbers));
+    }
+    Ok(entries)
+}
