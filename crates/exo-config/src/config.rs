@@ -51,6 +51,18 @@ choice!(
 );
 
 choice!(
+    /// In which type models that are stored as floats are computed with.
+    Quantize {
+        /// As they are stored.
+        None = "none",
+        /// 8 bits a weight.
+        Q8 = "Q8_0",
+        /// 4 bits a weight.
+        Q4 = "Q4_0",
+    }
+);
+
+choice!(
     /// What log lines look like.
     LogFormat {
         /// The journal under systemd, text otherwise.
@@ -135,6 +147,8 @@ pub struct Models {
     pub dirs: Vec<PathBuf>,
     /// Models that the leading master keeps placed.
     pub place: Vec<ModelId>,
+    /// In which type models that are stored as floats are computed with.
+    pub quantize: Quantize,
 }
 
 /// `[engine]`.

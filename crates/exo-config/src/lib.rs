@@ -17,7 +17,9 @@ mod reference;
 mod value;
 mod wanted;
 
-pub use config::{Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Runner, Security};
+pub use config::{
+    Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Quantize, Runner, Security,
+};
 pub use error::{ConfigErrors, Problem};
 pub use key::{KEYS, Key, Kind};
 pub use load::{Loaded, Origin, Sources, Surroundings, load};

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use exo_gguf::TensorView;
+use exo_weights::Tensor;
 use thiserror::Error;
 
 use crate::config::{Activation, RopeConfig};
@@ -51,7 +51,7 @@ pub enum DeviceError {
 #[derive(Debug, Clone)]
 pub struct MatrixPart<'a> {
     /// Where it is stored; dimensions behind the second count as rows.
-    pub tensor: TensorView<'a>,
+    pub tensor: Tensor<'a>,
     /// Outputs.
     pub rows: Range<usize>,
     /// Inputs; both ends are multiples of the format's block.
@@ -60,14 +60,13 @@ pub struct MatrixPart<'a> {
 
 impl<'a> MatrixPart<'a> {
     /// Whole rows.
-    pub fn rows_of(tensor: TensorView<'a>, rows: Range<usize>) -> Self {
+    pub fn rows_of(tensor: Tensor<'a>, rows: Range<usize>) -> Self {
         Self { tensor, rows, columns: 0..tensor.row_elements() }
     }
 
-    /// The stored bytes of its rows, with the columns that it does not have.
-    pub fn row_bytes(&self) -> &'a [u8] {
-        let stride = self.tensor.row_bytes();
-        &self.tensor.bytes[self.rows.start * stride..self.rows.end * stride]
+    /// Size of its rows, with the columns that it does not have.
+    pub fn bytes(&self) -> u64 {
+        self.rows.len() as u64 * self.tensor.row_bytes() as u64
     }
 }
 

@@ -44,7 +44,7 @@ impl<D: Device> Ends<D> {
     pub(crate) fn bytes(model: &Model) -> Result<u64, LoadError> {
         let config = &model.config;
         let buffers = HEAD_ROWS * (2 * config.hidden + config.vocabulary) * size_of::<f32>();
-        Ok(model.head()?.row_bytes().len() as u64 + buffers as u64)
+        Ok(model.head()?.bytes() + buffers as u64)
     }
 
     /// One row of hidden states for each token.
@@ -57,9 +57,11 @@ impl<D: Device> Ends<D> {
             .tensor;
         let mut rows = vec![0.0; tokens.len() * config.hidden];
         for (&token, row) in tokens.iter().zip(rows.chunks_exact_mut(config.hidden)) {
-            let start = token as usize * table.row_bytes();
-            let bytes = table.bytes.get(start..start + table.row_bytes()).ok_or(StageError::UnknownToken(token))?;
-            exo_gguf::dequantize::row(table.dtype, bytes, row);
+            let index = token as usize;
+            if index >= table.rows() {
+                return Err(StageError::UnknownToken(token));
+            }
+            exo_gguf::dequantize::row(table.dtype, &table.read(index..index + 1), row);
             if config.embedding_scale != 1.0 {
                 row.iter_mut().for_each(|value| *value *= config.embedding_scale);
             }

@@ -56,14 +56,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads layers `options.layers` of the model at `path`, the embedding and the head. The layers start at 0; if
+    /// Loads layers `options.layers` of the model at `path` (a file, or a directory), the embedding and the head. The layers start at 0; if
     /// they are not all, [`Self::connect`] must bring the rest before the first step.
     pub fn load(
         path: &Path,
         options: &EngineOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, LoadError> {
-        let model = Model::open(path)?;
+        let model = Model::open(path, options.quantisation)?;
         let layers = model::layer_range(&model.config, options)?;
         if layers.start != 0 {
             return Err(LoadError::Layers { start: layers.start, end: layers.end, layers: model.config.layers });
@@ -75,7 +75,7 @@ impl Engine {
         let end_bytes = Ends::<CpuDevice>::bytes(&model)?;
         let layer_bytes = check_memory::<CpuDevice>(&model, &layers, limits, end_bytes, options.memory_limit)?;
         let mut device = CpuDevice::new(options.isa, options.threads)?;
-        let mut loading = Loading::new(layer_bytes + model.head()?.row_bytes().len() as u64, progress);
+        let mut loading = Loading::new(layer_bytes + model.head()?.bytes(), progress);
         let ends = Ends::load(&model, &mut device, &mut loading)?;
         let holds_all_layers = layers.len() == model.config.layers;
         let stage = Stage::load(&model, device, layers, limits, &mut loading)?;

@@ -5,12 +5,12 @@ use thiserror::Error;
 
 use crate::device::DeviceError;
 
-/// A model file, or a use of it, that is refused. Nothing stays allocated.
+/// A model, or a use of it, that is refused. Nothing stays allocated.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// The file is missing, truncated or no GGUF.
+    /// Files that are missing, truncated or of no known form.
     #[error(transparent)]
-    File(#[from] exo_gguf::GgufError),
+    Files(#[from] exo_weights::WeightsError),
     /// A family of models that the engine does not know.
     #[error("the architecture is {name:?}; this engine runs {known}")]
     Architecture {
@@ -105,4 +105,11 @@ pub enum LoadError {
     /// A chat template that cannot be used.
     #[error(transparent)]
     Template(#[from] TemplateError),
+}
+
+/// An entry of the metadata that is missing or of another type.
+impl From<exo_gguf::GgufError> for LoadError {
+    fn from(error: exo_gguf::GgufError) -> Self {
+        Self::Files(error.into())
+    }
 }

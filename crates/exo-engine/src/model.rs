@@ -1,43 +1,41 @@
-//! An open model file whose shape was checked, and what of it a stage takes.
+//! An open model whose shape was checked, and what of it a stage takes.
 
 use std::{ops::Range, path::Path, sync::Arc};
 
-use exo_gguf::{GgufFile, TensorView};
+use exo_weights::{ModelFiles, Quantisation, Tensor};
 
 use crate::{
     arch::{self, Architecture, TensorNames, tensors},
-    config::ModelConfig,
+    config::{ModelConfig, RopeLayout},
     device::MatrixPart,
     load_error::LoadError,
     metadata::Metadata,
     options::EngineOptions,
 };
 
-/// A model file. Tensors are read when they are asked for.
+/// A model's files. Tensors are read when they are asked for.
 #[derive(Clone)]
 pub(crate) struct Model {
-    pub(crate) file: Arc<GgufFile>,
+    pub(crate) files: Arc<ModelFiles>,
     pub(crate) config: Arc<ModelConfig>,
     pub(crate) architecture: &'static Architecture,
 }
 
 impl Model {
-    /// Opens the file, and checks its metadata and the names of its tensors.
-    pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
-        Self::of_file(GgufFile::open(path)?)
-    }
-
-    pub(crate) fn of_file(file: GgufFile) -> Result<Self, LoadError> {
-        let (config, architecture) = ModelConfig::read(&Metadata::of(&file), None)?;
+    /// Opens a file or directory, and checks its metadata and the names of its tensors.
+    pub(crate) fn open(path: &Path, quantisation: Option<Quantisation>) -> Result<Self, LoadError> {
+        let files = ModelFiles::open(path)?.quantised(quantisation);
+        let layout = files.heads_are_halves().then_some(RopeLayout::Halves);
+        let (config, architecture) = ModelConfig::read(&Metadata::of(&files), layout)?;
         let names = TensorNames::new(architecture, config.layers, config.experts.is_some());
-        if let Some(stranger) = file.tensors().find(|tensor| !names.knows(tensor.name)) {
+        if let Some(stranger) = files.tensors().find(|tensor| !names.knows(tensor.name)) {
             return Err(LoadError::UnknownTensor(stranger.name.to_owned()));
         }
-        Ok(Self { file: Arc::new(file), config: Arc::new(config), architecture })
+        Ok(Self { files: Arc::new(files), config: Arc::new(config), architecture })
     }
 
     pub(crate) fn metadata(&self) -> Metadata<'_> {
-        Metadata::of(&self.file)
+        Metadata::of(&self.files)
     }
 
     /// The matrix `name` with the shape that the configuration asks for.
@@ -60,7 +58,8 @@ impl Model {
         }))
     }
 
-    /// The matrix of one of `count` experts.
+    /// The matrix of one of `count` experts: a part of the tensor `name` that holds all of them, or, where the files
+    /// have no such, a tensor of its own.
     pub(crate) fn expert_matrix(
         &self,
         name: &str,
@@ -68,6 +67,12 @@ impl Model {
         outputs: usize,
         (expert, count): (usize, usize),
     ) -> Result<MatrixPart<'_>, LoadError> {
+        if self.files.opt_tensor(name).is_none() {
+            let own = arch::tensors::expert_tensor(name, expert);
+            if self.files.opt_tensor(&own).is_some() {
+                return self.matrix(&own, inputs, outputs);
+            }
+        }
         let tensor = self.shaped(name, &[inputs, outputs, count])?;
         Ok(MatrixPart::rows_of(tensor, expert * outputs..(expert + 1) * outputs))
     }
@@ -80,15 +85,12 @@ impl Model {
     /// All numbers of a small tensor of this shape.
     pub(crate) fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
         let tensor = self.shaped(name, shape)?;
-        if !exo_gguf::dequantize::supports(tensor.dtype) {
-            return Err(LoadError::VectorType { name: name.to_owned(), dtype: tensor.dtype.name() });
-        }
-        Ok(exo_gguf::dequantize::to_vec(tensor.dtype, tensor.bytes))
+        tensor.floats().ok_or_else(|| LoadError::VectorType { name: name.to_owned(), dtype: tensor.dtype.name() })
     }
 
     /// The matrix that turns hidden states into logits: its own, or the embedding.
     pub(crate) fn head(&self) -> Result<MatrixPart<'_>, LoadError> {
-        let has_own = self.file.opt_tensor(tensors::OUTPUT).is_some();
+        let has_own = self.files.opt_tensor(tensors::OUTPUT).is_some();
         let name = if has_own { tensors::OUTPUT } else { tensors::EMBEDDING };
         self.matrix(name, self.config.hidden, self.config.vocabulary)
     }
@@ -97,18 +99,18 @@ impl Model {
     pub(crate) fn rope_factors(&self, context: usize) -> Result<Option<Vec<f32>>, LoadError> {
         let is_long = self.config.original_context.is_some_and(|original| context > original);
         let by_length = if is_long { tensors::ROPE_FACTORS_LONG } else { tensors::ROPE_FACTORS_SHORT };
-        let name = [tensors::ROPE_FACTORS, by_length].into_iter().find(|name| self.file.opt_tensor(name).is_some());
+        let name = [tensors::ROPE_FACTORS, by_length].into_iter().find(|name| self.files.opt_tensor(name).is_some());
         name.map(|name| self.vector(name, self.config.rope.dimensions / 2)).transpose()
     }
 
-    /// Bytes of the tensors of `layers` in the file.
+    /// Bytes of the tensors of `layers` as they are read.
     pub(crate) fn layer_bytes(&self, layers: &Range<usize>) -> u64 {
         let is_ours = |name: &str| arch::layer_of(name).is_some_and(|(layer, _)| layers.contains(&layer));
-        self.file.tensors().filter(|tensor| is_ours(tensor.name)).map(|tensor| tensor.bytes.len() as u64).sum()
+        self.files.tensors().filter(|tensor| is_ours(tensor.name)).map(|tensor| tensor.bytes()).sum()
     }
 
-    fn shaped(&self, name: &str, expected: &[usize]) -> Result<TensorView<'_>, LoadError> {
-        let tensor = self.file.tensor(name)?;
+    fn shaped(&self, name: &str, expected: &[usize]) -> Result<Tensor<'_>, LoadError> {
+        let tensor = self.files.tensor(name)?;
         if tensor.shape != expected {
             let (expected, got) = (expected.to_vec(), tensor.shape.to_vec());
             return Err(LoadError::TensorShape { name: name.to_owned(), expected, got });

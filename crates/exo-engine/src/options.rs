@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use exo_kernels::{Isa, IsaError};
+use exo_weights::Quantisation;
 
 /// Options of [`crate::Engine::load`] and [`crate::StageWorker::load`]. All ranks of a pipeline need the same
 /// `context`, `max_sequences` and `prefill_chunk`.
@@ -22,6 +23,9 @@ pub struct EngineOptions {
     pub prefill_chunk: u32,
     /// Most requests that may wait.
     pub max_waiting: usize,
+    /// The type in which matrices that are stored as floats are computed with; `None` leaves them as they are. All ranks
+    /// of a pipeline need the same.
+    pub quantisation: Option<Quantisation>,
     /// Most bytes that weights, caches and buffers may take together; `None` trusts the caller.
     pub memory_limit: Option<u64>,
 }
@@ -36,6 +40,7 @@ impl Default for EngineOptions {
             max_sequences: 4,
             prefill_chunk: 256,
             max_waiting: 64,
+            quantisation: None,
             memory_limit: None,
         }
     }

@@ -40,7 +40,7 @@ impl StageWorker {
         options: &EngineOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self, LoadError> {
-        let model = Model::open(path)?;
+        let model = Model::open(path, options.quantisation)?;
         let layers = model::layer_range(&model.config, options)?;
         if layers.start == 0 {
             return Err(LoadError::Layers { start: layers.start, end: layers.end, layers: model.config.layers });

@@ -95,11 +95,11 @@ impl<'a> Loading<'a> {
         device: &mut D,
         part: &MatrixPart<'_>,
     ) -> Result<D::Weights, LoadError> {
-        let bytes = part.row_bytes();
-        model.file.prefetch(bytes);
+        let stored = part.tensor.stored(part.rows.clone());
+        model.files.prefetch(stored);
         let weights = device.weights(part)?;
-        model.file.release(bytes);
-        self.done += bytes.len() as u64;
+        model.files.release(stored);
+        self.done += part.bytes();
         (self.progress)(LoadProgress { bytes_done: self.done, bytes_total: self.total.max(self.done) });
         Ok(weights)
     }

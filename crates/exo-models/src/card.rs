@@ -1,7 +1,8 @@
-//! A model's card from the header of its file.
+//! A model's card from the headers of its files.
 
-use exo_gguf::{GgufError, GgufFile, Metadata};
+use exo_gguf::{GgufError, Metadata};
 use exo_types::{Memory, ModelCard, ModelId};
+use exo_weights::{ModelFiles, WeightsError};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -12,12 +13,15 @@ const KV_ELEMENT_BYTES: u64 = 2;
 const MAX_LAYERS: u32 = 4096;
 const MAX_WIDTH: u32 = 1 << 20;
 
-/// A file that cannot be placed.
+/// A model that cannot be placed.
 #[derive(Debug, Error)]
 pub enum CardError {
-    /// Damaged, or not a GGUF file.
+    /// Damaged, or of no known form.
     #[error(transparent)]
-    File(#[from] GgufError),
+    Files(#[from] WeightsError),
+    /// An entry of the metadata that is missing or of another type.
+    #[error(transparent)]
+    Entry(#[from] GgufError),
     /// A number that no model has.
     #[error("{key} is {value}, wanted 1 to {most}; convert the model again")]
     OutOfRange {
@@ -39,9 +43,9 @@ pub enum CardError {
     },
 }
 
-/// Reads the card of an open file.
-pub fn card(model_id: ModelId, file: &GgufFile) -> Result<ModelCard, CardError> {
-    let metadata = file.metadata();
+/// Reads the card of an open model.
+pub fn card(model_id: ModelId, files: &ModelFiles) -> Result<ModelCard, CardError> {
+    let metadata = files.metadata();
     if let Some(parts @ 2..) = metadata.opt_u32("split.count")? {
         return Err(CardError::Split { parts });
     }
@@ -51,7 +55,7 @@ pub fn card(model_id: ModelId, file: &GgufFile) -> Result<ModelCard, CardError> 
     let hidden_size = number.within("embedding_length", MAX_WIDTH)?;
     let context_length = number.within("context_length", u32::MAX)?;
     let kv_bytes_per_token = number.kv_bytes_per_token(n_layers, hidden_size)?;
-    let weights = weigh(file);
+    let weights = weigh(files);
     if weights.layers == 0 {
         return Err(CardError::NoLayers);
     }
@@ -112,11 +116,11 @@ struct Weights {
 }
 
 /// Sums the tensors; the type with the most bytes names the quantisation.
-fn weigh(file: &GgufFile) -> Weights {
+fn weigh(files: &ModelFiles) -> Weights {
     let mut by_type = BTreeMap::<&str, u64>::new();
     let (mut all, mut layers) = (0u64, 0u64);
-    for tensor in file.tensors() {
-        let bytes = tensor.bytes.len() as u64;
+    for tensor in files.tensors() {
+        let bytes = tensor.bytes();
         all = all.saturating_add(bytes);
         if tensor.name.starts_with("blk.") {
             layers = layers.saturating_add(bytes);
@@ -130,14 +134,14 @@ fn weigh(file: &GgufFile) -> Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exo_gguf::{GgmlType, GgufWriter};
+    use exo_gguf::{GgmlType, GgufFile, GgufWriter};
     use exo_testkit::ModelSpec;
     use std::path::Path;
 
     fn card_of(writer: GgufWriter<'_>) -> Result<ModelCard, CardError> {
         let bytes = writer.to_bytes().expect("small");
         let file = GgufFile::from_bytes(Path::new("m.gguf"), bytes)?;
-        card(ModelId::new("m").expect("a good id"), &file)
+        card(ModelId::new("m").expect("a good id"), &file.into())
     }
 
     #[test]

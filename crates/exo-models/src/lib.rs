@@ -1,4 +1,5 @@
-//! Io. The models on this machine: directories are scanned, cards are read from the headers of files.
+//! Io. The models on this machine: directories are scanned, cards are read from the headers of files. A model is a GGUF
+//! file, or a directory as Hugging Face has them.
 //! Knows nothing of downloads, of the State or of how a model is computed.
 //!
 //! ```no_run
@@ -12,8 +13,8 @@
 //! }
 //! ```
 //!
-//! A model's id is the stem of its file's name, so that users decide what it is called: `llama-3.2-1b-q8.gguf` is
-//! `llama-3.2-1b-q8`. Characters that ids may not have become `-`. `general.name` of the file is kept for people.
+//! A model's id is the stem of its file's name, or the name of its directory, so that users decide what it is called:
+//! `llama-3.2-1b-q8.gguf` is `llama-3.2-1b-q8`. Characters that ids may not have become `-`. `general.name` of the file is kept for people.
 
 mod card;
 mod scan;

@@ -24,8 +24,10 @@ pub struct LinkSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
-    /// File of the model.
+    /// File or directory of the model.
     pub model_path: PathBuf,
+    /// The type in which matrices that are stored as floats are computed with: `Q8_0`; as they are if none is named.
+    pub quantization: Option<String>,
     /// The name that all ranks of one pipeline share; a link between different ones is refused.
     pub instance_id: exo_types::InstanceId,
     /// Which layers.

@@ -34,7 +34,7 @@ fn card() -> ModelCard {
 
 /// Every machine has it.
 pub(crate) fn models() -> BTreeMap<ModelId, FoundModel> {
-    BTreeMap::from([(model(), FoundModel { path: "m.gguf".into(), card: card() })])
+    BTreeMap::from([(model(), FoundModel { path: "m.gguf".into(), stored: card().quantization, card: card() })])
 }
 
 pub(crate) fn node_info(name: &str) -> NodeInfo {

@@ -3,7 +3,6 @@
 use crate::head::Head;
 use crate::progress::Progress;
 use exo_engine::{Engine, EngineOptions, LoadError, LoadProgress, StageWorker, isa_from_env};
-use exo_gguf::{GgufError, Problem};
 use exo_runner_host::Load;
 use exo_types::Shard;
 use thiserror::Error;
@@ -36,13 +35,15 @@ pub(crate) enum ShardLoadError {
     #[error("the file has {found} layers, but was placed with {placed}; it changed since: place the model again")]
     OtherModel { found: usize, placed: u32 },
     #[error(transparent)]
+    Quantisation(#[from] exo_weights::UnknownQuantisation),
+    #[error(transparent)]
     Engine(#[from] LoadError),
 }
 
 impl ShardLoadError {
     /// Whether another try can help: only where the system, not the file, stood in the way.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Engine(LoadError::File(GgufError { problem: Problem::Io(_), .. })))
+        matches!(self, Self::Engine(LoadError::Files(error)) if error.is_passing())
     }
 }
 
@@ -82,6 +83,7 @@ fn options(order: &Load) -> Result<EngineOptions, ShardLoadError> {
         context: order.context_length,
         max_sequences: order.max_sequences,
         prefill_chunk: order.prefill_chunk,
+        quantisation: order.quantization.as_deref().map(str::parse).transpose()?,
         memory_limit: order.memory_limit,
         ..EngineOptions::default()
     })

@@ -5,7 +5,7 @@ use exo_runner_host::{
     Confinement, Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, NetworkUse, Runner, RunnerEvent,
     RunnerEvents, RunnerHost, RunnerMessage, RunnerProgram,
 };
-use exo_testkit::{ModelSpec, ModelTokens, TemporaryModel};
+use exo_testkit::{HfStorage, ModelSpec, ModelTokens, TemporaryModel};
 use exo_types::{
     AnsweredTokens, ChatMessage, Constraint, ErrorCode, FinishReason, GenerateRequest, InstanceId, Prompt,
     ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, Usage,
@@ -25,9 +25,12 @@ const CONTEXT: u32 = 16_384;
 /// Enough for a rank each in the longest pipeline here.
 const LAYERS: u32 = 5;
 
+fn spec() -> ModelSpec {
+    ModelSpec { layers: LAYERS as usize, context: CONTEXT as usize, ..ModelSpec::default() }
+}
+
 fn model() -> TemporaryModel {
-    let spec = ModelSpec { layers: LAYERS as usize, context: CONTEXT as usize, ..ModelSpec::default() };
-    spec.write_temporary().expect("a temporary directory can be written to")
+    spec().write_temporary().expect("a temporary directory can be written to")
 }
 
 fn shard(rank: u32, world: u32) -> Shard {
@@ -40,6 +43,7 @@ fn order(path: &Path, rank: u32, world: u32) -> Load {
     let links = LinkSettings { listen: localhost, advertise: localhost, ports: (0, 0), deadline_ms: 30_000 };
     Load {
         model_path: path.to_owned(),
+        quantization: None,
         instance_id: InstanceId::new("instance").expect("a good id"),
         shard: shard(rank, world),
         context_length: CONTEXT,
@@ -253,6 +257,30 @@ async fn a_runner_loads_answers_and_ends_when_told() {
     assert!(answer.usage.prompt_tokens > 0);
     rank.send(HostMessage::Shutdown);
     assert_eq!(rank.exit().await.code, Some(0));
+}
+
+/// As confined as with a file: a folder is all that the process may read.
+#[tokio::test]
+async fn two_ranks_answer_from_a_directory_as_one_does_from_the_file() {
+    let (host, model) = (host(), model());
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    spec().write_hugging_face(folder.path(), HfStorage::F32).expect("it can be written to");
+    let mut one = alone(&host, &model.path()).await;
+    one.send(HostMessage::Generate(text("file", 20)));
+    let expected = one.answer("file").await;
+    let (mut ranks, _) = pipeline(&host, folder.path(), 2).await;
+    ranks[0].send(HostMessage::Generate(text("directory", 20)));
+    assert_eq!(ranks[0].answer("directory").await.tokens, expected.tokens);
+    let quantised = Load { quantization: Some("Q4_0".to_owned()), ..order(folder.path(), 0, 1) };
+    let mut rank = Rank::start(&host, quantised).await;
+    rank.loaded().await;
+    let unknown = Load { quantization: Some("Q9".to_owned()), ..order(folder.path(), 0, 1) };
+    let mut rank = Rank::start(&host, unknown).await;
+    let message = rank.message().await;
+    assert!(
+        matches!(&message, RunnerMessage::Failed { retry: false, message } if message.contains("Q9")),
+        "{message:?}"
+    );
 }
 
 #[tokio::test]

@@ -18,7 +18,6 @@ use exo_types::{
     StreamChunk,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -67,7 +66,7 @@ pub(crate) struct Driver {
     around: Surroundings,
     runners: BTreeMap<RunnerId, Supervised>,
     answers: Answers,
-    models: BTreeMap<ModelId, PathBuf>,
+    models: BTreeMap<ModelId, FoundModel>,
     memory: MemoryNews,
     tasks: TaskTracker,
     next_life: u64,
@@ -193,7 +192,7 @@ impl Driver {
             model_card: model.card.clone(),
         });
         self.around.local.downloads = downloads.collect();
-        self.models = models.into_iter().map(|(model_id, model)| (model_id, model.path)).collect();
+        self.models = models;
         true
     }
 

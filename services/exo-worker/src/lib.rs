@@ -29,4 +29,4 @@ mod supervised;
 
 pub use args::Args;
 pub use service::{Machine, WorkerContext, WorkerError, run, run_over};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Settings, SettingsError, model_store};

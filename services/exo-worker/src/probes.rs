@@ -10,7 +10,6 @@ pub(crate) use hardware::watch_hardware;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -47,8 +46,7 @@ pub(crate) async fn watch_resources(causes: mpsc::Sender<Cause>) {
 }
 
 /// Tells which models there are. Every file that is passed over is logged once.
-pub(crate) async fn watch_models(dirs: Vec<PathBuf>, causes: mpsc::Sender<Cause>) {
-    let mut store = ModelStore::new(dirs);
+pub(crate) async fn watch_models(mut store: ModelStore, causes: mpsc::Sender<Cause>) {
     let mut logged = BTreeSet::new();
     let mut ticks = ticks(MODELS_PERIOD);
     loop {

@@ -6,7 +6,7 @@ use crate::driver::{Driver, Reporter, Surroundings};
 use crate::node_info::node_info;
 use crate::probes::{Neighbourhood, watch_hardware, watch_models, watch_peers, watch_resources};
 use crate::scoped::ScopedHost;
-use crate::settings::{Settings, SettingsError, addresses};
+use crate::settings::{Settings, SettingsError, addresses, model_store};
 use exo_bus::{AnnounceError, Bus, BusError, topics};
 use exo_config::Config;
 use exo_identity::Identity;
@@ -173,7 +173,7 @@ fn start_probes(config: &Config, node: &NodeHandle, causes: &mpsc::Sender<Cause>
     let mut probes = JoinSet::new();
     probes.spawn(watch_resources(causes.clone()));
     probes.spawn(watch_hardware(causes.clone()));
-    probes.spawn(watch_models(config.model_dirs(), causes.clone()));
+    probes.spawn(watch_models(model_store(config), causes.clone()));
     probes.spawn(watch_peers(own, node.view(), causes.clone()));
     probes
 }

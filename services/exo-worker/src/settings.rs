@@ -1,8 +1,10 @@
 //! What of the configuration the worker goes by.
 
-use exo_config::{Config, Cpu};
+use exo_config::{Config, Cpu, Quantize};
+use exo_models::ModelStore;
 use exo_plan::Backoff;
 use exo_runner_host::LinkSettings;
+use exo_weights::Quantisation;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -75,6 +77,16 @@ impl Settings {
             drain: Duration::from_secs(10),
         })
     }
+}
+
+/// The models of this node, as the configuration has them.
+pub fn model_store(config: &Config) -> ModelStore {
+    let quantisation = match config.models.quantize {
+        Quantize::None => None,
+        Quantize::Q8 => Some(Quantisation::Q8_0),
+        Quantize::Q4 => Some(Quantisation::Q4_0),
+    };
+    ModelStore::new(config.model_dirs()).quantising(quantisation)
 }
 
 /// Addresses of this node for other nodes, best first.

@@ -40,8 +40,8 @@ pub struct Cli {
 enum Command {
     /// Start a node: master, worker and api in one process
     ///
-    /// The node finds others in the same network by itself. Models are GGUF files in ~/.local/share/exo/models
-    /// (/var/lib/exo/models for root) and in the directories of --models.
+    /// The node finds others in the same network by itself. Models are GGUF files, or directories as Hugging Face has
+    /// them, in ~/.local/share/exo/models (/var/lib/exo/models for root) and in the directories of --models.
     #[command(after_help = "Examples:
   exo up
   exo up --models ~/models --api-port 8080

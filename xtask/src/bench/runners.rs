@@ -115,6 +115,7 @@ fn load(model: &Path, rank: u32, world: u32) -> Result<Load> {
     };
     Ok(Load {
         model_path: model.to_owned(),
+        quantization: None,
         instance_id: InstanceId::new("bench")?,
         shard: Shard {
             device_rank: rank,

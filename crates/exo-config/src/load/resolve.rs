@@ -2,7 +2,7 @@
 
 use super::Values;
 use crate::config::{
-    Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Runner, Security,
+    Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Quantize, Runner, Security,
 };
 use exo_types::ModelId;
 use std::net::IpAddr;
@@ -68,7 +68,11 @@ impl Values {
 
     fn models(&self) -> Models {
         let ids = self.texts("models.place").iter().filter_map(|text| ModelId::new(text.as_str()).ok());
-        Models { dirs: self.texts("models.dirs").iter().map(PathBuf::from).collect(), place: ids.collect() }
+        Models {
+            dirs: self.texts("models.dirs").iter().map(PathBuf::from).collect(),
+            place: ids.collect(),
+            quantize: self.choice("models.quantize", Quantize::from_word),
+        }
     }
 
     fn engine(&self) -> Engine {

@@ -27,6 +27,19 @@ pub(crate) fn layer_of(name: &str) -> Option<(usize, &str)> {
     Some((layer.parse().ok()?, rest))
 }
 
+/// Name of one expert's own tensor, where that of all is `name`: `blk.0.ffn_up_exps.weight` and 7 make
+/// `blk.0.ffn_up.7.weight`. So early GGUF files have it, and so Hugging Face directories are read.
+pub(crate) fn expert_tensor(name: &str, expert: usize) -> String {
+    name.replace("_exps.", &format!(".{expert}."))
+}
+
+/// `ffn_up_exps.weight` out of `ffn_up.7.weight`.
+fn of_all_experts(name: &str) -> Option<String> {
+    let (matrix, rest) = name.split_once('.')?;
+    let (expert, kind) = rest.split_once('.')?;
+    expert.parse::<u16>().ok().map(|_| format!("{matrix}_exps.{kind}"))
+}
+
 /// The names that files of an architecture have.
 #[derive(Debug)]
 pub(crate) struct TensorNames {
@@ -73,7 +86,11 @@ impl TensorNames {
     /// Whether a tensor of that name is expected. Another one would change the results, so it is refused.
     pub(crate) fn knows(&self, name: &str) -> bool {
         match layer_of(name) {
-            Some((layer, name)) => layer < self.layers && self.of_layer.contains(name),
+            Some((layer, name)) => {
+                let is_of_layer = self.of_layer.contains(name);
+                let is_of_expert = || of_all_experts(name).is_some_and(|name| self.of_layer.contains(&name));
+                layer < self.layers && (is_of_layer || is_of_expert())
+            }
             None => {
                 [EMBEDDING, OUTPUT_NORM, OUTPUT, ROPE_FACTORS, ROPE_FACTORS_SHORT, ROPE_FACTORS_LONG].contains(&name)
             }

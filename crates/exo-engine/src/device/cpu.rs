@@ -76,8 +76,8 @@ impl Device for CpuDevice {
             dtype: tensor.dtype.name(),
             supported: Dtype::ALL.map(Dtype::name).join(", "),
         })?;
-        let matrix = Matrix::new(dtype, tensor.rows(), tensor.row_elements(), tensor.bytes)
-            .and_then(|matrix| matrix.rows(part.rows.clone()))
+        let rows = tensor.read(part.rows.clone());
+        let matrix = Matrix::new(dtype, part.rows.len(), tensor.row_elements(), &rows)
             .and_then(|matrix| matrix.cols(part.columns.clone()))
             .map_err(|error| DeviceError::Layout { name: tensor.name.to_owned(), reason: error.to_string() })?;
         Ok(Weights::pack(&self.cpu, &matrix))

@@ -135,6 +135,6 @@ fn a_file_cut_short_is_refused() {
     for share in [0, 1, 10, 50, 90, 99] {
         std::fs::write(model.path(), &bytes[..bytes.len() * share / 100]).expect("writes");
         let error = load_with(&model, &options());
-        assert!(matches!(error, LoadError::File(_)), "{share} %: {error}");
+        assert!(matches!(error, LoadError::Files(_)), "{share} %: {error}");
     }
 }

@@ -6,6 +6,7 @@ mod batch;
 mod constrained;
 mod guide;
 mod hostile;
+mod hugging_face;
 mod no_numbers;
 mod pipeline;
 mod reference;

@@ -1,8 +1,11 @@
 //! A model in several stages, all in this process.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use exo_engine::{
@@ -31,10 +34,14 @@ impl NextStages for Chain {
 }
 
 pub fn load_chain(model: &TemporaryModel, cuts: &[usize], options: &EngineOptions) -> (Engine, Arc<AtomicBool>) {
+    load_chain_at(&model.path(), cuts, options)
+}
+
+pub fn load_chain_at(path: &Path, cuts: &[usize], options: &EngineOptions) -> (Engine, Arc<AtomicBool>) {
     let part = |start, end| EngineOptions { layers: Some(start..end), ..options.clone() };
-    let worker = |pair: &[usize]| StageWorker::load(&model.path(), &part(pair[0], pair[1]), &mut |_| {});
+    let worker = |pair: &[usize]| StageWorker::load(path, &part(pair[0], pair[1]), &mut |_| {});
     let workers = cuts.windows(2).map(worker).collect::<Result<_, _>>().expect("valid stages");
-    let mut engine = load(model, &part(0, cuts[0]));
+    let mut engine = Engine::load(path, &part(0, cuts[0]), &mut |_| {}).expect("a valid stage");
     let is_broken = Arc::new(AtomicBool::new(false));
     engine.connect(Box::new(Chain { workers, is_broken: Arc::clone(&is_broken) }));
     (engine, is_broken)

@@ -85,6 +85,10 @@ impl ModelSpec {
         let window = self.architecture.window();
         let scaled_query = self.head_width;
         match self.architecture {
+            Architecture::Llama if self.experts.is_some() => json!({
+                "model_type": "mixtral", "architectures": ["MixtralForCausalLM"],
+                "num_local_experts": experts, "num_experts_per_tok": used,
+            }),
             Architecture::Llama => json!({ "model_type": "llama", "architectures": ["LlamaForCausalLM"] }),
             Architecture::Mistral => {
                 json!({ "model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": window })

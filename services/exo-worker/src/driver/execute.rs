@@ -4,6 +4,7 @@ use super::{Driver, END_GRACE, now};
 use crate::cause::Cause;
 use crate::liveness::Liveness;
 use crate::supervised::Supervised;
+use exo_models::FoundModel;
 use exo_plan::{Action, LocalRunner, NextRank};
 use exo_runner_host::{Confinement, Connect, HostMessage, Limits, Load, NetworkUse, RunnerProgram};
 use exo_state::{NodeAddress, State};
@@ -33,16 +34,17 @@ impl Driver {
     fn start_runner(&mut self, runner_id: RunnerId, instance: &Instance, shard: Shard, losses: u32) {
         let model_id = &instance.model_card().model_id;
         let status = match self.models.get(model_id).cloned() {
-            Some(path) => {
-                let load = self.load_order(instance, shard, path);
+            Some(model) => {
+                let load = self.load_order(instance, shard, &model);
                 let (instance, rank) = (&load.instance_id, load.shard.device_rank);
                 tracing::info!(%instance, runner = %runner_id, model = %model_id, rank, losses, "a runner starts");
-                self.spawn(runner_id.clone(), load, losses);
+                self.spawn(runner_id.clone(), load, model.reads(), losses);
                 RunnerStatus::RunnerIdle
             }
             None => {
-                let error_message =
-                    format!("the file of {model_id} is not on this node; put it into a directory of models.dirs");
+                let error_message = format!(
+                    "{model_id} is not on this node; put its file or directory into a directory of models.dirs"
+                );
                 RunnerStatus::RunnerFailed {
                     failure: RunnerFailure { error_message, attempt: losses.saturating_add(1), retry: true },
                 }
@@ -59,11 +61,12 @@ impl Driver {
         self.wake_at = Some(now());
     }
 
-    fn load_order(&self, instance: &Instance, shard: Shard, model_path: PathBuf) -> Load {
+    fn load_order(&self, instance: &Instance, shard: Shard, model: &FoundModel) -> Load {
         let settings = &self.around.settings;
         let millis = u64::try_from(exo_ambient::wall_clock().as_millis()).unwrap_or(0);
         Load {
-            model_path,
+            model_path: model.path.clone(),
+            quantization: model.quantisation_for(instance.model_card()).map(|wanted| wanted.name().to_owned()),
             instance_id: instance.instance_id.clone(),
             links: (shard.world_size > 1).then(|| settings.links.clone()),
             shard,
@@ -77,7 +80,7 @@ impl Driver {
         }
     }
 
-    fn spawn(&mut self, runner_id: RunnerId, load: Load, losses: u32) {
+    fn spawn(&mut self, runner_id: RunnerId, load: Load, reads: Vec<PathBuf>, losses: u32) {
         let settings = &self.around.settings;
         let liveness = Liveness::new(now(), settings.stall_timeout, settings.start_timeout);
         let what = RunnerProgram {
@@ -85,7 +88,7 @@ impl Driver {
             args: Vec::new(),
             name: runner_id.to_string(),
             limits: Limits::default(),
-            confinement: settings.confine.then(|| confinement(&load)),
+            confinement: settings.confine.then(|| confinement(&load, reads)),
         };
         let life = self.new_life();
         let (host, causes) = (self.around.host.clone(), self.around.causes.clone());
@@ -150,11 +153,11 @@ impl Driver {
     }
 }
 
-/// What a runner needs for this load: the file of its model, and a port where there are other ranks.
-fn confinement(load: &Load) -> Confinement {
+/// What a runner needs for this load: the files of its model, and a port where there are other ranks.
+fn confinement(load: &Load, reads: Vec<PathBuf>) -> Confinement {
     let network = match &load.links {
         Some(links) => NetworkUse::Links { ports: links.ports },
         None => NetworkUse::None,
     };
-    Confinement { reads: vec![load.model_path.clone()], network }
+    Confinement { reads, network }
 }

@@ -6,7 +6,6 @@ use crate::error::CliError;
 use exo_config::{Config, Networking};
 use exo_hardware::{Disk, GpuQuestions, Sysfs, clock_state, gpus, interfaces, missing_mount, nics, rdma_devices};
 use exo_identity::IdentityStore;
-use exo_models::ModelStore;
 use exo_service::Configuration;
 use exo_types::{Memory, ModelCard, ModelId};
 use std::fs;
@@ -122,7 +121,7 @@ fn placed(config: &Config) -> Placed {
     if wanted.is_empty() {
         return Vec::new();
     }
-    let scan = ModelStore::new(config.model_dirs()).scan();
+    let scan = exo_worker::model_store(config).scan();
     let card = |model: &ModelId| scan.models.get(model).map(|found| found.card.clone());
     wanted.iter().map(|model| (model.clone(), card(model))).collect()
 }

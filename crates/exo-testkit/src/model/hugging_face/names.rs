@@ -22,7 +22,7 @@ pub(super) fn translate(spec: &ModelSpec, name: &str, shape: &[usize], values: V
     if stem.ends_with("_exps") {
         return match spec.architecture {
             Architecture::GptOss => gpt_oss_experts(&layer, stem, kind, shape, values),
-            _ => each_expert(&layer, stem, shape, &values),
+            architecture => each_expert(architecture, &layer, stem, shape, &values),
         };
     }
     let values = match stem {
@@ -54,6 +54,7 @@ fn layer_name(architecture: Architecture, stem: &str) -> &'static str {
         "ffn_up" => "mlp.up_proj",
         "ffn_down" => "mlp.down_proj",
         "ffn_gate_inp" if architecture == Architecture::GptOss => "mlp.router",
+        "ffn_gate_inp" if architecture == Architecture::Llama => "block_sparse_moe.gate",
         "ffn_gate_inp" => "mlp.gate",
         other => unreachable!("no architecture has {other}"),
     }
@@ -76,14 +77,19 @@ fn halves(values: Vec<f32>, heads: usize, head_width: usize) -> Vec<f32> {
 }
 
 /// One tensor for each expert.
-fn each_expert(layer: &str, stem: &str, shape: &[usize], values: &[f32]) -> Vec<HfTensor> {
+fn each_expert(architecture: Architecture, layer: &str, stem: &str, shape: &[usize], values: &[f32]) -> Vec<HfTensor> {
+    let is_mixtral = architecture == Architecture::Llama;
+    let block = if is_mixtral { "block_sparse_moe" } else { "mlp" };
     let name = match stem {
+        "ffn_gate_exps" if is_mixtral => "w1",
+        "ffn_up_exps" if is_mixtral => "w3",
+        _ if is_mixtral => "w2",
         "ffn_gate_exps" => "gate_proj",
         "ffn_up_exps" => "up_proj",
         _ => "down_proj",
     };
     let expert = |(index, values): (usize, &[f32])| HfTensor {
-        name: format!("{layer}.mlp.experts.{index}.{name}.weight"),
+        name: format!("{layer}.{block}.experts.{index}.{name}.weight"),
         shape: vec![shape[1], shape[0]],
         values: values.to_vec(),
     };
