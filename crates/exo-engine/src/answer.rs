@@ -6,6 +6,7 @@ use exo_grammar::Allowed;
 use exo_text::{Detokenizer, ReplyParser, ReplyPart, SampleError, Sampled, Sampler, StopError, StopMatcher, Tokenizer};
 
 use crate::{
+    embedding::PooledStates,
     guide::{Guidance, Guide},
     request::{Finish, GenerateRequest, Output, Timings, Usage},
 };
@@ -20,6 +21,8 @@ pub(crate) struct Answer {
     guide: Option<Guide>,
     /// Logits of the next token, while the grammar computes what it may be.
     parked: Option<Vec<f32>>,
+    /// Where a vector is wanted instead of tokens.
+    states: Option<PooledStates>,
     ignore_eos: bool,
     one_call: bool,
     usage: Usage,
@@ -64,6 +67,7 @@ impl Answer {
             reply,
             guide,
             parked: None,
+            states: None,
             ignore_eos: request.ignore_eos,
             one_call: request.reply.one_call,
             usage: Usage { prompt_tokens: prompt.len() as u32, ..Usage::default() },
@@ -72,6 +76,20 @@ impl Answer {
             first_token: None,
             last_token: None,
         })
+    }
+
+    /// Makes it an embedding of so many numbers.
+    pub(crate) fn pool(&mut self, width: usize) {
+        self.states = Some(PooledStates::new(width));
+    }
+
+    /// Adds normalised hidden states; the only output of an embedding when they are the last.
+    pub(crate) fn add_states(&mut self, rows: &[f32], is_last: bool, now: Instant) -> Option<Output> {
+        let states = self.states.as_mut()?;
+        states.add(rows);
+        let embedding = is_last.then(|| states.unit())?;
+        self.first_token.get_or_insert(now);
+        Some(Output { embedding: Some(embedding), ..self.output(Some(Finish::Stop)) })
     }
 
     /// Notes that a step works on the request, `cached` of its tokens being there already.
@@ -206,6 +224,7 @@ impl Answer {
             calls: Vec::new(),
             token_ids: Vec::new(),
             logprobs: Vec::new(),
+            embedding: None,
             finish,
             usage: self.usage,
             timings: self.timings(),

@@ -69,6 +69,19 @@ impl<D: Device> Ends<D> {
         Ok(rows)
     }
 
+    /// The rows of hidden states as the head sees them: normalised.
+    pub(crate) fn normed(&mut self, device: &mut D, hidden: &[f32]) -> Vec<f32> {
+        let config = &self.model.config;
+        let mut normed = vec![0.0; hidden.len()];
+        let parts = hidden.chunks(HEAD_ROWS * config.hidden).zip(normed.chunks_mut(HEAD_ROWS * config.hidden));
+        for (hidden, normed) in parts {
+            device.write(hidden, &mut self.rows);
+            device.rms_norm(&self.rows, &self.norm, config.norm_epsilon, &mut self.normed);
+            device.read(&self.normed, normed);
+        }
+        normed
+    }
+
     /// One row of logits for each row of hidden states.
     pub(crate) fn logits(&mut self, device: &mut D, hidden: &[f32]) -> Vec<f32> {
         let config = &self.model.config;

@@ -14,6 +14,7 @@ use crate::{
     answer::{Answer, Choice},
     config::ModelConfig,
     device::CpuDevice,
+    embedding::EmbeddingRules,
     ends::Ends,
     engine_error::EngineError,
     guide::Guide,
@@ -24,7 +25,7 @@ use crate::{
     plan::BatchPlan,
     prompt::{self, Prepared},
     request::{Finish, GenerateRequest, Output, SubmitError},
-    scheduler::{Refusal, Scheduler, SchedulerLimits, Step},
+    scheduler::{HeadRows, Refusal, Scheduler, SchedulerLimits, Step, Wants},
     stage::{Loading, Stage, StageLimits, check_memory},
     vocabulary,
 };
@@ -48,6 +49,7 @@ pub struct Engine {
     tokenizer: Arc<Tokenizer>,
     grammars: Grammars,
     template: ChatTemplate,
+    embedding_rules: EmbeddingRules,
     scheduler: Scheduler,
     answers: BTreeMap<u64, Answer>,
     /// Last outputs of requests that ended outside of a step.
@@ -71,6 +73,7 @@ impl Engine {
         let tokenizer = Arc::new(vocabulary::read_tokenizer(&model.metadata())?);
         let grammars = Grammars::new(tokenizer.clone());
         let template = vocabulary::read_template(&model.metadata(), &tokenizer)?;
+        let embedding_rules = EmbeddingRules::read(&model.metadata(), &model.config.architecture, &tokenizer)?;
         let limits = StageLimits::new(&model.config, options);
         let end_bytes = Ends::<CpuDevice>::bytes(&model)?;
         let layer_bytes = check_memory::<CpuDevice>(&model, &layers, limits, end_bytes, options.memory_limit)?;
@@ -96,6 +99,7 @@ impl Engine {
             tokenizer,
             grammars,
             template,
+            embedding_rules,
             scheduler,
             answers,
             ended,
@@ -134,18 +138,30 @@ impl Engine {
         }
         let Prepared { mut tokens, reply, grammar, starts_in_reasoning } =
             prompt::prepare(&request, &self.template, &self.tokenizer)?;
+        let wants = self.embedding_of(&request, &mut tokens);
         self.check_prompt(&tokens)?;
         let (now, prompt_tokens) = (Instant::now(), tokens.len() as u32);
         let start = |grammar| Guide::start(&self.grammars, grammar, !starts_in_reasoning, now);
         let guide = grammar.map(start).transpose()?;
         let mut answer = Answer::new(&request, &tokens, reply, guide, now)?;
+        if wants != Wants::Tokens {
+            answer.pool(self.config().hidden);
+        }
         let max_tokens = self.replay(&request, &mut answer, &mut tokens, now)?;
-        self.scheduler.submit(request.id, tokens, max_tokens).map_err(|refusal| match refusal {
+        self.scheduler.submit(request.id, tokens, max_tokens, wants).map_err(|refusal| match refusal {
             Refusal::Busy(waiting) => SubmitError::Busy { waiting },
             Refusal::DuplicateId => SubmitError::DuplicateId { id: request.id },
         })?;
         self.answers.insert(request.id, answer);
         Ok(prompt_tokens)
+    }
+
+    /// What the request wants; for an embedding the token that ends texts is put behind its own.
+    fn embedding_of(&self, request: &GenerateRequest, tokens: &mut Vec<u32>) -> Wants {
+        let Some(embedding) = &request.reply.embedding else { return Wants::Tokens };
+        let EmbeddingRules { pooling, end } = self.embedding_rules;
+        tokens.extend(end.filter(|end| tokens.last() != Some(end)));
+        Wants::States(embedding.pooling.unwrap_or(pooling))
     }
 
     /// Brings the answer to where another engine was with it; how many tokens may follow.
@@ -204,14 +220,9 @@ impl Engine {
             return Ok(outputs);
         };
         self.note_starts(&step);
-        match self.compute(&step.plan, &step.tokens) {
-            Ok(mut logits) => {
-                let now = Instant::now();
-                let vocabulary = self.config().vocabulary;
-                for (&id, logits) in step.samples.iter().zip(logits.chunks_exact_mut(vocabulary)) {
-                    let patience = GRAMMAR_PATIENCE.saturating_sub(now.elapsed());
-                    outputs.extend(self.advance(id, logits, patience));
-                }
+        match self.run(&step.plan, &step.tokens) {
+            Ok(rows) => {
+                self.use_heads(&step.heads, &rows, &mut outputs);
                 Ok(outputs)
             }
             Err(error) => {
@@ -222,6 +233,40 @@ impl Engine {
                 Err(error.of_requests(requests))
             }
         }
+    }
+
+    /// Makes of the head rows of a step what their sequences want.
+    fn use_heads(&mut self, heads: &[HeadRows], rows: &[f32], outputs: &mut Vec<Output>) {
+        let width = self.config().hidden;
+        let (mut first, mut sampled, mut ids) = (0, Vec::new(), Vec::new());
+        for head in heads {
+            let own = &rows[first * width..(first + head.rows) * width];
+            first += head.rows;
+            match head.wants {
+                Wants::Tokens => {
+                    sampled.extend_from_slice(own);
+                    ids.push(head.id);
+                }
+                Wants::States(_) => outputs.extend(self.add_states(head, own)),
+            }
+        }
+        let now = Instant::now();
+        let mut logits = self.ends.logits(self.stage.device(), &sampled);
+        let vocabulary = self.config().vocabulary;
+        for (&id, logits) in ids.iter().zip(logits.chunks_exact_mut(vocabulary)) {
+            let patience = GRAMMAR_PATIENCE.saturating_sub(now.elapsed());
+            outputs.extend(self.advance(id, logits, patience));
+        }
+    }
+
+    /// Adds states to an embedding; its output when they were the last.
+    fn add_states(&mut self, head: &HeadRows, rows: &[f32]) -> Option<Output> {
+        let normed = self.ends.normed(self.stage.device(), rows);
+        let answer = self.answers.get_mut(&head.id)?;
+        let output = answer.add_states(&normed, head.is_last, Instant::now())?;
+        self.scheduler.remove(head.id);
+        self.answers.remove(&head.id);
+        Some(output)
     }
 
     fn note_starts(&mut self, step: &Step) {
@@ -236,6 +281,12 @@ impl Engine {
 
     /// Runs the step through all ranks; logits of the head rows.
     pub(crate) fn compute(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let rows = self.run(plan, tokens)?;
+        Ok(self.ends.logits(self.stage.device(), &rows))
+    }
+
+    /// Runs the step through all ranks; hidden states of the head rows.
+    fn run(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         let mut hidden = self.ends.embed(tokens)?;
         self.stage.forward(plan, &mut hidden)?;
         let width = self.config().hidden;
@@ -253,7 +304,7 @@ impl Engine {
                 format!("{} values came back instead of {expected}", rows.len()).into(),
             ));
         }
-        Ok(self.ends.logits(self.stage.device(), &rows))
+        Ok(rows)
     }
 
     /// Goes on with the answers whose grammar was still computing, waiting at most `patience` for all of them.

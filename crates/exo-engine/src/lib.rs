@@ -9,6 +9,7 @@ mod answer;
 mod arch;
 mod config;
 mod device;
+mod embedding;
 mod ends;
 mod engine;
 mod engine_error;
@@ -28,6 +29,7 @@ mod vocabulary;
 
 pub use config::{Activation, ExpertConfig, ModelConfig, RopeConfig, RopeLayout, RopeScaling, WindowConfig};
 pub use device::{AttentionRule, AttentionSizes, CpuDevice, Device, DeviceError, Heads, MatrixPart, Span};
+pub use embedding::Pooling;
 pub use engine::Engine;
 pub use engine_error::EngineError;
 pub use evaluate::{EvaluateError, Perplexity};
@@ -35,6 +37,8 @@ pub use load_error::LoadError;
 pub use options::{EngineOptions, LoadProgress, isa_from_env};
 pub use pipeline::{NextStages, NextStagesError, StageWorker};
 pub use plan::{BatchPlan, PlanError, Rows, SequencePlan};
-pub use request::{Finish, GenerateRequest, Output, Prompt, ReplyOptions, SubmitError, Timings, ToolChoice, Usage};
-pub use scheduler::{Scheduler, SchedulerLimits, Step};
+pub use request::{
+    EmbeddingOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions, SubmitError, Timings, ToolChoice, Usage,
+};
+pub use scheduler::{HeadRows, Scheduler, SchedulerLimits, Step, Wants};
 pub use stage::StageError;

@@ -93,6 +93,17 @@ pub enum LoadError {
     /// The device cannot run the model.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// States that are pooled in a way that decoders do not have.
+    #[error("embeddings of the model are pooled in way {0} of GGUF; this engine knows the mean and the last token")]
+    Pooling(usize),
+    /// A token behind texts that does not exist.
+    #[error("texts end with token {token}, but the vocabulary has {tokens} tokens")]
+    EndToken {
+        /// The token.
+        token: u32,
+        /// Number of tokens.
+        tokens: usize,
+    },
     /// A tokenizer family that is unknown.
     #[error("the tokenizer is {0:?}; this engine knows gpt2 and llama")]
     TokenizerModel(String),

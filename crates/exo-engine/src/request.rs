@@ -6,6 +6,8 @@ use exo_grammar::{Grammar, GrammarError};
 use exo_text::{Chat, ReplyCall, Sampling, SamplingError, TemplateError, TokenLogprob, TokenizeError, UnixSeconds};
 use thiserror::Error;
 
+use crate::embedding::Pooling;
+
 /// What to continue.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Prompt {
@@ -39,6 +41,15 @@ pub struct ReplyOptions {
     pub one_call: bool,
     /// What it must match, reasoning aside.
     pub grammar: Option<Grammar>,
+    /// A vector of the prompt instead of text: nothing is sampled.
+    pub embedding: Option<EmbeddingOptions>,
+}
+
+/// How a vector is made of a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EmbeddingOptions {
+    /// How states are pooled; as the model says if nothing is said.
+    pub pooling: Option<Pooling>,
 }
 
 /// One request. `id` is the caller's and unique among the requests in flight.
@@ -186,6 +197,8 @@ pub struct Output {
     pub token_ids: Vec<u32>,
     /// One entry for each of `token_ids` where the request asked for them.
     pub logprobs: Vec<TokenLogprob>,
+    /// The vector of a text, of length one, where it was asked for: with the only output of such a request.
+    pub embedding: Option<Vec<f32>>,
     /// Set on the last output of the request.
     pub finish: Option<Finish>,
     /// Tokens so far.

@@ -6,7 +6,10 @@
 
 use std::collections::VecDeque;
 
-use crate::plan::{BatchPlan, Rows, SequencePlan};
+use crate::{
+    embedding::Pooling,
+    plan::{BatchPlan, Rows, SequencePlan},
+};
 
 mod slot;
 
@@ -32,8 +35,30 @@ pub struct Step {
     pub plan: BatchPlan,
     /// The tokens that rank 0 embeds, in the plan's order.
     pub tokens: Vec<u32>,
-    /// Whose next token is sampled from each head row, in the plan's order.
-    pub samples: Vec<u64>,
+    /// Whose the head rows are, in the plan's order.
+    pub heads: Vec<HeadRows>,
+}
+
+/// Head rows of one sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadRows {
+    /// Whose.
+    pub id: u64,
+    /// How many.
+    pub rows: usize,
+    /// What is made of them.
+    pub wants: Wants,
+    /// Whether they are the last of the prompt.
+    pub is_last: bool,
+}
+
+/// What is made of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wants {
+    /// The next token is sampled after the prompt, and so on.
+    Tokens,
+    /// The hidden states of the prompt, all or the last; nothing is sampled.
+    States(Pooling),
 }
 
 /// A sequence that cannot be taken.
@@ -65,7 +90,13 @@ impl Scheduler {
     }
 
     /// Puts a sequence in the queue. `prompt` has 1 to `context` − 1 tokens.
-    pub(crate) fn submit(&mut self, id: u64, prompt: Vec<u32>, max_tokens: Option<u32>) -> Result<(), Refusal> {
+    pub(crate) fn submit(
+        &mut self,
+        id: u64,
+        prompt: Vec<u32>,
+        max_tokens: Option<u32>,
+        wants: Wants,
+    ) -> Result<(), Refusal> {
         if self.contains(id) {
             return Err(Refusal::DuplicateId);
         }
@@ -74,7 +105,7 @@ impl Scheduler {
         }
         let room = self.limits.context as usize - prompt.len();
         let max_tokens = max_tokens.map_or(room, |max_tokens| room.min(max_tokens as usize));
-        self.waiting.push_back(Sequence::new(id, prompt, max_tokens));
+        self.waiting.push_back(Sequence::new(id, prompt, max_tokens, wants));
         Ok(())
     }
 
@@ -88,7 +119,7 @@ impl Scheduler {
         self.admit();
         let mut order: Vec<usize> = (0..self.slots.len()).filter(|&slot| self.slots[slot].running.is_some()).collect();
         order.sort_by_key(|&slot| self.slots[slot].admission);
-        let mut step = Step { plan: BatchPlan::default(), tokens: Vec::new(), samples: Vec::new() };
+        let mut step = Step { plan: BatchPlan::default(), tokens: Vec::new(), heads: Vec::new() };
         let mut budget = self.limits.prefill_chunk as usize;
         for is_decoding in [true, false] {
             for &slot in &order {
@@ -161,8 +192,7 @@ impl Scheduler {
     fn admit(&mut self) {
         while let Some(sequence) = self.waiting.front() {
             let free = self.slots.iter_mut().filter(|slot| slot.running.is_none());
-            let Some(slot) =
-                free.min_by_key(|slot| (std::cmp::Reverse(slot.common_prefix(&sequence.tokens)), slot.admission))
+            let Some(slot) = free.min_by_key(|slot| (std::cmp::Reverse(slot.usable_prefix(sequence)), slot.admission))
             else {
                 return;
             };
@@ -191,11 +221,16 @@ impl Scheduler {
             *budget -= tokens;
         }
         let start = sequence.computed;
-        let rows = if tokens == pending { Rows::Last } else { Rows::None };
+        let is_last = tokens == pending;
+        let (rows, count) = match sequence.wants {
+            Wants::States(Pooling::Mean) => (Rows::All, tokens),
+            _ if is_last => (Rows::Last, 1),
+            _ => (Rows::None, 0),
+        };
         step.plan.sequences.push(SequencePlan { slot: number, start: start as u32, tokens: tokens as u32, rows });
         step.tokens.extend_from_slice(&sequence.tokens[start..start + tokens]);
-        if rows == Rows::Last {
-            step.samples.push(sequence.id);
+        if count > 0 {
+            step.heads.push(HeadRows { id: sequence.id, rows: count, wants: sequence.wants, is_last });
         }
         sequence.computed += tokens;
         slot.held.truncate(start);

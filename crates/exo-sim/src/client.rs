@@ -185,7 +185,7 @@ impl Books {
                     self.findings.check(one_outcome::NAME, outcome.on_token(&token));
                     "answered".clone_into(&mut told);
                 }
-                Ok(StreamChunk::PrefillProgress(_)) => {}
+                Ok(StreamChunk::PrefillProgress(_) | StreamChunk::Embedding(_)) => {}
                 Ok(StreamChunk::Error(error)) => told = self.failed(outcome, &ApiError::from(&error)),
                 Err(error) => told = self.failed(outcome, &error),
             }

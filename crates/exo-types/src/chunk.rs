@@ -159,13 +159,32 @@ pub struct ErrorChunk {
     pub message: String,
 }
 
-/// What travels on a stream of an answer. Ends with a `Token` that has a finish reason, or with an `Error`.
+/// The vector of a text. `Debug` hides it: much of the text can be told from it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EmbeddingChunk {
+    /// Of length one.
+    pub values: Vec<f32>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+impl fmt::Debug for EmbeddingChunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EmbeddingChunk({} numbers)", self.values.len())
+    }
+}
+
+/// What travels on a stream of an answer. Ends with a `Token` that has a finish reason, with an `Embedding`, or with an
+/// `Error`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum StreamChunk {
     /// How far the prompt is read.
     PrefillProgress(PrefillProgressChunk),
     /// Some text.
     Token(TokenChunk),
+    /// The vector of the prompt, which is all of the answer.
+    Embedding(EmbeddingChunk),
     /// The end.
     Error(ErrorChunk),
 }

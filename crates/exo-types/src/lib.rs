@@ -29,8 +29,8 @@ mod topology;
 
 pub use blob::Blob;
 pub use chunk::{
-    ErrorChunk, ErrorCode, FinishReason, PrefillProgressChunk, StreamChunk, TokenChunk, TokenLikelihood, TokenLogprob,
-    Usage,
+    EmbeddingChunk, ErrorChunk, ErrorCode, FinishReason, PrefillProgressChunk, StreamChunk, TokenChunk,
+    TokenLikelihood, TokenLogprob, Usage,
 };
 pub use command::{Command, CommandReply, PlaceInstance, Refusal, RefusalCode};
 pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence};
@@ -51,7 +51,7 @@ pub use membership::{JoinTokenRecord, KeyFingerprint};
 pub use memory::Memory;
 pub use model::{DownloadProgress, ModelCard, NodeDownload};
 pub use node::{CpuInfo, NodeInfo, NodePresence, NodeResources, Roles};
-pub use reply::{Constraint, ReplyOptions, Tool, ToolCall, ToolChoice};
+pub use reply::{Constraint, EmbeddingOptions, Pooling, ReplyOptions, Tool, ToolCall, ToolChoice};
 pub use runner::{RunnerFailure, RunnerStatus};
 pub use session::{JoinSession, LeaveSession, LogMember, RequestLeave, SessionReply};
 pub use shard::{Shard, ShardError, Sharding};

@@ -88,6 +88,24 @@ impl fmt::Debug for Constraint {
     }
 }
 
+/// How the hidden states of a text become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Pooling {
+    /// The mean of all tokens' states.
+    Mean,
+    /// The last token's.
+    Last,
+}
+
+/// A vector that is wanted of a prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EmbeddingOptions {
+    /// How it is made; as the model says if nothing is said.
+    pub pooling: Option<Pooling>,
+}
+
 /// What a reply may and must be; the default is text as it comes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -104,4 +122,7 @@ pub struct ReplyOptions {
     pub enable_thinking: Option<bool>,
     /// How much it reasons, where its template lets one choose.
     pub reasoning_effort: Option<String>,
+    /// A vector of the prompt instead of text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingOptions>,
 }

@@ -7,6 +7,7 @@ mod entry;
 mod family;
 mod json;
 mod names;
+mod pooling;
 mod rope;
 mod shards;
 mod tokenizer;

@@ -10,7 +10,7 @@ mod stream;
 mod tools;
 
 pub use collect::Answer;
-pub(crate) use collect::cut_off;
+pub(crate) use collect::{cut_off, not_asked_for};
 pub use request::parse_chat_request;
 pub(crate) use response::finish_reason;
 pub use response::{ChatCompletion, ChatHeader, GenerationStats, UsageBody};

@@ -4,4 +4,5 @@ mod body;
 mod request;
 
 pub use body::{CompletionStream, completion_json};
+pub(crate) use request::tokens;
 pub use request::{CompletionRequest, parse_completion_request};

@@ -6,6 +6,7 @@
 
 mod chat;
 mod completion;
+mod embeddings;
 mod error;
 mod fields;
 mod frames;
@@ -15,6 +16,7 @@ mod text_request;
 
 pub use chat::{Answer, ChatCompletion, ChatHeader, ChatStream, GenerationStats, UsageBody, parse_chat_request};
 pub use completion::{CompletionRequest, CompletionStream, completion_json, parse_completion_request};
+pub use embeddings::{EmbeddingRequest, EmbeddingsBody, parse_embedding_request};
 pub use error::{ApiError, ErrorType};
 pub use frames::{AnswerStream, Frame};
 pub use models::{ModelEntry, ModelList};

@@ -298,6 +298,10 @@ impl Generation {
                 self.guard.on_finished(token.usage.unwrap_or_default());
                 self.ended = true;
             }
+            Some(Ok(StreamChunk::Embedding(embedding))) => {
+                self.guard.on_finished(embedding.usage);
+                self.ended = true;
+            }
             Some(Ok(StreamChunk::Error(_)) | Err(_)) => {
                 self.guard.on_failed();
                 self.ended = true;

@@ -12,6 +12,7 @@ mod chat;
 mod cluster;
 mod completions;
 mod direct;
+mod embeddings;
 mod events;
 mod generation;
 mod instances;

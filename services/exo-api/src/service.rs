@@ -1,7 +1,7 @@
 //! The life of the service.
 
 use crate::app::App;
-use crate::{chat, cluster, completions, events, instances, models, nodes, page, probes, state_view};
+use crate::{chat, cluster, completions, embeddings, events, instances, models, nodes, page, probes, state_view};
 use exo_bus::{AnnounceError, Bus};
 use exo_config::Config;
 use exo_http::{ApiKey, BindError, Heartbeat, LiveOptions, Router, Server, ServerOptions};
@@ -114,6 +114,7 @@ fn router(app: &Arc<App>) -> Router {
     let parts = [
         chat::routes,
         completions::routes,
+        embeddings::routes,
         models::routes,
         state_view::routes,
         events::routes,

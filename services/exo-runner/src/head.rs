@@ -5,8 +5,8 @@ use exo_engine::{Engine, EngineError, NextStages, Output, ToolChoice};
 use exo_runner_host::RunnerMessage;
 use exo_text::ReplyCall;
 use exo_types::{
-    ErrorChunk, ErrorCode, GenerateRequest, PrefillProgressChunk, RequestId, StreamChunk, TokenChunk, TokenLogprob,
-    ToolCall,
+    EmbeddingChunk, ErrorChunk, ErrorCode, GenerateRequest, PrefillProgressChunk, RequestId, StreamChunk, TokenChunk,
+    TokenLogprob, ToolCall,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -131,9 +131,15 @@ impl Head {
         }
     }
 
-    fn on_output(&mut self, output: Output, out: &mut Messages) {
+    fn on_output(&mut self, mut output: Output, out: &mut Messages) {
         // Unknown: cancelled meanwhile.
         let Some(request) = self.requests.get_mut(&output.id) else { return };
+        let usage = convert::usage(&output);
+        if let Some(values) = output.embedding.take() {
+            let request_id = request.request_id.clone();
+            self.requests.remove(&output.id);
+            return out.push(chunk(request_id, StreamChunk::Embedding(EmbeddingChunk { values, usage })));
+        }
         request.held.extend(&output.token_ids);
         request.logprobs.extend(convert::logprobs(&output, self.engine.tokenizer()));
         let finish = output.finish.as_ref().map(convert::finish);
@@ -141,7 +147,6 @@ impl Head {
         if finish.is_none() && says_nothing && request.held.len() < MAX_HELD {
             return;
         }
-        let usage = convert::usage(&output);
         let (request_id, token_ids) = (request.request_id.clone(), std::mem::take(&mut request.held));
         let (logprobs, tool_calls) = (std::mem::take(&mut request.logprobs), request.name_calls(output.calls));
         if finish.is_some() {

@@ -7,8 +7,8 @@ use exo_runner_host::{
 };
 use exo_testkit::{HfStorage, ModelSpec, ModelTokens, TemporaryModel};
 use exo_types::{
-    AnsweredTokens, ChatMessage, Constraint, ErrorCode, FinishReason, GenerateRequest, InstanceId, Prompt,
-    ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, Usage,
+    AnsweredTokens, ChatMessage, Constraint, EmbeddingOptions, ErrorCode, FinishReason, GenerateRequest, InstanceId,
+    Pooling, Prompt, ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, Usage,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -95,6 +95,7 @@ struct Answer {
     text: String,
     finish: Option<FinishReason>,
     usage: Usage,
+    vector: Option<Vec<f32>>,
     error: Option<ErrorCode>,
 }
 
@@ -111,6 +112,10 @@ impl Answer {
                     self.usage = token.usage.expect("the last chunk tells the cost");
                     return true;
                 }
+            }
+            StreamChunk::Embedding(embedding) => {
+                (self.vector, self.usage) = (Some(embedding.values), embedding.usage);
+                return true;
             }
             StreamChunk::Error(error) => {
                 self.error = Some(error.code);
@@ -281,6 +286,25 @@ async fn two_ranks_answer_from_a_directory_as_one_does_from_the_file() {
         matches!(&message, RunnerMessage::Failed { retry: false, message } if message.contains("Q9")),
         "{message:?}"
     );
+}
+
+#[tokio::test]
+async fn two_ranks_give_the_vectors_that_one_gives() {
+    let (host, model) = (host(), model());
+    let mut one = alone(&host, &model.path()).await;
+    let (mut ranks, _) = pipeline(&host, &model.path(), 2).await;
+    for pooling in [None, Some(Pooling::Mean), Some(Pooling::Last)] {
+        let wanted = || GenerateRequest {
+            reply: ReplyOptions { embedding: Some(EmbeddingOptions { pooling }), ..ReplyOptions::default() }.into(),
+            ..text("vector", 1)
+        };
+        one.send(HostMessage::Generate(wanted()));
+        let expected = one.answer("vector").await;
+        assert_eq!(expected.vector.as_ref().map(Vec::len), Some(spec().hidden), "{:?}", expected.error);
+        assert_eq!(expected.usage.completion_tokens, 0);
+        ranks[0].send(HostMessage::Generate(wanted()));
+        assert_eq!(ranks[0].answer("vector").await.vector, expected.vector, "{pooling:?}");
+    }
 }
 
 #[tokio::test]

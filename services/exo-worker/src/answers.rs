@@ -194,7 +194,7 @@ impl Carrier {
 fn is_last(chunk: &StreamChunk) -> bool {
     match chunk {
         StreamChunk::Token(token) => token.finish_reason.is_some(),
-        StreamChunk::Error(_) => true,
+        StreamChunk::Embedding(_) | StreamChunk::Error(_) => true,
         StreamChunk::PrefillProgress(_) => false,
     }
 }

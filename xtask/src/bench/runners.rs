@@ -158,7 +158,7 @@ fn finished(message: RunnerMessage, id: &RequestId) -> Option<Result<Usage>> {
         _ if request_id != *id => None,
         StreamChunk::Error(error) => Some(Err(error.into())),
         StreamChunk::Token(token) => token.usage.filter(|_| token.finish_reason.is_some()).map(Ok),
-        StreamChunk::PrefillProgress(_) => None,
+        StreamChunk::PrefillProgress(_) | StreamChunk::Embedding(_) => None,
     }
 }
 

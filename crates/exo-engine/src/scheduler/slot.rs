@@ -1,5 +1,8 @@
 //! One cache slot and the sequence that runs in it.
 
+use super::Wants;
+use crate::embedding::Pooling;
+
 /// A sequence of tokens, waiting or running.
 #[derive(Debug)]
 pub(super) struct Sequence {
@@ -13,11 +16,12 @@ pub(super) struct Sequence {
     pub(super) computed: usize,
     /// How many of them were there before the sequence started.
     pub(super) cached: usize,
+    pub(super) wants: Wants,
 }
 
 impl Sequence {
-    pub(super) fn new(id: u64, tokens: Vec<u32>, left: usize) -> Self {
-        Self { id, prompt_tokens: tokens.len(), tokens, left, computed: 0, cached: 0 }
+    pub(super) fn new(id: u64, tokens: Vec<u32>, left: usize, wants: Wants) -> Self {
+        Self { id, prompt_tokens: tokens.len(), tokens, left, computed: 0, cached: 0, wants }
     }
 
     /// Whether the whole prompt is in the cache.
@@ -41,14 +45,18 @@ impl Slot {
         self.running.as_ref().is_some_and(|sequence| sequence.id == id)
     }
 
-    /// How many tokens of `prompt` the slot holds. The last one is always computed, for its logits.
-    pub(super) fn common_prefix(&self, prompt: &[u32]) -> usize {
-        let usable = prompt.len().saturating_sub(1);
-        self.held.iter().zip(&prompt[..usable]).take_while(|(held, wanted)| held == wanted).count()
+    /// How many tokens of the prompt of `sequence` the slot holds and need not be computed. The last one always is, for its
+    /// logits, and so are all whose states are wanted.
+    pub(super) fn usable_prefix(&self, sequence: &Sequence) -> usize {
+        if sequence.wants == Wants::States(Pooling::Mean) {
+            return 0;
+        }
+        let usable = sequence.tokens.len().saturating_sub(1);
+        self.held.iter().zip(&sequence.tokens[..usable]).take_while(|(held, wanted)| held == wanted).count()
     }
 
     pub(super) fn start(&mut self, mut sequence: Sequence) {
-        sequence.cached = self.common_prefix(&sequence.tokens);
+        sequence.cached = self.usable_prefix(&sequence);
         sequence.computed = sequence.cached;
         self.running = Some(sequence);
     }

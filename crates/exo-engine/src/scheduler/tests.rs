@@ -11,7 +11,7 @@ fn scheduler(context: u32, max_sequences: u32, prefill_chunk: u32) -> Scheduler 
 /// Plans one step and answers every sample with `token`; the (slot, start, tokens, samples) of each part.
 fn step(scheduler: &mut Scheduler, token: u32) -> Vec<(u32, u32, u32, bool)> {
     let Some(step) = scheduler.next_step() else { return vec![] };
-    for id in step.samples {
+    for HeadRows { id, .. } in step.heads {
         if scheduler.accept(id, token) {
             scheduler.remove(id);
         }
@@ -22,9 +22,9 @@ fn step(scheduler: &mut Scheduler, token: u32) -> Vec<(u32, u32, u32, bool)> {
 #[test]
 fn a_long_prompt_comes_in_chunks_and_never_stops_those_who_decode() {
     let mut scheduler = scheduler(100, 2, 4);
-    scheduler.submit(1, vec![1, 2], None).expect("room");
+    scheduler.submit(1, vec![1, 2], None, Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 2, true)]);
-    scheduler.submit(2, (10..20).collect(), None).expect("room");
+    scheduler.submit(2, (10..20).collect(), None, Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 9), [(0, 2, 1, true), (1, 0, 4, false)]);
     assert_eq!(step(&mut scheduler, 9), [(0, 3, 1, true), (1, 4, 4, false)]);
     assert_eq!(step(&mut scheduler, 9), [(0, 4, 1, true), (1, 8, 2, true)]);
@@ -35,7 +35,7 @@ fn a_long_prompt_comes_in_chunks_and_never_stops_those_who_decode() {
 fn prompts_share_the_budget_oldest_first() {
     let mut scheduler = scheduler(100, 3, 5);
     for id in 1..=3 {
-        scheduler.submit(id, vec![id as u32; 3], Some(1)).expect("room");
+        scheduler.submit(id, vec![id as u32; 3], Some(1), Wants::Tokens).expect("room");
     }
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 3, true), (1, 0, 2, false)]);
     assert_eq!(step(&mut scheduler, 9), [(1, 2, 1, true), (2, 0, 3, true)]);
@@ -46,7 +46,7 @@ fn prompts_share_the_budget_oldest_first() {
 fn answers_end_at_max_tokens_and_at_the_context() {
     let tokens_of = |context, prompt: usize, max_tokens| {
         let mut scheduler = scheduler(context, 1, 8);
-        scheduler.submit(1, vec![5; prompt], max_tokens).expect("room");
+        scheduler.submit(1, vec![5; prompt], max_tokens, Wants::Tokens).expect("room");
         let mut tokens = 0;
         while !scheduler.is_idle() {
             tokens += step(&mut scheduler, 7).iter().filter(|part| part.3).count();
@@ -62,9 +62,9 @@ fn answers_end_at_max_tokens_and_at_the_context() {
 #[test]
 fn a_removed_sequence_is_in_no_later_step() {
     let mut scheduler = scheduler(100, 1, 8);
-    scheduler.submit(1, vec![1, 2], None).expect("room");
-    scheduler.submit(2, vec![3, 4], None).expect("room");
-    scheduler.submit(3, vec![5, 6], None).expect("room");
+    scheduler.submit(1, vec![1, 2], None, Wants::Tokens).expect("room");
+    scheduler.submit(2, vec![3, 4], None, Wants::Tokens).expect("room");
+    scheduler.submit(3, vec![5, 6], None, Wants::Tokens).expect("room");
     step(&mut scheduler, 9);
     assert!(scheduler.remove(1) && scheduler.remove(2) && !scheduler.remove(2));
     assert_eq!(scheduler.next_step().expect("3 runs").tokens, [5, 6]);
@@ -73,39 +73,39 @@ fn a_removed_sequence_is_in_no_later_step() {
 #[test]
 fn the_queue_is_bounded_and_ids_are_unique() {
     let mut scheduler = scheduler(100, 1, 8);
-    scheduler.submit(0, vec![1], None).expect("room");
+    scheduler.submit(0, vec![1], None, Wants::Tokens).expect("room");
     step(&mut scheduler, 9);
-    assert_eq!(scheduler.submit(0, vec![1], None), Err(Refusal::DuplicateId));
+    assert_eq!(scheduler.submit(0, vec![1], None, Wants::Tokens), Err(Refusal::DuplicateId));
     for id in 1..=8 {
-        scheduler.submit(id, vec![1], None).expect("room");
+        scheduler.submit(id, vec![1], None, Wants::Tokens).expect("room");
     }
-    assert_eq!(scheduler.submit(8, vec![1], None), Err(Refusal::DuplicateId));
-    assert_eq!(scheduler.submit(9, vec![1], None), Err(Refusal::Busy(8)));
+    assert_eq!(scheduler.submit(8, vec![1], None, Wants::Tokens), Err(Refusal::DuplicateId));
+    assert_eq!(scheduler.submit(9, vec![1], None, Wants::Tokens), Err(Refusal::Busy(8)));
 }
 
 #[test]
 fn a_prompt_that_a_slot_holds_is_not_computed_again() {
     let mut scheduler = scheduler(100, 2, 8);
-    scheduler.submit(1, vec![1, 2, 3, 4], Some(2)).expect("room");
+    scheduler.submit(1, vec![1, 2, 3, 4], Some(2), Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 5), [(0, 0, 4, true)]);
     assert_eq!(step(&mut scheduler, 6), [(0, 4, 1, true)]);
     // Slot 0 holds 1 2 3 4 5 now; the 6 was sampled but never computed.
-    scheduler.submit(2, vec![1, 2, 3, 4, 5, 6, 7], None).expect("room");
+    scheduler.submit(2, vec![1, 2, 3, 4, 5, 6, 7], None, Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 8), [(0, 5, 2, true)]);
     assert_eq!(scheduler.cached_tokens(2), 5);
     scheduler.remove(2);
-    scheduler.submit(3, vec![1, 2, 9, 9], None).expect("room");
+    scheduler.submit(3, vec![1, 2, 9, 9], None, Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 8), [(0, 2, 2, true)]);
     scheduler.remove(3);
-    scheduler.submit(4, vec![1, 2, 9], None).expect("room");
+    scheduler.submit(4, vec![1, 2, 9], None, Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 8), [(0, 2, 1, true)], "the last token is computed for its logits");
 }
 
 #[test]
 fn after_a_failed_step_nothing_is_trusted() {
     let mut scheduler = scheduler(100, 1, 8);
-    scheduler.submit(1, vec![1, 2, 3], None).expect("room");
-    scheduler.submit(2, vec![1, 2, 3], None).expect("room");
+    scheduler.submit(1, vec![1, 2, 3], None, Wants::Tokens).expect("room");
+    scheduler.submit(2, vec![1, 2, 3], None, Wants::Tokens).expect("room");
     scheduler.next_step().expect("1 runs");
     assert_eq!(scheduler.reset_slots(), [1]);
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 3, true)]);
@@ -121,7 +121,7 @@ proptest! {
     ) {
         let mut scheduler = scheduler(40, slots, chunk);
         for (id, (prompt, max_tokens)) in requests.iter().enumerate() {
-            scheduler.submit(id as u64, vec![id as u32; *prompt], Some(*max_tokens)).expect("room");
+            scheduler.submit(id as u64, vec![id as u32; *prompt], Some(*max_tokens), Wants::Tokens).expect("room");
         }
         let mut sampled = BTreeMap::<u64, usize>::new();
         for number in 1.. {
@@ -130,8 +130,8 @@ proptest! {
             prop_assert_eq!(step.plan.step, number);
             step.plan.check(slots, 40, chunk + slots).expect("within limits");
             prop_assert_eq!(step.plan.tokens(), step.tokens.len());
-            prop_assert_eq!(step.plan.head_rows(), step.samples.len());
-            for id in step.samples {
+            prop_assert_eq!(step.plan.head_rows(), step.heads.len());
+            for HeadRows { id, .. } in step.heads {
                 *sampled.entry(id).or_default() += 1;
                 if scheduler.accept(id, 1000 + id as u32) {
                     scheduler.remove(id);

@@ -146,7 +146,7 @@ fn a_required_call_is_made_whatever_the_weights() {
     let mut engine = load(&model, &EngineOptions { context: 2048, ..options() });
     let sampling = |seed| Sampling { temperature: 1.5, seed, ..Sampling::default() };
     let ask = |id: u64, tool_choice: ToolChoice, one_call: bool| GenerateRequest {
-        reply: ReplyOptions { tool_choice, one_call, grammar: None },
+        reply: ReplyOptions { tool_choice, one_call, ..ReplyOptions::default() },
         sampling: sampling(id),
         ignore_eos: false,
         max_tokens: None,

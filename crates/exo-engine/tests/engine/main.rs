@@ -4,6 +4,7 @@ mod agreement;
 mod architectures;
 mod batch;
 mod constrained;
+mod embeddings;
 mod guide;
 mod hostile;
 mod hugging_face;

@@ -9,7 +9,7 @@ use super::config::Config;
 use super::entry::{Entry, Source};
 use super::names::{Meaning, meaning};
 use super::shards::Shards;
-use super::{CONFIG_FILE, json, rope, tokenizer};
+use super::{CONFIG_FILE, json, pooling, rope, tokenizer};
 use crate::error::{DirectoryProblem, WeightsError};
 use crate::recipe::Stored;
 use crate::tensor::Tensor;
@@ -39,6 +39,7 @@ impl Directory {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         metadata.insert("general.name".to_owned(), name.into());
         tokenizer::set(path, &config, &mut metadata).map_err(fail)?;
+        pooling::set(path, config.family, &mut metadata).map_err(fail)?;
         Ok(Self { path: path.to_owned(), metadata: Metadata::new(path, metadata), shards, tensors })
     }
 

@@ -90,8 +90,11 @@ fn one(name: String, order: Order) -> Meaning {
     Meaning::Tensors(vec![(name, order)])
 }
 
-/// The name without the prefixes of models that have an eye too.
+/// The name without the prefixes of models that have an eye too, and with the one that models for embeddings leave out.
 fn text_part(name: &str) -> String {
+    if ["layers.", "embed_tokens.", "norm."].iter().any(|start| name.starts_with(start)) {
+        return format!("model.{name}");
+    }
     match name.strip_prefix("model.language_model.") {
         Some(rest) => format!("model.{rest}"),
         None => name.strip_prefix("language_model.").unwrap_or(name).to_owned(),
@@ -160,6 +163,7 @@ mod tests {
         let expert = [("blk.1.ffn_up.7.weight", Order::Rows)];
         check("qwen3_moe", "model.layers.1.mlp.experts.7.up_proj.weight", &expert);
         check("mixtral", "model.layers.1.block_sparse_moe.experts.7.w3.weight", &expert);
+        check("qwen3", "layers.3.self_attn.q_norm.weight", &[("blk.3.attn_q_norm.weight", Order::Rows)]);
         check("phi3", "model.layers.1.mlp.gate_up_proj.weight", &[("blk.1.ffn_up.weight", Order::Rows)]);
     }
 

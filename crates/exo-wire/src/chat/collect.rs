@@ -29,6 +29,7 @@ impl Answer {
                 }
                 Ok(())
             }
+            StreamChunk::Embedding(_) => Err(not_asked_for()),
             StreamChunk::Error(error) => Err(ApiError::from(&error)),
         }
     }
@@ -59,4 +60,9 @@ impl Answer {
 pub(crate) fn cut_off() -> ErrorChunk {
     let message = "the connection to the node that answered was lost; send the request again".to_owned();
     ErrorChunk { code: ErrorCode::PeerLost, message }
+}
+
+/// A vector where text was asked for: a defect of the node that answered.
+pub(crate) fn not_asked_for() -> ApiError {
+    ApiError::new(500, "internal", "the node that answered gave a vector instead of text; try again")
 }

@@ -84,7 +84,7 @@ fn reply(fields: &mut Fields) -> Result<ReplyOptions, ApiError> {
         let message = "`tool_choice` asks for a call and `response_format` for text; leave one of them out";
         return Err(ApiError::field("response_format", "invalid_value", message));
     }
-    Ok(ReplyOptions { tools, tool_choice, one_call, constraint, enable_thinking, reasoning_effort })
+    Ok(ReplyOptions { tools, tool_choice, one_call, constraint, enable_thinking, reasoning_effort, embedding: None })
 }
 
 /// Words for how much a model reasons.

@@ -1,7 +1,7 @@
 //! `POST /v1/chat/completions` with `stream`: what goes over the line, event by event.
 
 use super::ChatHeader;
-use super::collect::cut_off;
+use super::collect::{cut_off, not_asked_for};
 use super::logprobs::LogprobsBody;
 use super::response::{CallBody, UsageBody, finish_reason};
 use crate::ApiError;
@@ -126,6 +126,7 @@ impl AnswerStream for ChatStream {
         match chunk {
             StreamChunk::PrefillProgress(progress) => vec![prefill_comment(*progress)],
             StreamChunk::Token(token) => self.token(token),
+            StreamChunk::Embedding(_) => self.fail(&not_asked_for()),
             StreamChunk::Error(error) => self.fail(&ApiError::from(error)),
         }
     }

@@ -1,7 +1,7 @@
 //! `POST /v1/completions`: the answer, at once or piece by piece.
 
 use crate::ApiError;
-use crate::chat::{Answer, ChatHeader, UsageBody, cut_off, finish_reason};
+use crate::chat::{Answer, ChatHeader, UsageBody, cut_off, finish_reason, not_asked_for};
 use crate::frames::{AnswerStream, Frame, done, prefill_comment, stats};
 use exo_types::{ModelId, StreamChunk, TokenChunk, TokenLogprob};
 use serde::Serialize;
@@ -117,6 +117,7 @@ impl AnswerStream for CompletionStream {
             _ if self.ended => Vec::new(),
             StreamChunk::PrefillProgress(progress) => vec![prefill_comment(*progress)],
             StreamChunk::Token(token) => self.token(token),
+            StreamChunk::Embedding(_) => self.fail(&not_asked_for()),
             StreamChunk::Error(error) => self.fail(&ApiError::from(error)),
         }
     }

@@ -2,11 +2,11 @@
 
 use exo_bus::{Bus, IncomingStream, MemoryNetwork, PresenceToken, ProcessId, topics};
 use exo_types::{
-    Candidate, Command, CommandReply, DownloadProgress, ErrorChunk, ErrorCode, Event, EventIndex, EventLogPage,
-    FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId, MasterPresence,
-    MasterRole, MasterStanding, Memory, Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources,
-    Prompt, Refusal, RefusalCode, RequestEventLog, RunnerId, RunnerStatus, SessionId, Shard, ShardAssignments,
-    Sharding, StreamChunk, TaskId, TokenChunk, Usage,
+    Candidate, Command, CommandReply, DownloadProgress, EmbeddingChunk, EmbeddingOptions, ErrorChunk, ErrorCode, Event,
+    EventIndex, EventLogPage, FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId,
+    MasterPresence, MasterRole, MasterStanding, Memory, Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo,
+    NodeResources, Pooling, Prompt, Refusal, RefusalCode, RequestEventLog, RunnerId, RunnerStatus, SessionId, Shard,
+    ShardAssignments, Sharding, StreamChunk, TaskId, TokenChunk, Usage,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
@@ -255,6 +255,10 @@ async fn serve_generations(bus: Bus, cancelled: mpsc::Sender<()>, tasks: &mut Jo
 /// The last message says how to behave; any other text is said back, word by word.
 async fn answer(stream: IncomingStream<GenerateRequest, StreamChunk>, cancelled: mpsc::Sender<()>) {
     let IncomingStream { open, mut sender, .. } = stream;
+    if let Some(EmbeddingOptions { pooling }) = open.reply.embedding {
+        let _ = sender.send(&vector(&open.prompt, pooling)).await;
+        return sender.finish();
+    }
     let Prompt::Chat(messages) = &open.prompt else { return sender.fail("a chat was expected") };
     let text = messages.last().map(|message| message.content.clone()).unwrap_or_default();
     let _ = match text.as_str() {
@@ -304,6 +308,22 @@ async fn answer(stream: IncomingStream<GenerateRequest, StreamChunk>, cancelled:
         }
     };
     sender.finish();
+}
+
+/// A vector that tells what it was made of: the size of the prompt, and how it was pooled.
+fn vector(prompt: &Prompt, pooling: Option<Pooling>) -> StreamChunk {
+    let size = match prompt {
+        Prompt::Text(text) if text == "too long" => {
+            let message = "the prompt has 600 tokens, the context 512".to_owned();
+            return StreamChunk::Error(ErrorChunk { code: ErrorCode::ContextLengthExceeded, message });
+        }
+        Prompt::Text(text) => text.len() as u32,
+        Prompt::Tokens(tokens) => tokens.len() as u32,
+        Prompt::Chat(_) => 0,
+    };
+    let pooled = pooling.map_or(0.0, |pooling| if pooling == Pooling::Mean { 1.0 } else { 2.0 });
+    let usage = Usage { prompt_tokens: size, ..Usage::default() };
+    StreamChunk::Embedding(EmbeddingChunk { values: vec![size as f32, pooled], usage })
 }
 
 fn token(text: &str, finish_reason: Option<FinishReason>) -> StreamChunk {

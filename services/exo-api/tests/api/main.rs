@@ -1,6 +1,7 @@
 //! The api over real HTTP, with a fake master and a fake worker on the memory bus.
 
 mod cluster;
+mod embeddings;
 mod events;
 mod issues;
 

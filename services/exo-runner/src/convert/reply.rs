@@ -2,7 +2,9 @@
 
 use exo_grammar::Grammar;
 use exo_text::{Chat, ChatCall, ChatMessage, ChatTool};
-use exo_types::{Constraint, ErrorChunk, ErrorCode, Prompt, ReplyOptions, Tool, ToolCall, ToolChoice};
+use exo_types::{
+    Constraint, EmbeddingOptions, ErrorChunk, ErrorCode, Pooling, Prompt, ReplyOptions, Tool, ToolCall, ToolChoice,
+};
 use serde_json::{Value, json};
 
 /// What to continue, and what the reply may and must be. Tools are part of the one, whether they are called of the other.
@@ -10,7 +12,8 @@ pub(super) fn split(
     prompt: Prompt,
     options: ReplyOptions,
 ) -> Result<(exo_engine::Prompt, exo_engine::ReplyOptions), ErrorChunk> {
-    let ReplyOptions { tools, tool_choice, one_call, constraint, enable_thinking, reasoning_effort } = options;
+    let ReplyOptions { tools, tool_choice, one_call, constraint, enable_thinking, reasoning_effort, embedding } =
+        options;
     let prompt = match prompt {
         Prompt::Text(text) => exo_engine::Prompt::Text(text),
         Prompt::Tokens(tokens) => exo_engine::Prompt::Tokens(tokens),
@@ -27,7 +30,16 @@ pub(super) fn split(
         ToolChoice::Named(name) => exo_engine::ToolChoice::Named(name),
     };
     let grammar = constraint.map(grammar).transpose()?;
-    Ok((prompt, exo_engine::ReplyOptions { tool_choice, one_call, grammar }))
+    let embedding = embedding.map(embedding_options);
+    Ok((prompt, exo_engine::ReplyOptions { tool_choice, one_call, grammar, embedding }))
+}
+
+fn embedding_options(options: EmbeddingOptions) -> exo_engine::EmbeddingOptions {
+    let pooling = options.pooling.map(|pooling| match pooling {
+        Pooling::Mean => exo_engine::Pooling::Mean,
+        Pooling::Last => exo_engine::Pooling::Last,
+    });
+    exo_engine::EmbeddingOptions { pooling }
 }
 
 fn message(message: exo_types::ChatMessage) -> ChatMessage {

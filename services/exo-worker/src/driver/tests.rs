@@ -280,7 +280,7 @@ async fn end(stream: &mut StreamReceiver<StreamChunk>) -> End {
     let mut end = End::default();
     while let Some(chunk) = stream.recv(DEADLINE).await.expect("the worker lives") {
         match chunk {
-            StreamChunk::PrefillProgress(_) => {}
+            StreamChunk::PrefillProgress(_) | StreamChunk::Embedding(_) => {}
             StreamChunk::Token(token) => {
                 end.tokens.extend(token.token_ids);
                 end.finish = token.finish_reason;

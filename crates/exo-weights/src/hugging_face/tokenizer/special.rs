@@ -32,7 +32,28 @@ impl Roles<'_> {
         }
         let adds_bos = self.settings.opt_flag("add_bos_token")?.unwrap_or_else(|| self.begins_with(bos));
         entries.set("add_bos_token", adds_bos);
+        if let Some(end) = self.ends_with(eos)? {
+            entries.set_whole("tokenizer.exo.end_token_id", end);
+        }
         Ok(())
+    }
+
+    /// The token that is put behind a text whose vector is wanted.
+    fn ends_with(&self, eos: Option<u32>) -> Result<Option<u32>, DirectoryProblem> {
+        if self.settings.opt_flag("add_eos_token")? == Some(true) {
+            return Ok(eos);
+        }
+        let single =
+            self.template().and_then(|template| template.get("single")?.as_array()).and_then(|parts| parts.last());
+        let last = single.and_then(|part| part.pointer("/SpecialToken/id")?.as_str());
+        let is_behind = self.template().is_some_and(|template| template.pointer("/single/1").is_some());
+        Ok(last.filter(|_| is_behind).and_then(|text| self.model.ids.get(text).copied()))
+    }
+
+    /// What is put around a text.
+    fn template(&self) -> Option<&Value> {
+        let steps = super::steps(self.file.get("post_processor"), "processors");
+        steps.into_iter().find(|step| kind_of(step) == "TemplateProcessing")
     }
 
     /// The token of a role: a text, or an object with its content.
@@ -55,10 +76,7 @@ impl Roles<'_> {
 
     /// Whether what is put around a text puts the token `bos` before it.
     fn begins_with(&self, bos: Option<u32>) -> bool {
-        let Some(processor) = self.file.get("post_processor") else { return false };
-        let processors = super::steps(Some(processor), "processors");
-        let template = processors.into_iter().find(|step| kind_of(step) == "TemplateProcessing");
-        let first = template.and_then(|template| template.pointer("/single/0/SpecialToken/id")?.as_str());
+        let first = self.template().and_then(|template| template.pointer("/single/0/SpecialToken/id")?.as_str());
         bos.is_some() && first.and_then(|text| self.model.ids.get(text).copied()) == bos
     }
 }

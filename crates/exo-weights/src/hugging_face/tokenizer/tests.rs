@@ -33,6 +33,7 @@ fn sentence_pieces() -> Json {
         ] },
         "post_processor": { "type": "TemplateProcessing", "single": [
             { "SpecialToken": { "id": "<s>", "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } },
+            { "SpecialToken": { "id": "b", "type_id": 0 } },
         ] },
         "model": {
             "type": "BPE", "byte_fallback": true, "unk_token": "<unk>",
@@ -56,6 +57,7 @@ fn byte_level_tokens_keep_their_merges_and_kinds() {
     assert_eq!(text("tokenizer.ggml.eos_token_id"), Some(4u32.into()));
     assert_eq!(text("tokenizer.ggml.add_bos_token"), Some(false.into()));
     assert_eq!(text("tokenizer.chat_template"), Some("D".into()));
+    assert_eq!(text("tokenizer.exo.end_token_id"), None);
     let Some(Value::Array(Array::String(tokens))) = text("tokenizer.ggml.tokens") else { panic!("tokens") };
     assert_eq!(tokens, ["a", "b", "ab", "Ġ", "<|end|>", "<tool>", "[unused 6]", "[unused 7]"]);
 }
@@ -74,6 +76,7 @@ fn the_order_of_merges_becomes_scores() {
     assert_eq!((get("add_space_prefix"), get("add_bos_token")), (Some(true.into()), Some(true.into())));
     let ids = ["bos", "eos", "eot", "unknown"].map(|role| get(&format!("{role}_token_id")));
     assert_eq!(ids, [1u32, 3, 4, 0].map(|id| Some(id.into())));
+    assert_eq!(metadata.get("tokenizer.exo.end_token_id"), Some(&4u32.into()));
 }
 
 #[test]
