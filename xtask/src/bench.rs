@@ -8,6 +8,7 @@ use engine::EngineBench;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+mod draft;
 mod engine;
 mod failover;
 mod idle;
@@ -26,6 +27,8 @@ pub use machine::cores;
 enum Subject {
     /// Our engine against llama.cpp: prefill and decode, same files, same threads.
     Engine,
+    /// Guessing tokens ahead (`engine.draftTokens`) against not guessing.
+    Draft,
     /// Two stages in two processes against one process, one thread each.
     Pipeline,
     /// `exo up` with nothing to do: start, memory, processor.
@@ -84,6 +87,10 @@ pub fn run(bench: &Bench) -> Result<()> {
         }
         .run()?;
         reports.add("engine", &report, report.render())?;
+    }
+    if bench.wants(Subject::Draft) {
+        let report = draft::run(&places, bench.threads, bench.quick)?;
+        reports.add("draft", &report, report.render())?;
     }
     if bench.wants(Subject::Pipeline) {
         let report = pipeline::run(&places, bench.quick)?;

@@ -18,6 +18,9 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// A node that has not ended by then hangs.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
+/// In which `/proc` counts the time of processes, a second: the same on every Linux.
+const TICKS: f64 = 100.0;
+
 /// How often it is looked whether the node is ready or gone.
 const POLL: Duration = Duration::from_millis(2);
 
@@ -135,13 +138,13 @@ fn resident_bytes(pid: u32) -> Result<u64> {
     kib.map(|kib: u64| kib * 1024).context("the kernel tells no VmRSS")
 }
 
-/// The kernel counts nanoseconds on the processor for each thread.
+/// Of all its threads, those included that have ended.
 fn cpu_seconds(pid: u32) -> Result<f64> {
-    let mut nanoseconds = 0_u64;
-    for thread in fs::read_dir(format!("/proc/{pid}/task")).context("the process is gone")? {
-        // A thread may end while we look; its share is lost, which is less than a tick.
-        let told = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
-        nanoseconds += told.split_whitespace().next().and_then(|first| first.parse::<u64>().ok()).unwrap_or_default();
-    }
-    Ok(nanoseconds as f64 / 1e9)
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
+    // Its name may have spaces and brackets in it; what follows has neither.
+    let (_, numbers) = stat.rsplit_once(')').context("/proc/PID/stat is not as it should be")?;
+    let ticks = |at: usize| numbers.split_whitespace().nth(at).and_then(|number| number.parse::<u64>().ok());
+    // Fields 14 and 15 of proc(5), of which two stand before the bracket.
+    let (user, system) = ticks(11).zip(ticks(12)).context("/proc/PID/stat lacks its times")?;
+    Ok((user + system) as f64 / TICKS)
 }

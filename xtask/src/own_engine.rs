@@ -96,12 +96,31 @@ impl OwnEngine {
         Ok(begin.elapsed().as_secs_f64())
     }
 
+    /// Seconds for `count` tokens after `tokens` and one more, and the tokens.
+    pub fn time_answer(&mut self, tokens: &[u32], sampling: Sampling, count: usize) -> Result<(f64, Vec<u32>)> {
+        self.submit_with(tokens, sampling, count + 1)?;
+        let mut answer = Vec::new();
+        let mut begin = Instant::now();
+        while !self.engine.is_idle() {
+            let outputs = self.step()?;
+            if answer.is_empty() {
+                begin = Instant::now();
+            }
+            answer.extend(outputs.into_iter().flat_map(|output| output.token_ids));
+        }
+        Ok((begin.elapsed().as_secs_f64(), answer))
+    }
+
     fn submit(&mut self, tokens: &[u32], count: usize) -> Result<()> {
+        self.submit_with(tokens, Sampling::default(), count)
+    }
+
+    fn submit_with(&mut self, tokens: &[u32], sampling: Sampling, count: usize) -> Result<()> {
         self.last_id += 1;
         self.engine.submit(GenerateRequest {
             id: self.last_id,
             prompt: Prompt::Tokens(tokens.to_vec()),
-            sampling: Sampling::default(),
+            sampling,
             max_tokens: Some(u32::try_from(count).context("too many tokens")?),
             stop: Vec::new(),
             ignore_eos: true,

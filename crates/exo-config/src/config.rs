@@ -164,6 +164,8 @@ pub struct Engine {
     pub max_sequences: u32,
     /// Tokens of a prompt that are read in one step.
     pub prefill_chunk: u32,
+    /// Tokens that are guessed ahead in an answer that repeats itself; 0 guesses none.
+    pub draft_tokens: u32,
 }
 
 /// `[runner]`.

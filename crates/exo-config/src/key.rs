@@ -137,6 +137,7 @@ pub const KEYS: &[Key] = &[
     key("engine.contextLength", Kind::Number(16, 1 << 24), "4096", "Longest context in tokens that a placed model gets, where the request for it does not ask for another."),
     key("engine.maxSequences", Kind::Number(1, 1_024), "8", "Answers that one instance generates at the same time."),
     key("engine.prefillChunk", Kind::Number(1, 65_536), "256", "Tokens of a prompt that are read in one step."),
+    key("engine.draftTokens", Kind::Number(0, 64), "0", "Tokens that are guessed ahead where an answer repeats what stands before it (code that is edited, lists, summaries), and checked in one step. Answers are the same with and without; 0 guesses none."),
 
     key("runner.program", Kind::Path, "", "Program of a runner. Default: exo-runner beside the running program."),
     key("runner.stallTimeout", Kind::Duration(100, HOUR), "10s", "A runner that makes no progress for so long is replaced."),

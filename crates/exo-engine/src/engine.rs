@@ -25,7 +25,7 @@ use crate::{
     plan::BatchPlan,
     prompt::{self, Prepared},
     request::{Finish, GenerateRequest, Output, SubmitError},
-    scheduler::{HeadRows, Refusal, Scheduler, SchedulerLimits, Step, Wants},
+    scheduler::{Accepted, HeadRows, Refusal, Scheduler, SchedulerLimits, Step, Wants},
     stage::{Loading, Stage, StageLimits, check_memory},
     vocabulary,
 };
@@ -87,6 +87,7 @@ impl Engine {
             context,
             max_sequences: options.max_sequences,
             prefill_chunk: options.prefill_chunk,
+            draft: options.draft,
             max_waiting: options.max_waiting,
         });
         let (answers, ended) = (BTreeMap::new(), VecDeque::new());
@@ -206,7 +207,8 @@ impl Engine {
         self.ended.is_empty() && self.scheduler.is_idle()
     }
 
-    /// Computes one step: at most one token for each running request, and a chunk of the prompts that wait.
+    /// Computes one step: one token for each running request, more where they were guessed right, and a chunk of the
+    /// prompts that wait.
     ///
     /// When it fails, the requests that were running are gone and named in the error; those that wait stay, and the
     /// engine can go on once the cause is gone.
@@ -238,14 +240,14 @@ impl Engine {
     /// Makes of the head rows of a step what their sequences want.
     fn use_heads(&mut self, heads: &[HeadRows], rows: &[f32], outputs: &mut Vec<Output>) {
         let width = self.config().hidden;
-        let (mut first, mut sampled, mut ids) = (0, Vec::new(), Vec::new());
+        let (mut first, mut sampled, mut whose) = (0, Vec::new(), Vec::new());
         for head in heads {
             let own = &rows[first * width..(first + head.rows) * width];
             first += head.rows;
             match head.wants {
                 Wants::Tokens => {
                     sampled.extend_from_slice(own);
-                    ids.push(head.id);
+                    whose.push(head);
                 }
                 Wants::States(_) => outputs.extend(self.add_states(head, own)),
             }
@@ -253,9 +255,9 @@ impl Engine {
         let now = Instant::now();
         let mut logits = self.ends.logits(self.stage.device(), &sampled);
         let vocabulary = self.config().vocabulary;
-        for (&id, logits) in ids.iter().zip(logits.chunks_exact_mut(vocabulary)) {
-            let patience = GRAMMAR_PATIENCE.saturating_sub(now.elapsed());
-            outputs.extend(self.advance(id, logits, patience));
+        let mut logits = logits.chunks_exact_mut(vocabulary);
+        for head in whose {
+            self.advance(head.id, logits.by_ref().take(head.rows), now, outputs);
         }
     }
 
@@ -314,28 +316,52 @@ impl Engine {
             self.answers.iter().filter(|(_, answer)| answer.is_parked()).map(|(id, _)| *id).collect();
         for id in parked {
             if let Some(mut logits) = self.answers.get_mut(&id).and_then(Answer::unpark) {
-                outputs.extend(self.advance(id, &mut logits, patience.saturating_sub(begin.elapsed())));
+                let advanced = self.take_next(id, &mut logits, patience.saturating_sub(begin.elapsed()));
+                outputs.extend(advanced.map(|(output, _)| output));
             }
         }
     }
 
-    /// Takes the next token of request `id` from its logits, waiting at most `patience` for its grammar.
-    fn advance(&mut self, id: u64, logits: &mut [f32], patience: Duration) -> Option<Output> {
+    /// Takes the next tokens of request `id`: the first row's, and each further row's as long as it was guessed right.
+    fn advance<'a>(
+        &mut self,
+        id: u64,
+        rows: impl Iterator<Item = &'a mut [f32]>,
+        begin: Instant,
+        outputs: &mut Vec<Output>,
+    ) {
+        let mut goes_on = true;
+        // All rows are drawn, for those of the next request lie behind them.
+        for logits in rows {
+            if goes_on {
+                let advanced = self.take_next(id, logits, GRAMMAR_PATIENCE.saturating_sub(begin.elapsed()));
+                goes_on = advanced.as_ref().is_some_and(|(_, goes_on)| *goes_on);
+                outputs.extend(advanced.map(|(output, _)| output));
+            }
+        }
+    }
+
+    /// Takes the next token of request `id` from its logits, waiting at most `patience` for its grammar; whether the
+    /// row behind it holds.
+    fn take_next(&mut self, id: u64, logits: &mut [f32], patience: Duration) -> Option<(Output, bool)> {
         let answer = self.answers.get_mut(&id)?;
         let now = Instant::now();
-        let output = match answer.choose(logits, patience, &self.tokenizer, now) {
+        let (output, was_guessed) = match answer.choose(logits, patience, &self.tokenizer, now) {
             Choice::Token(sampled) => {
-                let is_last = self.scheduler.accept(id, sampled.token);
-                answer.push(sampled, is_last, &self.tokenizer, now)
+                let Accepted { is_last, was_guessed } = self.scheduler.accept(id, sampled.token);
+                (answer.push(sampled, is_last, &self.tokenizer, now), was_guessed)
             }
-            Choice::Later => return None,
-            Choice::End(finish) => answer.end(finish),
+            Choice::Later => {
+                self.scheduler.hold(id);
+                return None;
+            }
+            Choice::End(finish) => (answer.end(finish), false),
         };
         if output.finish.is_some() {
             self.scheduler.remove(id);
             self.answers.remove(&id);
         }
-        Some(output)
+        Some((output, was_guessed))
     }
 
     /// Most tokens of a sequence in one step.

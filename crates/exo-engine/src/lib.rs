@@ -40,5 +40,5 @@ pub use plan::{BatchPlan, PlanError, Rows, SequencePlan};
 pub use request::{
     EmbeddingOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions, SubmitError, Timings, ToolChoice, Usage,
 };
-pub use scheduler::{HeadRows, Scheduler, SchedulerLimits, Step, Wants};
+pub use scheduler::{Accepted, HeadRows, Scheduler, SchedulerLimits, Step, Wants};
 pub use stage::StageError;

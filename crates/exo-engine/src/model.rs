@@ -129,6 +129,7 @@ pub(crate) fn layer_range(config: &ModelConfig, options: &EngineOptions) -> Resu
     option("the context", u64::from(options.context), 1 << 24)?;
     option("the number of sequences", u64::from(options.max_sequences), 1024)?;
     option("the prefill chunk", u64::from(options.prefill_chunk), 1 << 16)?;
+    option("the number of guessed tokens, and one", u64::from(options.draft) + 1, 1 << 10)?;
     let layers = options.layers.clone().unwrap_or(0..config.layers);
     if layers.is_empty() || layers.end > config.layers {
         return Err(LoadError::Layers { start: layers.start, end: layers.end, layers: config.layers });

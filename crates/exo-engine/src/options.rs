@@ -21,6 +21,9 @@ pub struct EngineOptions {
     pub max_sequences: u32,
     /// Most prompt tokens a step; decoding tokens come on top.
     pub prefill_chunk: u32,
+    /// Most tokens that are guessed ahead in an answer that repeats itself, and computed at once; 0 guesses none. Answers
+    /// are the same either way.
+    pub draft: u32,
     /// Most requests that may wait.
     pub max_waiting: usize,
     /// The type in which matrices that are stored as floats are computed with; `None` leaves them as they are. All ranks
@@ -39,6 +42,7 @@ impl Default for EngineOptions {
             context: 4096,
             max_sequences: 4,
             prefill_chunk: 256,
+            draft: 0,
             max_waiting: 64,
             quantisation: None,
             memory_limit: None,

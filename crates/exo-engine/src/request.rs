@@ -181,7 +181,7 @@ pub struct Timings {
     pub decode: Duration,
 }
 
-/// What a step brought for one request.
+/// What one token brought for its request. A step brings several where tokens were guessed right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     /// The request.
@@ -193,7 +193,7 @@ pub struct Output {
     pub reasoning: String,
     /// Calls that are whole now.
     pub calls: Vec<ReplyCall>,
-    /// New tokens, at most one a step. Text may lag behind them.
+    /// New tokens, at most one. Text may lag behind them.
     pub token_ids: Vec<u32>,
     /// One entry for each of `token_ids` where the request asked for them.
     pub logprobs: Vec<TokenLogprob>,

@@ -3,6 +3,9 @@
 //! Every running sequence that is past its prompt gets one token a step, whatever else happens; prompts share a budget
 //! of tokens a step, the oldest first. A sequence keeps its cache slot until it ends, and the slot keeps its tokens
 //! after that, so that a later prompt that starts the same need not be computed again.
+//!
+//! Where drafts are allowed, a sequence that repeats itself has the tokens computed, too, that came after the same words
+//! before. Each is kept only if it is the token that is sampled there, so that answers are what they are without.
 
 use std::collections::VecDeque;
 
@@ -11,6 +14,7 @@ use crate::{
     plan::{BatchPlan, Rows, SequencePlan},
 };
 
+mod drafter;
 mod slot;
 
 use slot::{Sequence, Slot};
@@ -24,6 +28,8 @@ pub struct SchedulerLimits {
     pub max_sequences: u32,
     /// Most prompt tokens a step.
     pub prefill_chunk: u32,
+    /// Most tokens that are guessed ahead for a sequence in a step; they count as prompt tokens. 0 guesses none.
+    pub draft: u32,
     /// Most sequences that wait for a slot.
     pub max_waiting: usize,
 }
@@ -39,7 +45,8 @@ pub struct Step {
     pub heads: Vec<HeadRows>,
 }
 
-/// Head rows of one sequence.
+/// Head rows of one sequence. The next token is sampled from the first, and from each further one only if
+/// [`Scheduler::accept`] found that the guess before it was right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadRows {
     /// Whose.
@@ -59,6 +66,15 @@ pub enum Wants {
     Tokens,
     /// The hidden states of the prompt, all or the last; nothing is sampled.
     States(Pooling),
+}
+
+/// What became of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// It was the last that the sequence may have.
+    pub is_last: bool,
+    /// It had been guessed: the next head row of the sequence holds.
+    pub was_guessed: bool,
 }
 
 /// A sequence that cannot be taken.
@@ -134,12 +150,18 @@ impl Scheduler {
         Some(step)
     }
 
-    /// Takes the sampled token of sequence `id`; whether it was the last that the sequence may have.
-    pub fn accept(&mut self, id: u64, token: u32) -> bool {
-        let Some(sequence) = self.running_mut(id) else { return true };
-        sequence.tokens.push(token);
-        sequence.left = sequence.left.saturating_sub(1);
-        sequence.left == 0
+    /// Takes the sampled token of sequence `id`.
+    pub fn accept(&mut self, id: u64, token: u32) -> Accepted {
+        let Some(sequence) = self.running_mut(id) else { return Accepted { is_last: true, was_guessed: false } };
+        let was_guessed = sequence.push(token);
+        Accepted { is_last: sequence.left == 0, was_guessed }
+    }
+
+    /// The next token of sequence `id` is sampled later: what was guessed beyond it is forgotten.
+    pub(crate) fn hold(&mut self, id: u64) {
+        if let Some(sequence) = self.running_mut(id) {
+            sequence.forget_guesses();
+        }
     }
 
     /// Ends sequence `id`, waiting or running; whether there was one. What its slot holds can be used again.
@@ -209,32 +231,37 @@ impl Scheduler {
         let number = slot as u32;
         let slot = &mut self.slots[slot];
         let Some(sequence) = &mut slot.running else { return };
-        let pending = sequence.tokens.len() - sequence.computed;
         if sequence.is_decoding() != is_decoding {
             return;
+        }
+        let pending = sequence.tokens.len() - sequence.computed;
+        if is_decoding && pending == 1 {
+            let room = (self.limits.context as usize - sequence.tokens.len()).min(*budget);
+            sequence.guess(room.min(self.limits.draft as usize));
         }
         let tokens = if is_decoding { pending } else { pending.min(*budget) };
         if tokens == 0 {
             return;
         }
-        if !is_decoding {
-            *budget -= tokens;
-        }
+        *budget -= if is_decoding { sequence.guesses.len() } else { tokens };
         let start = sequence.computed;
+        let guesses = sequence.guesses.len();
         let is_last = tokens == pending;
         let (rows, count) = match sequence.wants {
             Wants::States(Pooling::Mean) => (Rows::All, tokens),
-            _ if is_last => (Rows::Last, 1),
-            _ => (Rows::None, 0),
+            _ if !is_last => (Rows::None, 0),
+            _ if guesses > 0 => (Rows::All, 1 + guesses),
+            _ => (Rows::Last, 1),
         };
+        step.tokens.extend(sequence.tokens[start..start + tokens].iter().chain(&sequence.guesses));
+        let tokens = tokens + guesses;
         step.plan.sequences.push(SequencePlan { slot: number, start: start as u32, tokens: tokens as u32, rows });
-        step.tokens.extend_from_slice(&sequence.tokens[start..start + tokens]);
         if count > 0 {
             step.heads.push(HeadRows { id: sequence.id, rows: count, wants: sequence.wants, is_last });
         }
         sequence.computed += tokens;
         slot.held.truncate(start);
-        slot.held.extend_from_slice(&sequence.tokens[start..start + tokens]);
+        slot.held.extend_from_slice(&step.tokens[step.tokens.len() - tokens..]);
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Load {
     pub max_sequences: u32,
     /// Prompt tokens of one step.
     pub prefill_chunk: u32,
+    /// Tokens that are guessed ahead in an answer that repeats itself; 0 guesses none.
+    #[serde(default)]
+    pub draft_tokens: u32,
     /// Threads that compute.
     pub threads: u32,
     /// Instruction set: `avx512`, `avx2`, `portable`; the best there is if none is named.

@@ -84,6 +84,7 @@ fn options(order: &Load) -> Result<EngineOptions, ShardLoadError> {
         max_sequences: order.max_sequences,
         prefill_chunk: order.prefill_chunk,
         quantisation: order.quantization.as_deref().map(str::parse).transpose()?,
+        draft: order.draft_tokens,
         memory_limit: order.memory_limit,
         ..EngineOptions::default()
     })

@@ -49,6 +49,7 @@ fn order(path: &Path, rank: u32, world: u32) -> Load {
         context_length: CONTEXT,
         max_sequences: 2,
         prefill_chunk: 32,
+        draft_tokens: 0,
         threads: 1,
         isa: None,
         memory_limit: None,

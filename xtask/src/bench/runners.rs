@@ -127,6 +127,7 @@ fn load(model: &Path, rank: u32, world: u32) -> Result<Load> {
         context_length: 512,
         max_sequences: 1,
         prefill_chunk: 256,
+        draft_tokens: 0,
         threads: 1,
         isa: std::env::var("EXO_CPU").ok(),
         memory_limit: None,

@@ -82,6 +82,7 @@ impl Values {
             context_length: self.number("engine.contextLength"),
             max_sequences: self.number("engine.maxSequences"),
             prefill_chunk: self.number("engine.prefillChunk"),
+            draft_tokens: self.number("engine.draftTokens"),
         }
     }
 

@@ -1,6 +1,8 @@
 //! One cache slot and the sequence that runs in it.
 
-use super::Wants;
+use std::collections::VecDeque;
+
+use super::{Wants, drafter::Drafter};
 use crate::embedding::Pooling;
 
 /// A sequence of tokens, waiting or running.
@@ -12,16 +14,48 @@ pub(super) struct Sequence {
     prompt_tokens: usize,
     /// How many tokens may still be generated.
     pub(super) left: usize,
-    /// How many tokens are in the cache.
+    /// How many tokens are in the cache, with those that are guessed.
     pub(super) computed: usize,
     /// How many of them were there before the sequence started.
     pub(super) cached: usize,
+    /// What comes after `tokens`, if the guess is right.
+    pub(super) guesses: VecDeque<u32>,
+    drafter: Drafter,
     pub(super) wants: Wants,
 }
 
 impl Sequence {
     pub(super) fn new(id: u64, tokens: Vec<u32>, left: usize, wants: Wants) -> Self {
-        Self { id, prompt_tokens: tokens.len(), tokens, left, computed: 0, cached: 0, wants }
+        let (prompt_tokens, guesses, drafter) = (tokens.len(), VecDeque::new(), Drafter::default());
+        Self { id, tokens, prompt_tokens, left, computed: 0, cached: 0, guesses, drafter, wants }
+    }
+
+    /// Guesses up to `most` tokens after the last one, and one less than may still come.
+    pub(super) fn guess(&mut self, most: usize) {
+        let most = most.min(self.left.saturating_sub(1));
+        self.guesses = self.drafter.draft(&self.tokens, most).into();
+    }
+
+    /// Adds the next token; whether it had been guessed. A wrong guess takes all behind it along.
+    pub(super) fn push(&mut self, token: u32) -> bool {
+        let guess = self.guesses.pop_front();
+        self.tokens.push(token);
+        self.left = self.left.saturating_sub(1);
+        if guess.is_some() {
+            self.drafter.on_outcome(guess == Some(token), self.guesses.len());
+        }
+        if guess != Some(token) {
+            self.guesses.clear();
+            // It is not computed yet, and what was computed in its place counts for nothing.
+            self.computed = self.computed.min(self.tokens.len() - 1);
+        }
+        guess == Some(token)
+    }
+
+    /// Nothing is guessed any more; every token is computed.
+    pub(super) fn forget_guesses(&mut self) {
+        self.guesses.clear();
+        self.computed = self.computed.min(self.tokens.len());
     }
 
     /// Whether the whole prompt is in the cache.

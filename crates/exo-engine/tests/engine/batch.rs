@@ -5,7 +5,8 @@ use exo_gguf::GgmlType;
 use exo_kernels::Isa;
 use exo_testkit::ModelSpec;
 
-use crate::support::{generate, load, logits, options, request, run, tokens, write};
+use crate::support::{Answer, generate, load, logits, options, request, run, tokens, write};
+use exo_text::Sampling;
 
 #[test]
 fn requests_in_a_batch_get_the_tokens_that_they_get_alone() {
@@ -58,4 +59,32 @@ fn a_prompt_that_is_held_in_a_slot_gives_the_same_answer_again() {
     }
     assert_eq!(outputs[0].usage.cached_tokens, 39);
     assert_eq!(outputs.iter().flat_map(|output| output.token_ids.clone()).collect::<Vec<_>>(), first);
+}
+
+#[test]
+fn what_is_guessed_ahead_changes_no_answer() {
+    let model = write(&ModelSpec { matrices: GgmlType::Q4_0, ..ModelSpec::default() });
+    let answers = |draft: u32, temperature: f32| -> (Vec<Answer>, u32) {
+        let mut engine = load(&model, &EngineOptions { draft, context: 512, ..options() });
+        for id in 0..3 {
+            // What is said again and again is said again, mostly.
+            let prompt: Vec<u32> = tokens(id as u32, 9).repeat(6);
+            let sampling = Sampling { temperature, seed: id, repetition_penalty: 0.9, ..Sampling::default() };
+            engine
+                .submit(exo_engine::GenerateRequest { sampling, ..request(id, Prompt::Tokens(prompt), 120) })
+                .expect("accepted");
+        }
+        let mut answers = std::collections::BTreeMap::new();
+        let mut steps = 0;
+        while !engine.is_idle() {
+            crate::support::collect(&mut answers, engine.step().expect("computes"));
+            steps += 1;
+        }
+        (answers.into_values().collect(), steps)
+    };
+    for temperature in [0.0, 0.4] {
+        let ((expected, steps), (with, fewer)) = (answers(0, temperature), answers(8, temperature));
+        assert_eq!(with, expected, "at temperature {temperature}");
+        assert!(fewer < steps, "{fewer} steps instead of {steps}: nothing was guessed");
+    }
 }

@@ -73,6 +73,7 @@ impl Driver {
             context_length: instance.context_length,
             max_sequences: instance.max_sequences,
             prefill_chunk: settings.prefill_chunk,
+            draft_tokens: settings.draft_tokens,
             threads: settings.threads,
             isa: settings.isa.clone(),
             memory_limit: settings.memory_limit,

@@ -138,6 +138,7 @@ impl Cluster {
             threads: 1,
             isa: None,
             prefill_chunk: 32,
+            draft_tokens: 0,
             stall_timeout: Duration::from_secs(1),
             start_timeout: DEADLINE,
             backoff: Backoff { first: Duration::from_millis(10), max: Duration::from_millis(100) },
