@@ -218,6 +218,7 @@ fn handshake(order: &Load, width: usize, incarnation: u64) -> Handshake {
         rank,
         peer: (rank + world - 1) % world,
         world,
+        channel: 0,
         max_metadata: bounded(plan_bytes::longest(order.max_sequences)),
         max_values: bounded(rows.saturating_mul(width)),
         precision: Precision::F32,
