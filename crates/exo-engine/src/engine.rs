@@ -14,9 +14,10 @@ use crate::{
     answer::{Answer, Choice},
     config::ModelConfig,
     device::CpuDevice,
-    ends::Ends,
+    embedding::Embedding,
     engine_error::EngineError,
     guide::Guide,
+    head::Head,
     load_error::LoadError,
     model::{self, Model},
     options::{EngineOptions, LoadProgress},
@@ -25,7 +26,8 @@ use crate::{
     prompt::{self, Prepared},
     request::{Finish, GenerateRequest, Output, SubmitError},
     scheduler::{Refusal, Scheduler, SchedulerLimits, Step},
-    stage::{Loading, Stage, StageLimits, check_memory},
+    stage::{Loading, Split, Stage, StageLimits, check_memory},
+    tensor::{TensorGroup, Work},
     vocabulary,
 };
 
@@ -42,7 +44,8 @@ const GRAMMAR_WAIT: Duration = Duration::from_millis(10);
 /// requests are computed in one batch; each gets the tokens it would get alone, whatever else runs.
 pub struct Engine {
     stage: Stage<CpuDevice>,
-    ends: Ends<CpuDevice>,
+    embedding: Embedding,
+    head: Head<CpuDevice>,
     next: Option<Box<dyn NextStages>>,
     holds_all_layers: bool,
     tokenizer: Arc<Tokenizer>,
@@ -56,8 +59,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads layers `options.layers` of the model at `path`, the embedding and the head. The layers start at 0; if
-    /// they are not all, [`Self::connect`] must bring the rest before the first step.
+    /// Loads layers `options.layers` of the model at `path`, or the first share of them, the embedding and the head. The
+    /// layers start at 0; if they are not all, [`Self::connect`] must bring the rest before the first step.
     pub fn load(
         path: &Path,
         options: &EngineOptions,
@@ -65,20 +68,23 @@ impl Engine {
     ) -> Result<Self, LoadError> {
         let model = Model::open(path)?;
         let layers = model::layer_range(&model.config, options)?;
-        if layers.start != 0 {
+        if layers.start != 0 || options.share.rank != 0 {
             return Err(LoadError::Layers { start: layers.start, end: layers.end, layers: model.config.layers });
         }
         let tokenizer = Arc::new(vocabulary::read_tokenizer(&model.metadata())?);
         let grammars = Grammars::new(tokenizer.clone());
         let template = vocabulary::read_template(&model.metadata(), &tokenizer)?;
         let limits = StageLimits::new(&model.config, options);
-        let end_bytes = Ends::<CpuDevice>::bytes(&model)?;
-        let layer_bytes = check_memory::<CpuDevice>(&model, &layers, limits, end_bytes, options.memory_limit)?;
+        let split = Split::new(&model.config, options.share)?;
+        let head_bytes = Head::<CpuDevice>::bytes(&model, &split)?;
+        let memory = (limits, &split);
+        let layer_bytes = check_memory::<CpuDevice>(&model, &layers, memory, head_bytes, options.memory_limit)?;
         let mut device = CpuDevice::new(options.isa, options.threads)?;
-        let mut loading = Loading::new(layer_bytes + model.head()?.row_bytes().len() as u64, progress);
-        let ends = Ends::load(&model, &mut device, &mut loading)?;
+        let mut loading = Loading::new(layer_bytes + head_bytes, progress);
+        let embedding = Embedding::load(&model)?;
+        let head = Head::load(&model, &mut device, &split, &mut loading)?;
         let holds_all_layers = layers.len() == model.config.layers;
-        let stage = Stage::load(&model, device, layers, limits, &mut loading)?;
+        let stage = Stage::load(&model, device, layers, (limits, split), &mut loading)?;
         let context = limits.context;
         let scheduler = Scheduler::new(SchedulerLimits {
             context,
@@ -87,11 +93,11 @@ impl Engine {
             max_waiting: options.max_waiting,
         });
         let (answers, ended) = (BTreeMap::new(), VecDeque::new());
-        let next = None;
         Ok(Self {
             stage,
-            ends,
-            next,
+            embedding,
+            head,
+            next: None,
             holds_all_layers,
             tokenizer,
             grammars,
@@ -103,12 +109,16 @@ impl Engine {
         })
     }
 
-    /// Sets, or after a failure replaces, the ranks that hold the layers after this one's.
+    /// Sets, or after a failure replaces, the ranks that share this one's layers, if there are any, and those that hold
+    /// the layers behind, if there are any.
     ///
     /// What the cache slots hold is forgotten, for the new ranks do not have it; so is what was running.
-    pub fn connect(&mut self, next: Box<dyn NextStages>) {
+    pub fn connect(&mut self, group: Option<Box<dyn TensorGroup>>, next: Option<Box<dyn NextStages>>) {
         self.scheduler.reset_slots().iter().for_each(|id| drop(self.answers.remove(id)));
-        self.next = Some(next);
+        self.next = next;
+        if let Some(group) = group {
+            self.stage.connect(group);
+        }
     }
 
     /// Shape of the model.
@@ -236,7 +246,8 @@ impl Engine {
 
     /// Runs the step through all ranks; logits of the head rows.
     pub(crate) fn compute(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
-        let mut hidden = self.ends.embed(tokens)?;
+        let mut hidden = self.embedding.rows_of(tokens)?;
+        self.stage.lead(Work::Layers, plan, &hidden)?;
         self.stage.forward(plan, &mut hidden)?;
         let width = self.config().hidden;
         let rows = match &mut self.next {
@@ -253,7 +264,11 @@ impl Engine {
                 format!("{} values came back instead of {expected}", rows.len()).into(),
             ));
         }
-        Ok(self.ends.logits(self.stage.device(), &rows))
+        if self.next.is_some() {
+            // Who has all layers has the rows already.
+            self.stage.lead(Work::Head, plan, &rows)?;
+        }
+        Ok(self.head.logits(&mut self.stage, &rows)?)
     }
 
     /// Goes on with the answers whose grammar was still computing, waiting at most `patience` for all of them.

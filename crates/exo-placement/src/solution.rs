@@ -1,6 +1,8 @@
 //! Where a model goes.
 
-use exo_types::{Instance, InstanceId, Memory, ModelCard, NodeId, RunnerId, Shard, ShardAssignments, Sharding};
+use exo_types::{
+    Instance, InstanceId, Memory, ModelCard, NodeId, RunnerId, Shard, ShardAssignments, Sharding, TensorShare,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -38,7 +40,8 @@ impl Solution {
         for (device_rank, rank) in (0u32..).zip(self.ranks) {
             let runner_id = runner_name(&instance_id, device_rank);
             let Range { start: start_layer, end: end_layer } = rank.layers;
-            let shard = Shard { device_rank, world_size, start_layer, end_layer, n_layers };
+            let tensor = TensorShare::WHOLE;
+            let shard = Shard { device_rank, world_size, start_layer, end_layer, n_layers, tensor };
             runner_to_shard.insert(runner_id.clone(), shard);
             node_to_runner.insert(rank.node_id, runner_id);
         }

@@ -12,3 +12,4 @@ mod reference;
 mod requests;
 mod resume;
 mod support;
+mod tensor;
