@@ -17,8 +17,9 @@ mod log;
 mod machine;
 mod models;
 mod pipeline;
-mod runners;
+pub mod runners;
 mod state;
+mod tensor;
 
 pub use machine::cores;
 
@@ -31,6 +32,8 @@ enum Subject {
     Draft,
     /// Two stages in two processes against one process, one thread each.
     Pipeline,
+    /// Two processes that share all layers against one process, one thread each.
+    Tensor,
     /// `exo up` with nothing to do: start, memory, processor.
     Idle,
     /// The replicated log: acknowledged commands, and etcd on the same disk.
@@ -95,6 +98,10 @@ pub fn run(bench: &Bench) -> Result<()> {
     if bench.wants(Subject::Pipeline) {
         let report = pipeline::run(&places, bench.quick)?;
         reports.add("pipeline", &report, report.render())?;
+    }
+    if bench.wants(Subject::Tensor) {
+        let report = tensor::run(&places, bench.quick)?;
+        reports.add("tensor", &report, report.render())?;
     }
     if bench.wants(Subject::Idle) {
         if bench.nodes > 1 {

@@ -10,6 +10,7 @@ mod against_torch;
 mod findings;
 mod guide_prompts;
 mod record;
+mod splits;
 
 /// What to check.
 #[derive(Subcommand)]
@@ -30,12 +31,22 @@ pub struct EngineConformance {
     /// Another GGUF file instead of the model that comes with the project.
     #[arg(long, conflicts_with = "torch")]
     model: Option<PathBuf>,
+    /// Only compare the answers of every split of the model with those of one process.
+    #[arg(long)]
+    splits: bool,
+    /// Prompts for that.
+    #[arg(long, default_value_t = 100, requires = "splits")]
+    prompts: usize,
 }
 
 /// Runs the chore.
 pub fn run(chore: &Conformance) -> Result<()> {
     let Conformance::Engine(options) = chore;
     let places = Places::find()?;
+    if options.splits {
+        let model = options.model.clone().unwrap_or_else(|| places.guide_model());
+        return splits::run(&places, &model, options.prompts);
+    }
     if options.torch {
         against_torch::compare(&places, options.record)
     } else {

@@ -64,6 +64,12 @@ impl<'a> MatrixPart<'a> {
         Self { tensor, rows, columns: 0..tensor.row_elements() }
     }
 
+    /// Some of its rows, counted from its first.
+    pub fn sub_rows(self, rows: Range<usize>) -> Self {
+        let first = self.rows.start;
+        Self { rows: first + rows.start..first + rows.end, ..self }
+    }
+
     /// Size of its rows, with the columns that it does not have.
     pub fn bytes(&self) -> u64 {
         self.rows.len() as u64 * self.tensor.row_bytes() as u64
@@ -185,6 +191,9 @@ pub trait Device: Send + Sized {
 
     /// Replaces the rows of `out` by `rows` of `x`.
     fn gather(&mut self, x: &Self::Buffer, rows: &[usize], out: &mut Self::Buffer);
+
+    /// Replaces the rows of `out` by those columns of the rows of `x`.
+    fn columns(&mut self, x: &Self::Buffer, columns: Range<usize>, out: &mut Self::Buffer);
 
     /// Adds each row of `x`, times its weight, to the row of `out` named with it.
     fn scatter_add(&mut self, x: &Self::Buffer, rows: &[usize], weights: &[f32], out: &mut Self::Buffer);

@@ -15,9 +15,9 @@ use crate::{
     config::ModelConfig,
     device::CpuDevice,
     embedding::EmbeddingRules,
-    ends::Ends,
     engine_error::EngineError,
     guide::Guide,
+    head::Head,
     load_error::LoadError,
     model::{self, Model},
     options::{EngineOptions, LoadProgress},
@@ -26,7 +26,9 @@ use crate::{
     prompt::{self, Prepared},
     request::{Finish, GenerateRequest, Output, SubmitError},
     scheduler::{Accepted, HeadRows, Refusal, Scheduler, SchedulerLimits, Step, Wants},
-    stage::{Loading, Stage, StageLimits, check_memory},
+    stage::{Loading, Split, Stage, StageLimits, check_memory},
+    tensor::{TensorGroup, Work},
+    token_embedding::TokenEmbedding,
     vocabulary,
 };
 
@@ -43,7 +45,8 @@ const GRAMMAR_WAIT: Duration = Duration::from_millis(10);
 /// requests are computed in one batch; each gets the tokens it would get alone, whatever else runs.
 pub struct Engine {
     stage: Stage<CpuDevice>,
-    ends: Ends<CpuDevice>,
+    embedding: TokenEmbedding,
+    head: Head<CpuDevice>,
     next: Option<Box<dyn NextStages>>,
     holds_all_layers: bool,
     tokenizer: Arc<Tokenizer>,
@@ -58,8 +61,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads layers `options.layers` of the model at `path` (a file, or a directory), the embedding and the head. The layers start at 0; if
-    /// they are not all, [`Self::connect`] must bring the rest before the first step.
+    /// Loads layers `options.layers` of the model at `path` (a file, or a directory), or the first share of them, the
+    /// embedding and the head. The layers start at 0; if they are not all, [`Self::connect`] must bring the rest before
+    /// the first step.
     pub fn load(
         path: &Path,
         options: &EngineOptions,
@@ -67,7 +71,7 @@ impl Engine {
     ) -> Result<Self, LoadError> {
         let model = Model::open(path, options.quantisation)?;
         let layers = model::layer_range(&model.config, options)?;
-        if layers.start != 0 {
+        if layers.start != 0 || options.share.rank != 0 {
             return Err(LoadError::Layers { start: layers.start, end: layers.end, layers: model.config.layers });
         }
         let tokenizer = Arc::new(vocabulary::read_tokenizer(&model.metadata())?);
@@ -75,13 +79,16 @@ impl Engine {
         let template = vocabulary::read_template(&model.metadata(), &tokenizer)?;
         let embedding_rules = EmbeddingRules::read(&model.metadata(), &model.config.architecture, &tokenizer)?;
         let limits = StageLimits::new(&model.config, options);
-        let end_bytes = Ends::<CpuDevice>::bytes(&model)?;
-        let layer_bytes = check_memory::<CpuDevice>(&model, &layers, limits, end_bytes, options.memory_limit)?;
+        let split = Split::new(&model.config, options.share)?;
+        let head_bytes = Head::<CpuDevice>::bytes(&model, &split)?;
+        let memory = (limits, &split);
+        let layer_bytes = check_memory::<CpuDevice>(&model, &layers, memory, head_bytes, options.memory_limit)?;
         let mut device = CpuDevice::new(options.isa, options.threads)?;
-        let mut loading = Loading::new(layer_bytes + model.head()?.bytes(), progress);
-        let ends = Ends::load(&model, &mut device, &mut loading)?;
+        let mut loading = Loading::new(layer_bytes + head_bytes, progress);
+        let embedding = TokenEmbedding::load(&model)?;
+        let head = Head::load(&model, &mut device, &split, &mut loading)?;
         let holds_all_layers = layers.len() == model.config.layers;
-        let stage = Stage::load(&model, device, layers, limits, &mut loading)?;
+        let stage = Stage::load(&model, device, layers, (limits, split), &mut loading)?;
         let context = limits.context;
         let scheduler = Scheduler::new(SchedulerLimits {
             context,
@@ -91,11 +98,11 @@ impl Engine {
             max_waiting: options.max_waiting,
         });
         let (answers, ended) = (BTreeMap::new(), VecDeque::new());
-        let next = None;
         Ok(Self {
             stage,
-            ends,
-            next,
+            embedding,
+            head,
+            next: None,
             holds_all_layers,
             tokenizer,
             grammars,
@@ -108,12 +115,16 @@ impl Engine {
         })
     }
 
-    /// Sets, or after a failure replaces, the ranks that hold the layers after this one's.
+    /// Sets, or after a failure replaces, the ranks that share this one's layers, if there are any, and those that hold
+    /// the layers behind, if there are any.
     ///
     /// What the cache slots hold is forgotten, for the new ranks do not have it; so is what was running.
-    pub fn connect(&mut self, next: Box<dyn NextStages>) {
+    pub fn connect(&mut self, group: Option<Box<dyn TensorGroup>>, next: Option<Box<dyn NextStages>>) {
         self.scheduler.reset_slots().iter().for_each(|id| drop(self.answers.remove(id)));
-        self.next = Some(next);
+        self.next = next;
+        if let Some(group) = group {
+            self.stage.connect(group);
+        }
     }
 
     /// Shape of the model.
@@ -222,11 +233,10 @@ impl Engine {
             return Ok(outputs);
         };
         self.note_starts(&step);
-        match self.run(&step.plan, &step.tokens) {
-            Ok(rows) => {
-                self.use_heads(&step.heads, &rows, &mut outputs);
-                Ok(outputs)
-            }
+        let rows = self.run(&step.plan, &step.tokens);
+        let used = rows.and_then(|rows| self.use_heads(&step, &rows, &mut outputs));
+        match used {
+            Ok(()) => Ok(outputs),
             Err(error) => {
                 // What was ended before the step is not lost with it.
                 self.ended.extend(outputs);
@@ -238,32 +248,36 @@ impl Engine {
     }
 
     /// Makes of the head rows of a step what their sequences want.
-    fn use_heads(&mut self, heads: &[HeadRows], rows: &[f32], outputs: &mut Vec<Output>) {
-        let width = self.config().hidden;
+    fn use_heads(&mut self, step: &Step, rows: &[f32], outputs: &mut Vec<Output>) -> Result<(), EngineError> {
+        let (width, vocabulary) = (self.config().hidden, self.config().vocabulary);
+        let takes_all = self.stage.is_shared();
         let (mut first, mut sampled, mut whose) = (0, Vec::new(), Vec::new());
-        for head in heads {
+        for head in &step.heads {
             let own = &rows[first * width..(first + head.rows) * width];
             first += head.rows;
-            match head.wants {
-                Wants::Tokens => {
-                    sampled.extend_from_slice(own);
-                    whose.push(head);
-                }
-                Wants::States(_) => outputs.extend(self.add_states(head, own)),
+            let samples = head.wants == Wants::Tokens;
+            if samples {
+                whose.push((head, sampled.len() / width));
+            } else {
+                outputs.extend(self.add_states(head, own));
+            }
+            if samples || takes_all {
+                // Ranks that share the head compute all rows, for they do not know what is made of them.
+                sampled.extend_from_slice(own);
             }
         }
         let now = Instant::now();
-        let mut logits = self.ends.logits(self.stage.device(), &sampled);
-        let vocabulary = self.config().vocabulary;
-        let mut logits = logits.chunks_exact_mut(vocabulary);
-        for head in whose {
-            self.advance(head.id, logits.by_ref().take(head.rows), now, outputs);
+        let mut logits = self.logits(&step.plan, &sampled)?;
+        for (head, first) in whose {
+            let rows = logits[first * vocabulary..].chunks_exact_mut(vocabulary).take(head.rows);
+            self.advance(head.id, rows, now, outputs);
         }
+        Ok(())
     }
 
     /// Adds states to an embedding; its output when they were the last.
     fn add_states(&mut self, head: &HeadRows, rows: &[f32]) -> Option<Output> {
-        let normed = self.ends.normed(self.stage.device(), rows);
+        let normed = self.head.normed(self.stage.parts(0).0, rows);
         let answer = self.answers.get_mut(&head.id)?;
         let output = answer.add_states(&normed, head.is_last, Instant::now())?;
         self.scheduler.remove(head.id);
@@ -284,12 +298,22 @@ impl Engine {
     /// Runs the step through all ranks; logits of the head rows.
     pub(crate) fn compute(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         let rows = self.run(plan, tokens)?;
-        Ok(self.ends.logits(self.stage.device(), &rows))
+        self.logits(plan, &rows)
+    }
+
+    /// Logits of head rows, which are all of the plan's where ranks share the head.
+    fn logits(&mut self, plan: &BatchPlan, rows: &[f32]) -> Result<Vec<f32>, EngineError> {
+        if self.next.is_some() {
+            // Who has all layers has the rows already.
+            self.stage.lead(Work::Head, plan, rows)?;
+        }
+        Ok(self.head.logits(&mut self.stage, rows)?)
     }
 
     /// Runs the step through all ranks; hidden states of the head rows.
     fn run(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
-        let mut hidden = self.ends.embed(tokens)?;
+        let mut hidden = self.embedding.rows_of(tokens)?;
+        self.stage.lead(Work::Layers, plan, &hidden)?;
         self.stage.forward(plan, &mut hidden)?;
         let width = self.config().hidden;
         let rows = match &mut self.next {

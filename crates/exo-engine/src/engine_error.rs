@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{pipeline::NextStagesError, stage::StageError};
+use crate::{pipeline::RanksError, stage::StageError};
 
 /// A step that failed as a whole. `requests` were running and are gone.
 #[derive(Debug, Error)]
@@ -15,18 +15,18 @@ pub enum EngineError {
         /// What went wrong.
         cause: StageError,
     },
-    /// A following rank failed or its link broke.
-    #[error("the step failed on a following node: {cause}")]
+    /// Another rank failed or its link broke.
+    #[error("the step failed on another node: {cause}")]
     NextStages {
         /// Ids of the requests that are gone.
         requests: Vec<u64>,
         /// What its carrier says.
-        cause: NextStagesError,
+        cause: RanksError,
     },
 }
 
 impl EngineError {
-    pub(crate) fn next_stages(cause: NextStagesError) -> Self {
+    pub(crate) fn next_stages(cause: RanksError) -> Self {
         Self::NextStages { requests: Vec::new(), cause }
     }
 
@@ -47,6 +47,9 @@ impl EngineError {
 
 impl From<StageError> for EngineError {
     fn from(cause: StageError) -> Self {
-        Self::Stage { requests: Vec::new(), cause }
+        match cause {
+            StageError::Ranks(_) => Self::next_stages(Box::new(cause)),
+            cause => Self::Stage { requests: Vec::new(), cause },
+        }
     }
 }

@@ -31,6 +31,16 @@ pub enum LoadError {
         /// Largest value.
         max: f64,
     },
+    /// A share that cannot be.
+    #[error("share {rank} of {size} was asked for; the model has {heads} heads, of which every rank needs one")]
+    Share {
+        /// Number of the share.
+        rank: usize,
+        /// Number of shares.
+        size: usize,
+        /// Query heads of the model.
+        heads: usize,
+    },
     /// Sizes that contradict each other.
     #[error("the model's sizes contradict each other: {0}")]
     Shape(String),

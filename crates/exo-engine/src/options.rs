@@ -5,6 +5,8 @@ use std::ops::Range;
 use exo_kernels::{Isa, IsaError};
 use exo_weights::Quantisation;
 
+use crate::tensor::Share;
+
 /// Options of [`crate::Engine::load`] and [`crate::StageWorker::load`]. All ranks of a pipeline need the same
 /// `context`, `max_sequences` and `prefill_chunk`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct EngineOptions {
     pub isa: Option<Isa>,
     /// Layers that this rank holds; `None` is all of them.
     pub layers: Option<Range<usize>>,
+    /// Its share of them.
+    pub share: Share,
     /// Most tokens of a prompt and its answer together; cut to what the model was trained for.
     pub context: u32,
     /// Most requests that are computed at once; each has a cache slot of `context` tokens.
@@ -39,6 +43,7 @@ impl Default for EngineOptions {
             threads: 1,
             isa: None,
             layers: None,
+            share: Share::WHOLE,
             context: 4096,
             max_sequences: 4,
             prefill_chunk: 256,

@@ -8,15 +8,17 @@ use std::path::Path;
 use crate::{
     config::ModelConfig,
     device::CpuDevice,
+    head::Head,
     load_error::LoadError,
     model::{self, Model},
     options::{EngineOptions, LoadProgress},
-    plan::BatchPlan,
-    stage::{Loading, Stage, StageError, StageLimits, check_memory},
+    plan::{BatchPlan, PlanError},
+    stage::{Loading, Split, Stage, StageError, StageLimits, check_memory},
+    tensor::{TensorGroup, Work},
 };
 
-/// What a [`NextStages`] may fail with; the engine passes it on unchanged.
-pub type NextStagesError = Box<dyn std::error::Error + Send + Sync>;
+/// What other ranks may fail with; the engine passes it on unchanged.
+pub type RanksError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The ranks after this one, as seen from rank 0.
 pub trait NextStages: Send {
@@ -24,17 +26,22 @@ pub trait NextStages: Send {
     ///
     /// `hidden` comes as `plan.tokens()` rows of the model's width and is replaced by `plan.head_rows()` rows, which
     /// may be none. The call ends within the link's deadline, with an error if a rank is gone.
-    fn run(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), NextStagesError>;
+    fn run(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), RanksError>;
 }
 
-/// The layers of a rank after the first.
+/// The layers of a rank other than the first, or a share of layers.
 pub struct StageWorker {
     stage: Stage<CpuDevice>,
+    /// Its share of the head, where it shares the first layers.
+    head: Option<Head<CpuDevice>>,
+    holds_all_layers: bool,
+    is_leader: bool,
     is_last: bool,
 }
 
 impl StageWorker {
-    /// Loads layers `options.layers` of the model at `path`, which start after 0, and reads nothing else of it.
+    /// Loads `options.share` of layers `options.layers` of the model at `path`, and reads nothing else of it. The first
+    /// share of the first layers is an [`Engine`](crate::Engine)'s.
     pub fn load(
         path: &Path,
         options: &EngineOptions,
@@ -42,15 +49,25 @@ impl StageWorker {
     ) -> Result<Self, LoadError> {
         let model = Model::open(path, options.quantisation)?;
         let layers = model::layer_range(&model.config, options)?;
-        if layers.start == 0 {
+        let (is_leader, is_first) = (options.share.rank == 0, layers.start == 0);
+        if is_leader && is_first {
             return Err(LoadError::Layers { start: layers.start, end: layers.end, layers: model.config.layers });
         }
         let is_last = layers.end == model.config.layers;
         let limits = StageLimits::new(&model.config, options);
-        let bytes = check_memory::<CpuDevice>(&model, &layers, limits, 0, options.memory_limit)?;
-        let device = CpuDevice::new(options.isa, options.threads)?;
-        let stage = Stage::load(&model, device, layers, limits, &mut Loading::new(bytes, progress))?;
-        Ok(Self { stage, is_last })
+        let split = Split::new(&model.config, options.share)?;
+        let head_bytes = if is_first { Head::<CpuDevice>::bytes(&model, &split)? } else { 0 };
+        let bytes = check_memory::<CpuDevice>(&model, &layers, (limits, &split), head_bytes, options.memory_limit)?;
+        let mut device = CpuDevice::new(options.isa, options.threads)?;
+        let mut loading = Loading::new(bytes + head_bytes, progress);
+        let head = if is_first { Some(Head::load(&model, &mut device, &split, &mut loading)?) } else { None };
+        let stage = Stage::load(&model, device, layers, (limits, split), &mut loading)?;
+        Ok(Self { stage, head, holds_all_layers: is_first && is_last, is_leader, is_last })
+    }
+
+    /// Sets, or after a failure replaces, the ranks that share its layers.
+    pub fn connect(&mut self, group: Box<dyn TensorGroup>) {
+        self.stage.connect(group);
     }
 
     /// Shape of the model.
@@ -58,15 +75,34 @@ impl StageWorker {
         self.stage.config()
     }
 
-    /// Runs this rank's layers. `hidden` has `plan.tokens()` rows, and afterwards either the same number, for the next
-    /// rank, or on the last rank the `plan.head_rows()` that go back to rank 0.
+    /// Does its part of a step. `hidden` of a step through layers has `plan.tokens()` rows. Afterwards they are, on a rank
+    /// that leads, either the same number, for the next layers, or on the last the `plan.head_rows()` that go back to
+    /// rank 0; on others nothing that anybody needs. A step of the head has `plan.head_rows()`.
     ///
     /// The plan and the values come from another machine: both are checked, and nothing is changed if they are wrong.
-    pub fn run_step(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), StageError> {
+    pub fn run_step(&mut self, work: Work, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), StageError> {
+        match work {
+            Work::Layers => self.run_layers(plan, hidden),
+            Work::Head => self.run_head(plan, hidden),
+        }
+    }
+
+    fn run_layers(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), StageError> {
+        if self.is_leader {
+            self.stage.lead(Work::Layers, plan, hidden)?;
+        }
         self.stage.forward(plan, hidden)?;
         if self.is_last {
             *hidden = plan.select_head_rows(hidden, self.config().hidden);
         }
-        Ok(())
+        if self.holds_all_layers { self.run_head(plan, hidden) } else { Ok(()) }
+    }
+
+    fn run_head(&mut self, plan: &BatchPlan, rows: &[f32]) -> Result<(), StageError> {
+        let expected = plan.head_rows() * self.config().hidden;
+        let Some(head) = self.head.as_mut().filter(|_| rows.len() == expected) else {
+            return Err(PlanError::Length { step: plan.step, expected, got: rows.len() }.into());
+        };
+        head.logits(&mut self.stage, rows).map(drop)
     }
 }

@@ -10,7 +10,9 @@ use crate::{
     load_error::LoadError,
     model::Model,
     options::{EngineOptions, LoadProgress},
+    pipeline::RanksError,
     plan::{BatchPlan, PlanError},
+    tensor::{TensorGroup, Work},
 };
 
 mod branch;
@@ -21,10 +23,13 @@ mod layer;
 mod linear;
 mod memory;
 mod routing;
+mod split;
 
 use buffers::Buffers;
 use layer::Layer;
 pub(crate) use memory::check_memory;
+use split::Room;
+pub(crate) use split::{Kind, Sharing, Split};
 
 /// A step that a stage cannot compute. Only of a step that it computed (`became` no numbers) does it keep anything.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -46,6 +51,15 @@ pub enum StageError {
     /// A token that the model does not have.
     #[error("token {0} is not in the vocabulary")]
     UnknownToken(u32),
+    /// Ranks that share these layers did not do their part. What the slots hold is not the same everywhere.
+    #[error("the ranks that share these layers: {0}")]
+    Ranks(String),
+}
+
+impl StageError {
+    pub(crate) fn ranks(error: RanksError) -> Self {
+        Self::Ranks(error.to_string())
+    }
 }
 
 /// What a stage was loaded for.
@@ -74,6 +88,10 @@ pub(crate) struct Stage<D: Device> {
     /// Positions that each slot holds.
     held: Vec<u32>,
     buffers: Buffers<D>,
+    split: Split,
+    /// The ranks that share these layers, once they are connected.
+    group: Option<Box<dyn TensorGroup>>,
+    room: Room,
 }
 
 /// Counts what is loaded and reports it.
@@ -115,10 +133,10 @@ impl StageLimits {
         }
     }
 
-    pub(crate) fn sizes(self, config: &ModelConfig) -> AttentionSizes {
+    pub(crate) fn sizes(self, config: &ModelConfig, split: &Split) -> AttentionSizes {
         AttentionSizes {
-            heads: config.heads,
-            kv_heads: config.kv_heads,
+            heads: split.heads().len(),
+            kv_heads: split.kv_heads().len(),
             head_width: config.head_width,
             context: self.context as usize,
             slots: self.slots as usize,
@@ -132,21 +150,21 @@ impl<D: Device> Stage<D> {
         model: &Model,
         mut device: D,
         layers: Range<usize>,
-        limits: StageLimits,
+        (limits, split): (StageLimits, Split),
         loading: &mut Loading<'_>,
     ) -> Result<Self, LoadError> {
         let config = Arc::clone(&model.config);
-        let sizes = limits.sizes(&config);
+        let sizes = limits.sizes(&config, &split);
         let factors = model.rope_factors(sizes.context)?;
         let rotation = device.rotation(&config.rope, factors.as_deref());
         let window_rotation = config.window_rope.as_ref().map(|rope| device.rotation(rope, None));
         let first_layer = layers.start;
         let (mut loaded, mut caches) = (Vec::with_capacity(layers.len()), Vec::with_capacity(layers.len()));
         for layer in layers {
-            loaded.push(Layer::load(model, &mut device, layer, loading)?);
+            loaded.push(Layer::load(model, &mut device, layer, &split, loading)?);
             caches.push(device.cache(sizes)?);
         }
-        let buffers = Buffers::new(&mut device, &config, limits.tokens as usize)?;
+        let buffers = Buffers::new(&mut device, &config, &split, limits.tokens as usize)?;
         let held = vec![0; limits.slots as usize];
         Ok(Self {
             device,
@@ -159,6 +177,9 @@ impl<D: Device> Stage<D> {
             caches,
             held,
             buffers,
+            split,
+            group: None,
+            room: Room::default(),
         })
     }
 
@@ -170,8 +191,27 @@ impl<D: Device> Stage<D> {
         self.limits
     }
 
-    pub(crate) fn device(&mut self) -> &mut D {
-        &mut self.device
+    /// Sets, or after a failure replaces, the ranks that share these layers.
+    pub(crate) fn connect(&mut self, group: Box<dyn TensorGroup>) {
+        self.group = Some(group);
+    }
+
+    /// Whether other ranks share these layers.
+    pub(crate) fn is_shared(&self) -> bool {
+        !self.split.is_whole()
+    }
+
+    /// Has the ranks that share these layers compute the same rows.
+    pub(crate) fn lead(&mut self, work: Work, plan: &BatchPlan, rows: &[f32]) -> Result<(), StageError> {
+        match &mut self.group {
+            Some(group) => group.lead(work, plan, rows).map_err(StageError::ranks),
+            None => Ok(()),
+        }
+    }
+
+    /// The device, and the ranks that share it for so many rows.
+    pub(crate) fn parts(&mut self, rows: usize) -> (&mut D, Option<Sharing<'_>>) {
+        (&mut self.device, sharing(&self.split, &mut self.group, &mut self.room, rows))
     }
 
     /// Runs all layers over the rows of `hidden`, in place.
@@ -188,6 +228,9 @@ impl<D: Device> Stage<D> {
                 return Err(PlanError::Gap { step, slot, start, held }.into());
             }
         }
+        if self.group.is_none() && !self.split.is_whole() {
+            return Err(StageError::Ranks("they are not connected".to_owned()));
+        }
         let spans = spans(plan);
         self.check_numbers(hidden, &spans, "came as")?;
         for span in &spans {
@@ -199,8 +242,8 @@ impl<D: Device> Stage<D> {
         }
         self.device.write(hidden, &mut self.buffers.hidden);
         for index in 0..self.layers.len() {
-            self.attend(index, &spans);
-            self.feed_forward(index, plan.tokens());
+            self.attend(index, &spans, plan.tokens())?;
+            self.feed_forward(index, plan.tokens())?;
         }
         self.device.read(&self.buffers.hidden, hidden);
         self.check_numbers(hidden, &spans, "became")
@@ -217,6 +260,16 @@ impl<D: Device> Stage<D> {
         }
         Ok(())
     }
+}
+
+/// Those that share the layers, for so many rows; none where a rank has all of them.
+fn sharing<'a>(
+    split: &'a Split,
+    group: &'a mut Option<Box<dyn TensorGroup>>,
+    room: &'a mut Room,
+    rows: usize,
+) -> Option<Sharing<'a>> {
+    group.as_deref_mut().map(|group| Sharing { split, group, room, rows })
 }
 
 fn spans(plan: &BatchPlan) -> Vec<Span> {

@@ -54,7 +54,9 @@ pub fn card(model_id: ModelId, files: &ModelFiles) -> Result<ModelCard, CardErro
     let n_layers = number.within("block_count", MAX_LAYERS)?;
     let hidden_size = number.within("embedding_length", MAX_WIDTH)?;
     let context_length = number.within("context_length", u32::MAX)?;
-    let kv_bytes_per_token = number.kv_bytes_per_token(n_layers, hidden_size)?;
+    let heads = number.within("attention.head_count", MAX_WIDTH)?;
+    let kv_heads = number.opt_within("attention.head_count_kv", MAX_WIDTH)?.unwrap_or(heads);
+    let kv_bytes_per_token = number.kv_bytes_per_token(n_layers, hidden_size.div_ceil(heads), kv_heads)?;
     let weights = weigh(files);
     if weights.layers == 0 {
         return Err(CardError::NoLayers);
@@ -65,6 +67,8 @@ pub fn card(model_id: ModelId, files: &ModelFiles) -> Result<ModelCard, CardErro
         quantization: weights.quantization,
         n_layers,
         hidden_size,
+        heads,
+        kv_heads,
         context_length,
         kv_bytes_per_token,
         layer_size: Memory { in_bytes: weights.layers / u64::from(n_layers) },
@@ -96,11 +100,8 @@ impl Numbers<'_> {
         }
     }
 
-    /// Keys and values of all heads that have their own, over all layers.
-    fn kv_bytes_per_token(&self, n_layers: u32, hidden_size: u32) -> Result<u64, CardError> {
-        let heads = self.within("attention.head_count", MAX_WIDTH)?;
-        let kv_heads = self.opt_within("attention.head_count_kv", MAX_WIDTH)?.unwrap_or(heads);
-        let width = hidden_size.div_ceil(heads);
+    /// Keys and values of all heads that have their own, over all layers; `width` is that of heads which tell none.
+    fn kv_bytes_per_token(&self, n_layers: u32, width: u32, kv_heads: u32) -> Result<u64, CardError> {
         let keys = self.opt_within("attention.key_length", MAX_WIDTH)?.unwrap_or(width);
         let values = self.opt_within("attention.value_length", MAX_WIDTH)?.unwrap_or(width);
         // Each factor is at most 2^21, so their product fits.
@@ -150,6 +151,7 @@ mod tests {
         let card = card_of(spec.writer()).expect("a whole model");
         assert_eq!((card.architecture.as_str(), card.quantization.as_str()), ("llama", "Q8_0"));
         assert_eq!((card.n_layers, card.hidden_size, card.context_length), (3, 128, 512));
+        assert_eq!((card.heads, card.kv_heads), (4, 2));
         // 3 layers, 2 key heads of 32, keys and values, 2 bytes each.
         assert_eq!(card.kv_bytes_per_token, 3 * 2 * (32 + 32) * 2);
         assert!(card.layer_size.in_bytes * 3 < card.storage_size.in_bytes);

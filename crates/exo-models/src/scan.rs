@@ -87,6 +87,8 @@ mod tests {
                 quantization: quantization.to_owned(),
                 n_layers: 1,
                 hidden_size: 1,
+                heads: 1,
+                kv_heads: 1,
                 context_length: 1,
                 kv_bytes_per_token: 1,
                 layer_size: exo_types::Memory { in_bytes: 1 },

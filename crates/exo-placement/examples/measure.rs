@@ -24,6 +24,8 @@ fn problem(nodes: u64) -> Problem {
         quantization: "Q4_0".to_owned(),
         n_layers: 80,
         hidden_size: 8192,
+        heads: 64,
+        kv_heads: 8,
         context_length: 8192,
         kv_bytes_per_token: 80 * 4096,
         layer_size: Memory::mib(nodes * 30),

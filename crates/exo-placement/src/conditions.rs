@@ -1,6 +1,8 @@
 //! What a problem must be, and what a solution promises. One function for each; the tests ask them all.
 
-use crate::{Problem, Solution, memory::shard_memory};
+use crate::memory::{shard_memory, share_memory};
+use crate::{Problem, Solution};
+use exo_types::Sharding;
 use std::collections::BTreeSet;
 
 /// A broken condition, in words.
@@ -40,8 +42,13 @@ pub fn nodes_are_named_once(problem: &Problem) -> Result<(), Broken> {
     verify(names.len() == problem.nodes.len(), || "a node stands twice".to_owned())
 }
 
-/// Layers 0..n, each once, at least one for each rank.
+/// Layers 0..n, each once, at least one for each rank; or all of them on each, in a tensor split.
 pub fn layers_are_covered_once_in_order(problem: &Problem, solution: &Solution) -> Result<(), Broken> {
+    if solution.sharding == Sharding::Tensor {
+        let (all, heads) = (0..problem.card.n_layers, problem.card.heads as usize);
+        verify(solution.ranks.len() <= heads, || "a rank without a head".to_owned())?;
+        return verify(solution.ranks.iter().all(|rank| rank.layers == all), || "a rank without all layers".to_owned());
+    }
     let mut next = 0;
     for rank in &solution.ranks {
         verify(rank.layers.start == next && rank.layers.end > next, || {
@@ -67,7 +74,13 @@ pub fn every_rank_fits_in_free_memory(problem: &Problem, solution: &Solution) ->
     solution.ranks.iter().enumerate().try_for_each(|(number, rank)| {
         let layers = rank.layers.end - rank.layers.start;
         let (context, sequences) = (solution.context_length, solution.max_sequences);
-        let needed = shard_memory(&problem.card, layers, number == 0, context, sequences);
+        let needed = match solution.sharding {
+            Sharding::Pipeline => shard_memory(&problem.card, layers, number == 0, context, sequences),
+            Sharding::Tensor => {
+                let size = solution.ranks.len() as u32;
+                share_memory(&problem.card, layers, true, (context, sequences), size)
+            }
+        };
         let node = problem.nodes.iter().find(|node| node.node_id == rank.node_id);
         verify(rank.memory == needed, || format!("rank {number} says {}, takes {needed}", rank.memory))?;
         verify(node.is_some_and(|node| needed <= node.free), || format!("rank {number} does not fit"))

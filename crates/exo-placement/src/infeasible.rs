@@ -5,9 +5,6 @@ use exo_types::{Memory, ModelId, NodeId};
 /// The reason, with the numbers and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Infeasible {
-    /// This version cuts by layers only.
-    #[error("sharding Tensor is not built yet; ask for Pipeline")]
-    TensorSharding,
     /// No node at all.
     #[error("there is no node to place {model} on: start exo-worker on a node, or allow other nodes in the request")]
     NoNodes {
@@ -43,6 +40,18 @@ pub enum Infeasible {
         asked: u32,
         /// Its layers.
         n_layers: u32,
+    },
+    /// More nodes than there are heads to share.
+    #[error(
+        "{asked} nodes were asked to share each layer of {model}, which has {heads} heads: at most one node for each"
+    )]
+    TooFewHeads {
+        /// The model.
+        model: ModelId,
+        /// Nodes asked for.
+        asked: u32,
+        /// Its query heads.
+        heads: u32,
     },
     /// It is too large.
     #[error(

@@ -1,6 +1,6 @@
 //! What is to be placed, and on what.
 
-use crate::memory::shard_memory;
+use crate::memory::rank_memory;
 use exo_state::State;
 use exo_types::{Instance, Memory, ModelCard, NodeId, PlaceInstance, RunnerStatus, Sharding};
 use std::collections::BTreeSet;
@@ -95,7 +95,7 @@ fn promised(state: &State, node: &NodeId) -> Memory {
             )
         );
         let (context, sequences) = (instance.context_length, instance.max_sequences);
-        let need = shard_memory(instance.model_card(), shard.len(), shard.device_rank == 0, context, sequences);
+        let need = rank_memory(instance.model_card(), shard, context, sequences);
         (!has_taken_it).then_some(need)
     };
     state.instances.values().filter_map(of_instance).fold(Memory::default(), Memory::saturating_add)

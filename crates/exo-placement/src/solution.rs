@@ -1,6 +1,8 @@
 //! Where a model goes.
 
-use exo_types::{Instance, InstanceId, Memory, ModelCard, NodeId, RunnerId, Shard, ShardAssignments, Sharding};
+use exo_types::{
+    Instance, InstanceId, Memory, ModelCard, NodeId, RunnerId, Shard, ShardAssignments, Sharding, TensorShare,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -18,6 +20,8 @@ pub struct RankPlan {
 /// A placement, rank by rank.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Solution {
+    /// How the model is cut: in a tensor split every rank has its share of all layers.
+    pub sharding: Sharding,
     /// Rank 0 first.
     pub ranks: Vec<RankPlan>,
     /// Context in tokens of every sequence.
@@ -38,13 +42,17 @@ impl Solution {
         for (device_rank, rank) in (0u32..).zip(self.ranks) {
             let runner_id = runner_name(&instance_id, device_rank);
             let Range { start: start_layer, end: end_layer } = rank.layers;
-            let shard = Shard { device_rank, world_size, start_layer, end_layer, n_layers };
+            let tensor = match self.sharding {
+                Sharding::Pipeline => TensorShare::WHOLE,
+                Sharding::Tensor => TensorShare { rank: device_rank, size: world_size },
+            };
+            let shard = Shard { device_rank, world_size, start_layer, end_layer, n_layers, tensor };
             runner_to_shard.insert(runner_id.clone(), shard);
             node_to_runner.insert(rank.node_id, runner_id);
         }
         Instance {
             instance_id,
-            sharding: Sharding::Pipeline,
+            sharding: self.sharding,
             shard_assignments: ShardAssignments { model_card, runner_to_shard, node_to_runner },
             context_length: self.context_length,
             max_sequences: self.max_sequences,

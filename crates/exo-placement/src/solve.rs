@@ -4,8 +4,10 @@
 //! room first. Each gives `k` nodes; they are put into an order of ranks along links that were seen to work; layers are
 //! shared out by speed within room; the quicker of the two is kept. The smallest `k` that fits is the answer, because
 //! every hop costs and a stage less never does. All of it is O(n²) for each k.
+//!
+//! A tensor split, which has to be asked for, gives each of k nodes an even share of all layers.
 
-use crate::memory::{layers_that_fit, shard_memory};
+use crate::memory::{layers_that_fit, shard_memory, share_memory};
 use crate::split::split;
 use crate::{Infeasible, NodeFacts, Problem, RankPlan, Solution, check_problem};
 use exo_types::{Memory, Sharding};
@@ -16,6 +18,8 @@ const SHORTEST_CONTEXT: u32 = 512;
 
 /// Cost of a hop, where 1 is a layer on one core: a round through the loopback or a switch against a small layer.
 const HOP_SEEN: f64 = 0.2;
+/// Exchanges between all ranks in a layer of a tensor split.
+const EXCHANGES: f64 = 4.0;
 /// A link that was not seen to work may have to be found first, or not be there.
 const HOP_UNSEEN: f64 = 1.0;
 
@@ -31,10 +35,13 @@ pub struct Preview {
 /// The best placement.
 pub fn solve(problem: &Problem) -> Result<Solution, Infeasible> {
     let candidates = candidates(problem)?;
-    let most = candidates.len().min(problem.card.n_layers as usize);
+    let most = match problem.sharding {
+        Sharding::Pipeline => candidates.len().min(problem.card.n_layers as usize),
+        Sharding::Tensor => candidates.len().min(problem.card.heads as usize),
+    };
     let contexts = contexts(problem);
     let solutions = contexts.iter().flat_map(|context| {
-        let counts = problem.min_nodes.max(1) as usize..=most;
+        let counts = least(problem) as usize..=most;
         counts.filter_map(|count| place_on(problem, &candidates, count, *context))
     });
     // A longer context on more nodes is preferred to a shorter one on fewer: the model stays as useful as it can be.
@@ -45,7 +52,7 @@ pub fn solve(problem: &Problem) -> Result<Solution, Infeasible> {
 /// Solutions for exactly 1, 2, … nodes, as far as there are nodes.
 pub fn previews(problem: &Problem) -> Vec<Preview> {
     let usable = problem.nodes.iter().filter(|node| node.has_model).count().max(1) as u32;
-    let counts = problem.min_nodes.max(1)..=usable.max(problem.min_nodes.max(1));
+    let counts = least(problem)..=usable.max(least(problem));
     let preview = |nodes| Preview { nodes, outcome: solve_exactly(problem, nodes) };
     counts.map(preview).collect()
 }
@@ -58,20 +65,30 @@ fn solve_exactly(problem: &Problem, nodes: u32) -> Result<Solution, Infeasible> 
     found.ok_or_else(|| why_not(&exact, &candidates, &contexts))
 }
 
+/// Nodes that have to be used: what is shared is shared by two.
+fn least(problem: &Problem) -> u32 {
+    let shared = match problem.sharding {
+        Sharding::Pipeline => 1,
+        Sharding::Tensor => 2,
+    };
+    problem.min_nodes.max(shared)
+}
+
 /// The nodes that could hold a part, after everything that can be refused without looking at memory.
 fn candidates(problem: &Problem) -> Result<Vec<&NodeFacts>, Infeasible> {
     let model = problem.card.model_id.clone();
     check_problem(problem).map_err(|broken| Infeasible::Card { model: model.clone(), reason: broken.0 })?;
-    if problem.sharding == Sharding::Tensor {
-        return Err(Infeasible::TensorSharding);
-    }
     let longest = problem.card.context_length;
     if let Some(asked) = problem.context_length.filter(|asked| *asked == 0 || *asked > longest) {
         return Err(Infeasible::Context { model, asked, longest });
     }
     let (asked, n_layers) = (problem.min_nodes, problem.card.n_layers);
-    if asked > n_layers {
+    if asked > n_layers && problem.sharding == Sharding::Pipeline {
         return Err(Infeasible::TooFewLayers { model, asked, n_layers });
+    }
+    let heads = problem.card.heads;
+    if least(problem) > heads && problem.sharding == Sharding::Tensor {
+        return Err(Infeasible::TooFewHeads { model, asked: least(problem), heads });
     }
     if problem.nodes.is_empty() {
         return Err(Infeasible::NoNodes { model });
@@ -97,8 +114,11 @@ fn contexts(problem: &Problem) -> Vec<u32> {
 /// The better of two choices of exactly `count` nodes, if any fits.
 fn place_on(problem: &Problem, candidates: &[&NodeFacts], count: usize, context: u32) -> Option<Solution> {
     let sequences = problem.defaults.max_sequences.max(1);
-    let room = |node: &NodeFacts, head| layers_that_fit(&problem.card, node.free, head, context, sequences);
-    let mut usable: Vec<_> = candidates.iter().copied().filter(|node| room(node, false) > 0).collect();
+    let fits = |node: &&NodeFacts| match problem.sharding {
+        Sharding::Pipeline => layers_that_fit(&problem.card, node.free, false, context, sequences) > 0,
+        Sharding::Tensor => tensor_share(problem, count, context) <= node.free,
+    };
+    let mut usable: Vec<_> = candidates.iter().copied().filter(fits).collect();
     if usable.len() < count {
         return None;
     }
@@ -106,7 +126,10 @@ fn place_on(problem: &Problem, candidates: &[&NodeFacts], count: usize, context:
     let fastest = order(usable.iter().copied().take(count).collect());
     usable.sort_by_key(|node| (Reverse(node.free), Reverse(node.speed), &node.node_id));
     let roomiest = order(usable.iter().copied().take(count).collect());
-    let solutions = [fastest, roomiest].map(|chain| place_along(problem, &chain, context));
+    let solutions = [fastest, roomiest].map(|chain| match problem.sharding {
+        Sharding::Pipeline => place_along(problem, &chain, context),
+        Sharding::Tensor => Some(share_out(problem, &chain, context)),
+    });
     solutions.into_iter().flatten().min_by(|a, b| a.cost.total_cmp(&b.cost))
 }
 
@@ -140,7 +163,35 @@ fn place_along(problem: &Problem, chain: &[&NodeFacts], context_length: u32) -> 
         RankPlan { node_id: node.node_id.clone(), layers, memory }
     };
     let ranks = chain.iter().zip(layers).enumerate().map(plan).collect();
-    Some(Solution { ranks, context_length, max_sequences, cost })
+    Some(Solution { sharding: Sharding::Pipeline, ranks, context_length, max_sequences, cost })
+}
+
+/// What each of so many ranks takes that share all layers.
+fn tensor_share(problem: &Problem, ranks: usize, context_length: u32) -> Memory {
+    let (card, sequences) = (&problem.card, problem.defaults.max_sequences.max(1));
+    share_memory(card, card.n_layers, true, (context_length, sequences), ranks as u32)
+}
+
+/// Every node has its share of every layer: the slowest decides, and all wait for each other four times a layer.
+fn share_out(problem: &Problem, chain: &[&NodeFacts], context_length: u32) -> Solution {
+    let memory = tensor_share(problem, chain.len(), context_length);
+    let layers = 0..problem.card.n_layers;
+    let slowest = chain.iter().map(|node| node.speed.max(1)).min().unwrap_or(1);
+    let sees = |node: &&NodeFacts| {
+        chain.iter().all(|other| other.node_id == node.node_id || node.reaches.contains(&other.node_id))
+    };
+    let exchange = if chain.iter().all(sees) { HOP_SEEN } else { HOP_UNSEEN };
+    let compute = 1.0 / (f64::from(slowest) * chain.len() as f64);
+    Solution {
+        sharding: Sharding::Tensor,
+        ranks: chain
+            .iter()
+            .map(|node| RankPlan { node_id: node.node_id.clone(), layers: layers.clone(), memory })
+            .collect(),
+        context_length,
+        max_sequences: problem.defaults.max_sequences.max(1),
+        cost: f64::from(problem.card.n_layers) * (compute + EXCHANGES * exchange),
+    }
 }
 
 /// Time of one token: it passes every layer and every link, the one back to rank 0 included.
@@ -161,9 +212,12 @@ fn why_not(problem: &Problem, candidates: &[&NodeFacts], contexts: &[u32]) -> In
     let model = card.model_id.clone();
     let context_length = contexts.last().copied().unwrap_or(SHORTEST_CONTEXT);
     let sequences = problem.defaults.max_sequences.max(1);
-    let can = |node: &&&NodeFacts| layers_that_fit(card, node.free, false, context_length, sequences) > 0;
+    let asked = least(problem);
+    let can = |node: &&&NodeFacts| match problem.sharding {
+        Sharding::Pipeline => layers_that_fit(card, node.free, false, context_length, sequences) > 0,
+        Sharding::Tensor => tensor_share(problem, asked as usize, context_length) <= node.free,
+    };
     let usable = candidates.iter().filter(can).count() as u32;
-    let asked = problem.min_nodes.max(1);
     if usable < asked && asked > 1 {
         return Infeasible::TooFewNodes { model, asked, usable };
     }

@@ -3,9 +3,11 @@
 use exo_types::{Event, Instance, InstanceId, NodeId, RunnerId, Shard};
 use std::sync::Arc;
 
-/// Where a rank sends its hidden states.
+/// A rank that another one connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NextRank {
+pub struct PeerRank {
+    /// Its number.
+    pub rank: u32,
     /// On which node.
     pub node_id: NodeId,
     /// Which runner.
@@ -31,15 +33,16 @@ pub enum Action {
         /// Losses in a row so far; the next failure is one more.
         losses: u32,
     },
-    /// Have the runner connect to the rank after it; without one, it is a world of its own and becomes ready.
+    /// Have the runner connect to those ranks, and wait for those that connect to it. Without any it is a world of its
+    /// own and becomes ready.
     /// The worker remembers the incarnation in [`crate::LocalRunner::told_to_connect`].
     ConnectRunner {
         /// Which.
         runner_id: RunnerId,
         /// Its own incarnation, so that the order does not reach another life.
         incarnation: u64,
-        /// The rank after it.
-        next: Option<NextRank>,
+        /// The ranks that it has to call.
+        peers: Vec<PeerRank>,
     },
     /// End the runner's process, if there is one, and forget it.
     StopRunner {

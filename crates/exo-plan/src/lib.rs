@@ -16,7 +16,7 @@ mod local;
 mod memory_news;
 mod plan;
 
-pub use action::{Action, NextRank};
+pub use action::{Action, PeerRank};
 pub use backoff::Backoff;
 pub use local::{LocalNode, LocalRunner};
 pub use memory_news::MemoryNews;

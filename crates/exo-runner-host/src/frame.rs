@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Version of the messages. Host and runner come from one build; another version is refused, not guessed at.
-pub const PROTOCOL_VERSION: u8 = 1;
+pub const PROTOCOL_VERSION: u8 = 2;
 
 /// Largest body in bytes: a request's text is bounded by the API, far below.
 pub const FRAME_LIMIT: usize = 16 << 20;

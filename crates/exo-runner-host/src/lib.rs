@@ -22,7 +22,7 @@ mod start;
 pub use confine::{Confinement, Limits, NetworkUse, confinement_here, refuse_programs};
 pub use frame::{FRAME_LIMIT, FrameError, PROTOCOL_VERSION};
 pub use host::{RunnerHost, RunnerProgram, SpawnError};
-pub use protocol::{Connect, HostMessage, LinkSettings, Load, RunnerMessage};
+pub use protocol::{Connect, HostMessage, LinkSettings, Load, RankAddress, RunnerMessage};
 pub use runner::{ExitReport, Runner, RunnerEvent, RunnerEvents, SendError};
 pub use side::{HostReader, HostWriter, RunnerSide, SideError};
 pub use start::{Boxed, Child, StartRunners};

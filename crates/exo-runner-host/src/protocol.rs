@@ -53,16 +53,26 @@ pub struct Load {
     pub incarnation: u64,
 }
 
-/// Where the next rank listens.
+/// Where another rank listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RankAddress {
+    /// Its number.
+    pub rank: u32,
+    /// `address:port`.
+    pub endpoint: String,
+    /// Its incarnation, so that nobody connects to a predecessor.
+    pub incarnation: u64,
+}
+
+/// The ranks to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connect {
     /// The receiver's own incarnation; an order for another life is passed over.
     pub incarnation: u64,
-    /// `address:port` of the next rank; none in a world of one.
-    pub next: Option<String>,
-    /// The next rank's incarnation, so that nobody connects to a predecessor.
-    pub next_incarnation: u64,
+    /// Where they are. The others connect to the receiver; in a world of one there are none.
+    pub peers: Vec<RankAddress>,
 }
 
 /// From the worker to its runner.
@@ -72,7 +82,7 @@ pub enum HostMessage {
     Identity(RunnerIdentity),
     /// First of all that is answered: load. Answered by `Loading`, then `Loaded` or `Failed`.
     Load(Load),
-    /// All ranks are loaded: connect to the next. Answered by `Ready`, or by `Loaded` with a new incarnation.
+    /// All ranks are loaded: connect to them. Answered by `Ready`, or by `Loaded` with a new incarnation.
     Connect(Connect),
     /// Answer a request; rank 0 only. Answered by `Chunk`s, of which the last is final.
     Generate(GenerateRequest),

@@ -3,7 +3,7 @@
 use exo_types::{
     Accelerator, Connection, CpuInfo, DownloadProgress, Event, EventIndex, IndexedEvent, Instance, InstanceId, Memory,
     ModelCard, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeLink, NodeResources, RunnerId, SessionId,
-    Shard, ShardAssignments, Sharding, Task, TaskId, TaskStatus,
+    Shard, ShardAssignments, Sharding, Task, TaskId, TaskStatus, TensorShare,
 };
 
 pub(crate) fn node(name: &str) -> NodeId {
@@ -26,6 +26,8 @@ pub(crate) fn card(model: &str) -> ModelCard {
         quantization: "Q8_0".to_owned(),
         n_layers: 6,
         hidden_size: 64,
+        heads: 4,
+        kv_heads: 2,
         context_length: 512,
         kv_bytes_per_token: 64,
         layer_size: Memory::bytes(1000),
@@ -45,7 +47,14 @@ pub(crate) fn instance(name: &str, nodes: &[&str]) -> Instance {
     for (device_rank, name_of_node) in (0u32..).zip(nodes) {
         let id = runner(&format!("{name}-{device_rank}"));
         let end_layer = if device_rank + 1 == world_size { 6 } else { device_rank + 1 };
-        let shard = Shard { device_rank, world_size, start_layer: device_rank, end_layer, n_layers: 6 };
+        let shard = Shard {
+            device_rank,
+            world_size,
+            start_layer: device_rank,
+            end_layer,
+            n_layers: 6,
+            tensor: TensorShare::WHOLE,
+        };
         assignments.runner_to_shard.insert(id.clone(), shard);
         assignments.node_to_runner.insert(node(name_of_node), id);
     }

@@ -15,6 +15,7 @@ fn handshake(rank: u32, peer: u32) -> Handshake {
         rank,
         peer,
         world: 2,
+        channel: 0,
         max_metadata: 256,
         max_values: 1 << 16,
         precision: Precision::F32,

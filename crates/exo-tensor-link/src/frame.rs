@@ -15,7 +15,7 @@ pub(crate) const HEADER: usize = 32;
 /// `EXOT`, read as a little-endian number.
 const MAGIC: u32 = u32::from_le_bytes(*b"EXOT");
 /// Version of this protocol; both sides run the same.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::error::{LinkError, ProtocolError};
 /// Longest instance name in bytes.
 const INSTANCE_LIMIT: usize = 192;
 /// Bytes of a handshake without the instance's name.
-const FIXED: usize = 32;
+const FIXED: usize = 36;
 /// Longest handshake or refusal.
 pub(crate) const LIMIT: usize = 1024;
 
@@ -52,6 +52,8 @@ pub struct Handshake {
     pub peer: u32,
     /// Ranks in all.
     pub world: u32,
+    /// What the link is for, where two ranks have several; the caller's numbers.
+    pub channel: u32,
     /// Most bytes of metadata in a frame.
     pub max_metadata: u32,
     /// Most values in a frame.
@@ -86,6 +88,7 @@ impl Handshake {
         same("the number of ranks", &self.world, &theirs.world)?;
         same("the rank that was called", &self.rank, &theirs.peer)?;
         same("the rank that calls", &self.peer, &theirs.rank)?;
+        same("the channel", &self.channel, &theirs.channel)?;
         same("the precision's code", &self.precision.code(), &theirs.precision.code())?;
         Ok(Self {
             max_metadata: self.max_metadata.min(theirs.max_metadata),
@@ -94,13 +97,35 @@ impl Handshake {
         })
     }
 
-    /// Seven numbers and the instance's name.
+    /// The one of our handshakes that the peer's fits, and what both agree on; or the reason for a refusal.
+    pub(crate) fn choose(ours: &[Self], theirs: &Self) -> Result<(usize, Self), String> {
+        let mut refusal = None;
+        for (place, own) in ours.iter().enumerate() {
+            match own.agree(theirs) {
+                Ok(agreed) => return Ok((place, agreed)),
+                // Of several the one that is meant is told about.
+                Err(reason) if refusal.is_none() || (own.peer, own.channel) == (theirs.rank, theirs.channel) => {
+                    refusal = Some(reason);
+                }
+                Err(_) => {}
+            }
+        }
+        Err(refusal.unwrap_or_else(|| "nobody is waited for".to_owned()))
+    }
+
+    /// Eight numbers and the instance's name.
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + self.instance.len());
         bytes.extend(self.incarnation.to_le_bytes());
-        for number in
-            [self.rank, self.peer, self.world, self.max_metadata, self.max_values, u32::from(self.precision.code())]
-        {
+        for number in [
+            self.rank,
+            self.peer,
+            self.world,
+            self.channel,
+            self.max_metadata,
+            self.max_values,
+            u32::from(self.precision.code()),
+        ] {
             bytes.extend(number.to_le_bytes());
         }
         bytes.extend(self.instance.as_bytes());
@@ -124,9 +149,10 @@ impl Handshake {
             rank: number(0),
             peer: number(1),
             world: number(2),
-            max_metadata: number(3),
-            max_values: number(4),
-            precision: u8::try_from(number(5))
+            channel: number(3),
+            max_metadata: number(4),
+            max_values: number(5),
+            precision: u8::try_from(number(6))
                 .ok()
                 .and_then(Precision::from_code)
                 .ok_or(wrong("the precision is unknown"))?,
@@ -145,6 +171,7 @@ mod tests {
             rank: 0,
             peer: 1,
             world: 2,
+            channel: 0,
             max_metadata: 100,
             max_values: 4096,
             precision: Precision::F16,
@@ -175,6 +202,7 @@ mod tests {
             (Handshake { world: 3, ..theirs.clone() }, "number of ranks"),
             (Handshake { rank: 2, ..theirs.clone() }, "calls"),
             (Handshake { peer: 2, ..theirs.clone() }, "called"),
+            (Handshake { channel: 1, ..theirs.clone() }, "channel"),
             (Handshake { precision: Precision::F32, ..theirs }, "precision"),
         ] {
             let reason = handshake().agree(&change).expect_err(word);

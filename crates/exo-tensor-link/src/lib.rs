@@ -20,6 +20,7 @@
 //!     rank,
 //!     peer,
 //!     world: 2,
+//!     channel: 0,
 //!     max_metadata: 1024,
 //!     max_values: 4096,
 //!     precision: Precision::F32,
@@ -48,6 +49,8 @@
 mod closer;
 mod error;
 mod frame;
+mod group;
+mod group_error;
 mod handshake;
 mod link;
 mod listener;
@@ -59,6 +62,8 @@ mod tensor_link;
 
 pub use closer::Closer;
 pub use error::{BindError, LinkError, ProtocolError};
+pub use group::Group;
+pub use group_error::GroupError;
 pub use handshake::{Handshake, Precision};
 pub use link::Link;
 pub use listener::Listener;

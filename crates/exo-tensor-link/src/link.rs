@@ -12,6 +12,7 @@ use crate::tensor_link::TensorLink;
 use exo_identity::Identity;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// Between two attempts to reach a rank that does not listen yet.
@@ -60,16 +61,20 @@ impl Link {
         }
     }
 
-    /// The other side of [`Self::connect`], on a stream that was accepted.
-    pub(crate) fn answer(mut socket: Secure, handshake: &Handshake, deadline: Instant) -> Result<Self, LinkError> {
+    /// The other side of [`Self::connect`], on a stream that was accepted; with the place of the handshake that fits.
+    pub(crate) fn answer(
+        mut socket: Secure,
+        handshakes: &[Handshake],
+        deadline: Instant,
+    ) -> Result<(usize, Self), LinkError> {
         let (header, body) = hear(&mut socket, "hello", deadline)?;
         if header.kind != Kind::Hello {
             return Err(ProtocolError::Kind { found: header.kind.code(), expected: "hello" }.into());
         }
-        match handshake.agree(&Handshake::read(&body)?) {
-            Ok(agreed) => {
-                greet(&mut socket, Kind::Welcome, header.nonce, &handshake.write(), deadline)?;
-                Ok(Self::new(socket, &agreed, header.nonce))
+        match Handshake::choose(handshakes, &Handshake::read(&body)?) {
+            Ok((place, agreed)) => {
+                greet(&mut socket, Kind::Welcome, header.nonce, &handshakes[place].write(), deadline)?;
+                Ok((place, Self::new(socket, &agreed, header.nonce)))
             }
             Err(reason) => {
                 greet(&mut socket, Kind::Refusal, header.nonce, reason.as_bytes(), deadline)?;
@@ -119,6 +124,21 @@ impl Link {
         self.receiver.recv_into(metadata, values, deadline)
     }
 
+    /// See [`TensorLink::post`].
+    pub fn post(&mut self, metadata: &[u8], values: &[f32]) -> Result<(), LinkError> {
+        self.sender.post(metadata, values)
+    }
+
+    /// See [`TensorLink::advance`].
+    pub fn advance(&mut self) -> Result<bool, LinkError> {
+        self.sender.advance()
+    }
+
+    /// See [`TensorLink::readiness`].
+    pub fn readiness(&self) -> BorrowedFd<'_> {
+        self.sender.readiness()
+    }
+
     /// Ends the calls of this link from another thread.
     pub fn closer(&self) -> Closer {
         self.sender.closer()
@@ -137,6 +157,22 @@ impl TensorLink for Link {
         deadline: Instant,
     ) -> Result<u64, LinkError> {
         Link::recv_into(self, metadata, values, deadline)
+    }
+
+    fn post(&mut self, metadata: &[u8], values: &[f32]) -> Result<(), LinkError> {
+        Link::post(self, metadata, values)
+    }
+
+    fn advance(&mut self) -> Result<bool, LinkError> {
+        Link::advance(self)
+    }
+
+    fn readiness(&self) -> BorrowedFd<'_> {
+        Link::readiness(self)
+    }
+
+    fn max_values(&self) -> usize {
+        Link::max_values(self)
     }
 
     fn closer(&self) -> Closer {

@@ -43,7 +43,17 @@ impl Listener {
 
     /// Waits for the rank that the handshake names. Others are refused and told why, and waited past.
     pub fn accept(&self, identity: &Identity, handshake: &Handshake, deadline: Instant) -> Result<Link, LinkError> {
-        handshake.check()?;
+        self.accept_one_of(identity, std::slice::from_ref(handshake), deadline).map(|(_, link)| link)
+    }
+
+    /// Waits for any of the ranks that the handshakes name, and tells which by the handshake's place.
+    pub fn accept_one_of(
+        &self,
+        identity: &Identity,
+        handshakes: &[Handshake],
+        deadline: Instant,
+    ) -> Result<(usize, Link), LinkError> {
+        handshakes.iter().try_for_each(Handshake::check)?;
         let doing = "waiting to be called";
         loop {
             let now = Instant::now();
@@ -61,8 +71,8 @@ impl Listener {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(source) => return Err(LinkError::Io { doing, source }),
             };
-            match answer(stream, identity, handshake, deadline.min(Instant::now() + HELLO)) {
-                Ok(link) => return Ok(link),
+            match answer(stream, identity, handshakes, deadline.min(Instant::now() + HELLO)) {
+                Ok(answered) => return Ok(answered),
                 Err(error) => tracing::warn!(%from, %error, "a caller was turned away"),
             }
         }
@@ -77,7 +87,12 @@ impl Listener {
     }
 }
 
-fn answer(stream: TcpStream, identity: &Identity, handshake: &Handshake, deadline: Instant) -> Result<Link, LinkError> {
+fn answer(
+    stream: TcpStream,
+    identity: &Identity,
+    handshakes: &[Handshake],
+    deadline: Instant,
+) -> Result<(usize, Link), LinkError> {
     let socket = Socket::new(stream).map_err(|source| LinkError::Io { doing: "shaking hands", source })?;
-    Link::answer(Secure::accept(socket, identity, deadline)?, handshake, deadline)
+    Link::answer(Secure::accept(socket, identity, deadline)?, handshakes, deadline)
 }

@@ -9,6 +9,7 @@ use exo_identity::{HandshakeRefused, Identity, TENSOR, peer_of, server_name};
 use rustls::{ClientConnection, Connection, ServerConnection};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -27,6 +28,9 @@ pub(crate) struct Secure {
     raw: Vec<u8>,
     start: usize,
     end: usize,
+    /// Encrypted, and posted: `gone..` has to leave still.
+    posted: Vec<u8>,
+    gone: usize,
 }
 
 impl Clone for Secure {
@@ -51,7 +55,7 @@ impl Secure {
     }
 
     fn new(socket: Socket, tls: Arc<Mutex<Connection>>) -> Self {
-        Self { socket, tls, out: Vec::new(), raw: vec![0; RAW], start: 0, end: 0 }
+        Self { socket, tls, out: Vec::new(), raw: vec![0; RAW], start: 0, end: 0, posted: Vec::new(), gone: 0 }
     }
 
     fn shake(socket: Socket, connection: Connection, deadline: Instant) -> Result<Self, LinkError> {
@@ -93,8 +97,41 @@ impl Secure {
         self.socket.shut(direction);
     }
 
-    /// Writes all of it.
+    /// Encrypts it and keeps it until [`Self::advance`] has sent it. Nothing waits.
+    pub fn post(&mut self, mut bytes: &[u8], doing: &'static str) -> Result<(), LinkError> {
+        if self.gone == self.posted.len() {
+            self.posted.clear();
+            self.gone = 0;
+        }
+        let mut tls = lock(&self.tls);
+        while !bytes.is_empty() {
+            let taken = tls.writer().write(bytes).map_err(|source| LinkError::Io { doing, source })?;
+            encrypted(&mut tls, &mut self.posted).map_err(|source| LinkError::Io { doing, source })?;
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    /// Sends of what was posted as much as the network takes now; true when all of it has left.
+    pub fn advance(&mut self, doing: &'static str) -> Result<bool, LinkError> {
+        while self.gone < self.posted.len() {
+            match self.socket.try_write(&self.posted[self.gone..], doing)? {
+                Some(written) => self.gone += written,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What tells that there is something to read, or room to send.
+    pub fn readiness(&self) -> BorrowedFd<'_> {
+        self.socket.readiness()
+    }
+
+    /// Writes all of it, behind what was posted.
     pub fn write_all(&mut self, mut bytes: &[u8], deadline: Instant, doing: &'static str) -> Result<(), LinkError> {
+        let gone = std::mem::replace(&mut self.gone, self.posted.len());
+        self.socket.write_all(&self.posted[gone..], deadline, doing)?;
         while !bytes.is_empty() {
             let mut tls = lock(&self.tls);
             let taken = tls.writer().write(bytes).map_err(|source| LinkError::Io { doing, source })?;

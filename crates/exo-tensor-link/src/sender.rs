@@ -8,7 +8,10 @@ use crate::secure::Secure;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
+
+const SENDING: &str = "sending a frame";
 
 /// Sends frames. Dropped, the peer sees the link closed behind the last.
 pub struct LinkSender {
@@ -30,6 +33,34 @@ impl LinkSender {
 
     /// Sends one frame, whole. After an error but `TooLarge` the link is over, for part of the frame may have left.
     pub fn send(&mut self, metadata: &[u8], values: &[f32], deadline: Instant) -> Result<(), LinkError> {
+        self.write_frame(metadata, values)?;
+        let sent = self.socket.write_all(&self.out, deadline, SENDING);
+        self.over = sent.is_err();
+        sent
+    }
+
+    /// Takes one frame and sends as much of it as the network takes now; [`Self::advance`] sends the rest.
+    pub fn post(&mut self, metadata: &[u8], values: &[f32]) -> Result<(), LinkError> {
+        self.write_frame(metadata, values)?;
+        let posted = self.socket.post(&self.out, SENDING);
+        self.over = posted.is_err();
+        posted?;
+        self.advance().map(drop)
+    }
+
+    /// Sends of what was posted as much as the network takes now; true when all of it has left.
+    pub fn advance(&mut self) -> Result<bool, LinkError> {
+        self.check_open()?;
+        let advanced = self.socket.advance(SENDING);
+        self.over = advanced.is_err();
+        advanced
+    }
+
+    pub(crate) fn readiness(&self) -> BorrowedFd<'_> {
+        self.socket.readiness()
+    }
+
+    fn write_frame(&mut self, metadata: &[u8], values: &[f32]) -> Result<(), LinkError> {
         fits("bytes of metadata", metadata.len(), self.agreed.max_metadata)?;
         fits("values", values.len(), self.agreed.max_values)?;
         self.check_open()?;
@@ -40,10 +71,8 @@ impl LinkSender {
         self.out.extend(header.write());
         self.out.extend(metadata);
         write_values(precision, values, &mut self.halves, &mut self.out);
-        let sent = self.socket.write_all(&self.out, deadline, "sending a frame");
-        self.over = sent.is_err();
         self.sent += 1;
-        sent
+        Ok(())
     }
 
     /// Ends the calls of both halves from another thread.

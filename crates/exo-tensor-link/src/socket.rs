@@ -6,7 +6,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,22 @@ impl Socket {
             bytes = &bytes[written..];
         }
         Ok(())
+    }
+
+    /// Writes what the network takes now; none if it takes nothing.
+    pub fn try_write(&mut self, bytes: &[u8], doing: &'static str) -> Result<Option<usize>, LinkError> {
+        loop {
+            match (&*self.stream).write(bytes) {
+                Ok(written) => return Ok(Some(written)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(self.failed(error, doing)),
+            }
+        }
+    }
+
+    pub fn readiness(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 
     fn until(

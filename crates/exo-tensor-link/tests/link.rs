@@ -16,6 +16,7 @@ fn handshake(rank: u32, peer: u32) -> Handshake {
         rank,
         peer,
         world: 2,
+        channel: 0,
         max_metadata: 64,
         max_values: 5000,
         precision: Precision::F32,
@@ -242,7 +243,7 @@ fn rogue() -> (Rogue, Link) {
     let mut inside = StreamOwned::new(inside_tls, inside);
     let outside = ClientConnection::new(OWN.client_config(TENSOR).expect("good"), server_name()).expect("good");
     let mut stream = StreamOwned::new(outside, TcpStream::connect(address).expect("connects"));
-    let mut hello = vec![0; 32 + 32 + "instance-1".len()];
+    let mut hello = vec![0; 32 + 36 + "instance-1".len()];
     inside.read_exact(&mut hello).expect("a hello");
     stream.write_all(&hello).expect("writes");
     let mut welcome = vec![0; hello.len()];
@@ -278,7 +279,7 @@ fn the_recorded_frame_is_good() {
 #[test]
 fn another_magic_or_version_is_refused() {
     check(|frame| frame[..4].copy_from_slice(b"HTTP"), ProtocolError::Magic { found: u32::from_le_bytes(*b"HTTP") });
-    check(|frame| frame[4] = 200, ProtocolError::Version { found: 200, ours: 1 });
+    check(|frame| frame[4] = 200, ProtocolError::Version { found: 200, ours: 2 });
 }
 
 #[test]

@@ -55,6 +55,22 @@ pub enum InstanceError {
         /// Layers of the model.
         n_layers: u32,
     },
+    /// More ranks share the layers than there are heads.
+    #[error("{size} ranks share each layer, and the model has {heads} heads: every rank needs one")]
+    Heads {
+        /// Ranks that share a layer.
+        size: u32,
+        /// Query heads of the model.
+        heads: u32,
+    },
+    /// Another cut than the one it is called.
+    #[error("the instance is called {sharding:?}, and {size} ranks share each of its layers")]
+    Sharding {
+        /// How it is called.
+        sharding: Sharding,
+        /// Ranks that share a layer.
+        size: u32,
+    },
     /// A runner without a node, or the other way round.
     #[error("runner {runner} has no shard or no node")]
     Unmatched {
@@ -110,17 +126,44 @@ impl Instance {
                 return Err(InstanceError::Unmatched { runner: runner.clone() });
             }
         }
+        self.check_cover(n_layers)?;
+        self.check_shares()
+    }
+
+    /// Every layer once, in the order of the ranks; those that share layers follow each other, and share the same ones.
+    fn check_cover(&self, n_layers: u32) -> Result<(), InstanceError> {
         let mut next_layer = 0;
+        let mut last: Option<&Shard> = None;
         let ranks = self.ranks();
         for (rank, (_, _, shard)) in ranks.iter().enumerate() {
             let in_order = shard.device_rank as usize == rank && shard.world_size as usize == ranks.len();
-            if !in_order || shard.start_layer != next_layer || shard.n_layers != n_layers {
+            let start_layer = match last {
+                Some(last) if !shard.is_leader() => last.start_layer,
+                _ => next_layer,
+            };
+            let in_step = last.is_none_or(|last| {
+                last.tensor.size == shard.tensor.size && (shard.is_leader() || last.end_layer == shard.end_layer)
+            });
+            if !in_order || !in_step || shard.start_layer != start_layer || shard.n_layers != n_layers {
                 return Err(InstanceError::Cover { n_layers });
             }
-            next_layer = shard.end_layer;
+            (next_layer, last) = (shard.end_layer, Some(*shard));
         }
         if next_layer != n_layers {
             return Err(InstanceError::Cover { n_layers });
+        }
+        Ok(())
+    }
+
+    /// As many ranks share layers as the model allows and the name of the cut says.
+    fn check_shares(&self) -> Result<(), InstanceError> {
+        let (sharding, heads) = (self.sharding, self.model_card().heads);
+        let size = self.ranks().first().map_or(1, |(_, _, shard)| shard.tensor.size);
+        if (sharding == Sharding::Tensor) != (size > 1) {
+            return Err(InstanceError::Sharding { sharding, size });
+        }
+        if size > heads.max(1) {
+            return Err(InstanceError::Heads { size, heads });
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ pub use node::{CpuInfo, NodeInfo, NodePresence, NodeResources, Roles};
 pub use reply::{Constraint, EmbeddingOptions, Pooling, ReplyOptions, Tool, ToolCall, ToolChoice};
 pub use runner::{RunnerFailure, RunnerStatus};
 pub use session::{JoinSession, LeaveSession, LogMember, RequestLeave, SessionReply};
-pub use shard::{Shard, ShardError, Sharding};
+pub use shard::{Shard, ShardError, Sharding, TensorShare};
 pub use standing::{MasterCounters, MasterRole, MasterStanding, RequestStanding};
 pub use task::{Task, TaskStatus};
 pub use topology::{Connection, Topology};

@@ -20,6 +20,12 @@ pub struct ModelCard {
     pub n_layers: u32,
     /// Width of the hidden state.
     pub hidden_size: u32,
+    /// Number of query heads; 0 if a node did not tell it.
+    #[serde(default)]
+    pub heads: u32,
+    /// Number of key and value heads; 0 if a node did not tell it.
+    #[serde(default)]
+    pub kv_heads: u32,
     /// Longest context in tokens that the model was made for.
     pub context_length: u32,
     /// Bytes of one token's keys and values, over all layers.

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn mxfp4_neighbours_become_halves() {
         // Two rows of one block: numbers 0 to 31 modulo 16, then all of the number 1.
-        let mut bytes: Vec<u8> = (0..16).map(|at| (2 * at % 16) | (2 * at + 1) % 16 << 4).collect();
+        let mut bytes: Vec<u8> = (0..16).map(|at| (2 * at % 16) | (((2 * at + 1) % 16) << 4)).collect();
         bytes.extend([0x11; 16]);
         let stored = Stored { dtype: GgmlType::MXFP4, bytes: &bytes, scales: &[127, 129] };
         // The numbers of four bits with two of exponent and one of mantissa, times 2^(scale - 127).

@@ -3,11 +3,11 @@
 mod membership;
 mod nodes;
 
-use exo_placement::{Defaults, Infeasible, Problem, RUNNER_RESERVE, shard_memory, solve};
+use exo_placement::{Defaults, Infeasible, Problem, RUNNER_RESERVE, rank_memory, solve};
 use exo_state::State;
 use exo_types::{
     Command, CommandId, Event, Instance, InstanceId, Intent, IntentId, Millis, NodeId, PlaceInstance, Refusal,
-    RefusalCode, Sharding, Task, TaskId, TaskStatus,
+    RefusalCode, Task, TaskId, TaskStatus,
 };
 use std::collections::BTreeSet;
 
@@ -111,8 +111,8 @@ fn refusal_code(reason: &Infeasible) -> RefusalCode {
             RefusalCode::DoesNotFit
         }
         Infeasible::NoFile { .. } => RefusalCode::NotFound,
-        Infeasible::TensorSharding
-        | Infeasible::TooFewLayers { .. }
+        Infeasible::TooFewLayers { .. }
+        | Infeasible::TooFewHeads { .. }
         | Infeasible::Context { .. }
         | Infeasible::Card { .. } => RefusalCode::Invalid,
     }
@@ -168,9 +168,6 @@ fn check_instance(state: &State, instance: &Instance) -> Result<(), Refusal> {
     if let Err(error) = instance.check() {
         return refuse(RefusalCode::Invalid, error.to_string());
     }
-    if instance.sharding == Sharding::Tensor {
-        return refuse(RefusalCode::Invalid, Infeasible::TensorSharding.to_string());
-    }
     let card = instance.model_card();
     let longest = card.context_length;
     if instance.context_length == 0 || instance.context_length > longest || instance.max_sequences == 0 {
@@ -194,7 +191,7 @@ fn check_instance(state: &State, instance: &Instance) -> Result<(), Refusal> {
             }
             Some(_) => {
                 let (context, sequences) = (instance.context_length, instance.max_sequences);
-                let needed = shard_memory(card, shard.len(), shard.device_rank == 0, context, sequences);
+                let needed = rank_memory(card, shard, context, sequences);
                 let free = state.free_memory(node);
                 let message = || {
                     format!(

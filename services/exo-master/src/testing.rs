@@ -28,6 +28,8 @@ pub(crate) fn card() -> ModelCard {
         quantization: "Q8_0".to_owned(),
         n_layers: 8,
         hidden_size: 64,
+        heads: 8,
+        kv_heads: 4,
         context_length: 4096,
         kv_bytes_per_token: 16,
         layer_size: Memory::mib(100),

@@ -3,7 +3,7 @@
 
 use crate::decide::{Circumstances, decide};
 use crate::draft::Draft;
-use exo_placement::{Defaults, Problem, Solution, shard_memory, solve};
+use exo_placement::{Defaults, Problem, Solution, rank_memory, solve};
 use exo_state::State;
 use exo_types::{
     Command, CommandId, Event, Instance, InstanceId, Intent, ModelCard, ModelId, NodeId, PlaceInstance, RunnerStatus,
@@ -142,7 +142,7 @@ fn without(state: &State, instance: &Instance) -> State {
         );
         if let Some(memory) = without.node_memory.get_mut(node).filter(|_| loaded) {
             let (context, sequences) = (instance.context_length, instance.max_sequences);
-            let held = shard_memory(instance.model_card(), shard.len(), shard.device_rank == 0, context, sequences);
+            let held = rank_memory(instance.model_card(), shard, context, sequences);
             memory.ram_available = memory.ram_available.saturating_add(held).min(memory.ram_total);
         }
     }

@@ -1,7 +1,7 @@
 //! Rank 0: requests in, pieces of answers out.
 
 use crate::convert;
-use exo_engine::{Engine, EngineError, NextStages, Output, ToolChoice};
+use exo_engine::{Engine, EngineError, NextStages, Output, TensorGroup, ToolChoice};
 use exo_runner_host::RunnerMessage;
 use exo_text::ReplyCall;
 use exo_types::{
@@ -47,8 +47,8 @@ impl Head {
         self.engine.config().hidden
     }
 
-    pub(crate) fn connect(&mut self, next: Box<dyn NextStages>) {
-        self.engine.connect(next);
+    pub(crate) fn connect(&mut self, group: Option<Box<dyn TensorGroup>>, next: Option<Box<dyn NextStages>>) {
+        self.engine.connect(group, next);
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -2,9 +2,9 @@
 
 use crate::credentials::Credentials;
 use crate::progress::Progress;
-use exo_engine::BatchPlan;
+use crate::step_bytes::Step;
 use exo_runner_host::{HostMessage, HostReader, HostWriter};
-use exo_tensor_link::Link;
+use exo_tensor_link::{Link, LinkSender};
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -22,12 +22,14 @@ pub(crate) enum Cause {
 
 /// What links tell.
 pub(crate) enum LinkCause {
-    /// The rank before is connected.
+    /// The rank that steps come from is connected.
     Previous,
-    /// The rank after is connected.
-    Next(Box<Link>),
+    /// A rank that steps go to is connected.
+    Next(u32, Box<LinkSender>),
+    /// A rank that shares this one's layers is connected.
+    Group(u32, Box<Link>),
     /// A step came; on every rank but the first.
-    Step(BatchPlan, Vec<f32>),
+    Step(Step, Vec<f32>),
     /// A link broke, or could not be made.
     Broken(String),
 }

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! reader thread ── what the worker says ──▶┐
-//! link thread ──── steps, broken links ───▶├─ inbox ─▶ the runner's own thread: load, connect, compute ─▶ worker
-//! connector ────── a link to the next ────▶┘
+//! link threads ─── steps, broken links ───▶├─ inbox ─▶ the runner's own thread: load, connect, compute ─▶ worker
+//! door, callers ── links to other ranks ──▶┘
 //! ```
 //!
 //! The runner's thread is the only one that touches the model. Between two steps it looks into the inbox, so that a
@@ -17,10 +17,10 @@ mod convert;
 mod credentials;
 mod head;
 mod inbox;
+mod links;
 mod load;
-mod plan_bytes;
 mod progress;
-mod ring;
 mod runner;
+mod step_bytes;
 
 pub use runner::{RunnerError, run};

@@ -2,7 +2,7 @@
 
 use crate::head::Head;
 use crate::progress::Progress;
-use exo_engine::{Engine, EngineOptions, LoadError, LoadProgress, StageWorker, isa_from_env};
+use exo_engine::{Engine, EngineOptions, LoadError, LoadProgress, Share, StageWorker, isa_from_env};
 use exo_runner_host::Load;
 use exo_types::Shard;
 use thiserror::Error;
@@ -75,11 +75,12 @@ pub(crate) fn load(order: &Load, progress: &Progress, on_layer: &mut dyn FnMut(u
 }
 
 fn options(order: &Load) -> Result<EngineOptions, ShardLoadError> {
-    let Shard { start_layer, end_layer, .. } = order.shard;
+    let Shard { start_layer, end_layer, tensor, .. } = order.shard;
     Ok(EngineOptions {
         threads: order.threads.max(1) as usize,
         isa: isa_from_env(order.isa.as_deref())?,
         layers: Some(start_layer as usize..end_layer as usize),
+        share: Share { rank: tensor.rank as usize, size: tensor.size as usize },
         context: order.context_length,
         max_sequences: order.max_sequences,
         prefill_chunk: order.prefill_chunk,

@@ -3,10 +3,11 @@
 use crate::credentials::Credentials;
 use crate::head::{self, Head, Messages};
 use crate::inbox::{self, Cause, Inbox, LinkCause};
+use crate::links::{Around, Frame, Links, LinksError};
 use crate::load::{Part, load};
 use crate::progress::Progress;
-use crate::ring::{Around, Frame, Ring, RingError};
-use exo_engine::{BatchPlan, StageWorker};
+use crate::step_bytes::Step;
+use exo_engine::{NextStages, StageWorker, TensorGroup, Work};
 use exo_runner_host::{Connect, FrameError, HostMessage, HostWriter, Load, RunnerMessage, RunnerSide};
 use exo_types::{ErrorChunk, ErrorCode, GenerateRequest};
 use std::io;
@@ -45,7 +46,7 @@ pub fn run(side: RunnerSide, on_host_gone: impl FnOnce() + Send + 'static) -> Re
         width: part.width(),
         is_connecting: false,
         is_ready: false,
-        ring: None,
+        links: None,
         early: None,
         progress,
         writer,
@@ -91,7 +92,7 @@ struct Runner {
     /// Width of the hidden states.
     width: usize,
     /// Links of this incarnation; none in a world of one.
-    ring: Option<Ring>,
+    links: Option<Links>,
     /// A step that came before the link to the rank after it.
     early: Option<Frame>,
     progress: Progress,
@@ -104,17 +105,17 @@ struct Runner {
 impl Runner {
     /// Opens the way for the rank before and tells where it is.
     fn listen(&mut self) -> Result<(), RunnerError> {
-        (self.is_connecting, self.is_ready, self.ring, self.early) = (false, false, None, None);
+        (self.is_connecting, self.is_ready, self.links, self.early) = (false, false, None, None);
         if self.order.shard.world_size > 1 {
             let around = Around { credentials: self.credentials.clone(), inbox: self.inbox.clone() };
-            let ring = Ring::listen(&self.order, self.width, self.incarnation, around);
-            self.ring = Some(ring.map_err(|error| self.give_up(&error))?);
+            let links = Links::listen(&self.order, self.width, self.incarnation, around);
+            self.links = Some(links.map_err(|error| self.give_up(&error))?);
         }
-        let tensor_endpoint = self.ring.as_ref().map(Ring::endpoint);
+        let tensor_endpoint = self.links.as_ref().map(Links::endpoint);
         Ok(self.writer.write(&RunnerMessage::Loaded { tensor_endpoint, incarnation: self.incarnation })?)
     }
 
-    fn give_up(&self, error: &RingError) -> RunnerError {
+    fn give_up(&self, error: &LinksError) -> RunnerError {
         let message = error.to_string();
         let told = self.writer.write(&RunnerMessage::Failed { retry: true, message: message.clone() });
         told.map_or_else(RunnerError::Host, |()| RunnerError::Failed(message))
@@ -132,15 +133,9 @@ impl Runner {
             return Ok(());
         }
         self.is_connecting = true;
-        match (&self.ring, &order.next) {
-            (None, None) => self.become_ready(),
-            (Some(ring), Some(next)) => {
-                ring.connect(next, order.next_incarnation).map_err(|error| self.give_up(&error))
-            }
-            (ring, _) => {
-                let expect = if ring.is_some() { "a next rank" } else { "no next rank" };
-                Err(RunnerError::Failed(format!("the order to connect needs {expect} here; place the model again")))
-            }
+        match &self.links {
+            None => self.become_ready(),
+            Some(links) => links.connect(&order.peers).map_err(|error| self.give_up(&error)),
         }
     }
 
@@ -154,15 +149,11 @@ impl Runner {
         (incarnation == self.incarnation).then_some(cause)
     }
 
-    /// Notes an end of the ring; true when it is whole.
+    /// Notes a link; true when all are there.
     fn note(&mut self, cause: LinkCause) -> bool {
-        let Some(ring) = &mut self.ring else { return false };
-        match cause {
-            LinkCause::Previous => ring.has_previous = true,
-            LinkCause::Next(link) => ring.next = Some(*link),
-            LinkCause::Step(..) | LinkCause::Broken(_) => {}
-        }
-        ring.is_whole()
+        let Some(links) = &mut self.links else { return false };
+        links.note(cause);
+        links.is_whole() && !self.is_ready
     }
 
     fn tell(&self, messages: &mut Messages) -> Result<(), RunnerError> {
@@ -208,14 +199,16 @@ impl Runner {
 
     fn on_head_link(&mut self, head: &mut Head, cause: LinkCause, out: &mut Messages) -> Result<(), RunnerError> {
         match cause {
-            LinkCause::Broken(reason) => self.lose_ring(head, &reason, out),
-            // Nobody sends steps to the first rank: they go round the ring as returns.
+            LinkCause::Broken(reason) => self.lose_links(head, &reason, out),
+            // Nobody sends steps to the first rank: they come round as returns.
             LinkCause::Step(..) => Ok(()),
             joined => {
                 if self.note(joined)
-                    && let Some(stages) = self.ring.as_mut().and_then(|ring| ring.stages(self.progress.clone()))
+                    && let Some(links) = &mut self.links
                 {
-                    head.connect(Box::new(stages));
+                    let group = links.group(&self.progress).map(|group| Box::new(group) as Box<dyn TensorGroup>);
+                    let next = links.stages(&self.progress).map(|stages| Box::new(stages) as Box<dyn NextStages>);
+                    head.connect(group, next);
                     self.become_ready()?;
                 }
                 Ok(())
@@ -223,8 +216,8 @@ impl Runner {
         }
     }
 
-    fn lose_ring(&mut self, head: &mut Head, reason: &str, out: &mut Messages) -> Result<(), RunnerError> {
-        let message = format!("another rank of the pipeline went away ({reason}); ask again, it is being replaced");
+    fn lose_links(&mut self, head: &mut Head, reason: &str, out: &mut Messages) -> Result<(), RunnerError> {
+        let message = format!("another rank went away ({reason}); ask again, it is being replaced");
         head.fail_all(&ErrorChunk { code: ErrorCode::PeerLost, message }, out);
         // First those who wait, then that nobody can be served.
         self.tell(out)?;
@@ -235,7 +228,7 @@ impl Runner {
         head.expire(Instant::now(), out);
         match self.progress.clone().busy(|| head.step(out)) {
             Ok(()) => Ok(()),
-            Err(failure) if self.ring.is_some() => self.lose_ring(head, &failure.to_string(), out),
+            Err(failure) if self.links.is_some() => self.lose_links(head, &failure.to_string(), out),
             // The request is answered with the error; the engine goes on with the others.
             Err(failure) => {
                 tracing::error!(%failure, "a step failed");
@@ -263,15 +256,20 @@ impl Runner {
     fn on_stage_link(&mut self, stage: &mut StageWorker, cause: LinkCause) -> Result<(), RunnerError> {
         match cause {
             LinkCause::Broken(reason) => self.start_anew(&reason),
-            LinkCause::Step(plan, hidden) => match self.pass_on(stage, plan, hidden) {
+            LinkCause::Step(step, hidden) => match self.pass_on(stage, step, hidden) {
                 Ok(()) => Ok(()),
                 Err(reason) => self.start_anew(&reason),
             },
             joined => {
-                if self.note(joined) {
+                if self.note(joined)
+                    && let Some(links) = &mut self.links
+                {
+                    if let Some(group) = links.group(&self.progress) {
+                        stage.connect(Box::new(group));
+                    }
                     self.become_ready()?;
-                    if let Some((plan, hidden)) = self.early.take() {
-                        return self.on_stage_link(stage, LinkCause::Step(plan, hidden));
+                    if let Some((step, hidden)) = self.early.take() {
+                        return self.on_stage_link(stage, LinkCause::Step(step, hidden));
                     }
                 }
                 Ok(())
@@ -279,19 +277,23 @@ impl Runner {
         }
     }
 
-    /// Computes a step and sends it on; one that comes before the rank after is connected is kept until then.
-    fn pass_on(&mut self, stage: &mut StageWorker, plan: BatchPlan, mut hidden: Vec<f32>) -> Result<(), String> {
-        let Some(ring) = &mut self.ring else { return Err("a step came to a world of one".to_owned()) };
-        if ring.next.is_none() {
-            self.early = Some((plan, hidden));
+    /// Computes a step and sends it on; one that comes before all links are there is kept until then.
+    fn pass_on(&mut self, stage: &mut StageWorker, step: Step, mut hidden: Vec<f32>) -> Result<(), String> {
+        let Some(links) = &mut self.links else { return Err("a step came to a world of one".to_owned()) };
+        if !self.is_ready {
+            self.early = Some((step, hidden));
             return Ok(());
         }
-        self.progress.busy(|| stage.run_step(&plan, &mut hidden)).map_err(|error| error.to_string())?;
-        ring.send(&plan, &hidden).map_err(|error| error.to_string())
+        let computed = self.progress.busy(|| stage.run_step(step.work, &step.plan, &mut hidden));
+        computed.map_err(|error| error.to_string())?;
+        match step.work {
+            Work::Layers => links.send(&step, &hidden).map_err(|error| error.to_string()),
+            Work::Head => Ok(()),
+        }
     }
 }
 
 fn not_ready(request: GenerateRequest) -> RunnerMessage {
-    let message = "the pipeline is being connected; ask again in a moment".to_owned();
+    let message = "the ranks are being connected; ask again in a moment".to_owned();
     head::error(request.request_id, ErrorChunk { code: ErrorCode::NotReady, message })
 }

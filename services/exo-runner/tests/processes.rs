@@ -2,13 +2,13 @@
 
 use exo_identity::Identity;
 use exo_runner_host::{
-    Confinement, Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, NetworkUse, Runner, RunnerEvent,
-    RunnerEvents, RunnerHost, RunnerMessage, RunnerProgram,
+    Confinement, Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, NetworkUse, RankAddress, Runner,
+    RunnerEvent, RunnerEvents, RunnerHost, RunnerMessage, RunnerProgram,
 };
 use exo_testkit::{HfStorage, ModelSpec, ModelTokens, TemporaryModel};
 use exo_types::{
     AnsweredTokens, ChatMessage, Constraint, EmbeddingOptions, ErrorCode, FinishReason, GenerateRequest, InstanceId,
-    Pooling, Prompt, ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, Usage,
+    Pooling, Prompt, ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, TensorShare, Usage,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -33,9 +33,16 @@ fn model() -> TemporaryModel {
     spec().write_temporary().expect("a temporary directory can be written to")
 }
 
+/// The share of a rank where `size` ranks share each of `stages` parts of the layers.
+fn shared(rank: u32, stages: u32, size: u32) -> Shard {
+    let stage = shard(rank / size, stages);
+    let tensor = TensorShare { rank: rank % size, size };
+    Shard { device_rank: rank, world_size: stages * size, tensor, ..stage }
+}
+
 fn shard(rank: u32, world: u32) -> Shard {
     let (start_layer, end_layer) = (LAYERS * rank / world, LAYERS * (rank + 1) / world);
-    Shard { device_rank: rank, world_size: world, start_layer, end_layer, n_layers: LAYERS }
+    Shard { device_rank: rank, world_size: world, start_layer, end_layer, n_layers: LAYERS, tensor: TensorShare::WHOLE }
 }
 
 fn order(path: &Path, rank: u32, world: u32) -> Load {
@@ -86,6 +93,7 @@ fn text(id: &str, max_tokens: u32) -> GenerateRequest {
 
 /// A process and what it says.
 struct Rank {
+    shard: Shard,
     runner: Runner,
     events: RunnerEvents,
 }
@@ -138,7 +146,7 @@ impl Rank {
         let (name, limits) = ("test".to_owned(), Limits::default());
         let what = RunnerProgram { program, args: vec![], name, limits, confinement };
         let (runner, events) = host.spawn(what).await.expect("the runner was built with this test");
-        let rank = Self { runner, events };
+        let rank = Self { shard: order.shard.clone(), runner, events };
         rank.send(HostMessage::Load(order));
         rank
     }
@@ -215,7 +223,7 @@ async fn alone(host: &RunnerHost, path: &Path) -> Rank {
     let mut rank = Rank::start(host, order(path, 0, 1)).await;
     let (endpoint, incarnation) = rank.loaded().await;
     assert_eq!(endpoint, None);
-    rank.send(HostMessage::Connect(Connect { incarnation, next: None, next_incarnation: 0 }));
+    rank.send(HostMessage::Connect(Connect { incarnation, peers: Vec::new() }));
     rank.ready().await;
     rank
 }
@@ -223,9 +231,12 @@ async fn alone(host: &RunnerHost, path: &Path) -> Rank {
 /// Has all ranks, which are loaded, connect to each other.
 async fn connect(ranks: &mut [Rank], loaded: &[(Option<String>, u64)]) {
     for (place, rank) in ranks.iter().enumerate() {
-        let (next, next_incarnation) = loaded[(place + 1) % loaded.len()].clone();
-        assert!(next.is_some(), "a rank of a pipeline listens");
-        rank.send(HostMessage::Connect(Connect { incarnation: loaded[place].1, next, next_incarnation }));
+        let address = |rank: u32| {
+            let (endpoint, incarnation) = loaded[rank as usize].clone();
+            RankAddress { rank, endpoint: endpoint.expect("a rank of several listens"), incarnation }
+        };
+        let peers = rank.shard.calls().into_iter().map(address).collect();
+        rank.send(HostMessage::Connect(Connect { incarnation: loaded[place].1, peers }));
     }
     for rank in ranks {
         rank.ready().await;
@@ -233,10 +244,20 @@ async fn connect(ranks: &mut [Rank], loaded: &[(Option<String>, u64)]) {
 }
 
 async fn pipeline(host: &RunnerHost, path: &Path, world: u32) -> (Vec<Rank>, Vec<(Option<String>, u64)>) {
+    started(host, (0..world).map(|rank| order(path, rank, world))).await
+}
+
+/// Ranks of which `size` share each of `stages` parts of the layers.
+async fn sharing(host: &RunnerHost, path: &Path, stages: u32, size: u32) -> Vec<Rank> {
+    let orders = (0..stages * size).map(|rank| Load { shard: shared(rank, stages, size), ..order(path, rank, LAYERS) });
+    started(host, orders).await.0
+}
+
+async fn started(host: &RunnerHost, orders: impl Iterator<Item = Load>) -> (Vec<Rank>, Vec<(Option<String>, u64)>) {
     let mut ranks = Vec::new();
     let mut loaded = Vec::new();
-    for rank in 0..world {
-        ranks.push(Rank::start(host, order(path, rank, world)).await);
+    for order in orders {
+        ranks.push(Rank::start(host, order).await);
     }
     for rank in &mut ranks {
         loaded.push(rank.loaded().await);
@@ -508,13 +529,46 @@ async fn a_rank_that_dies_while_nothing_is_asked_is_noticed() {
 }
 
 #[tokio::test]
+async fn ranks_that_share_layers_say_what_one_says() {
+    let (host, model) = (host(), model());
+    let mut one = alone(&host, &model.path()).await;
+    one.send(HostMessage::Generate(text("one", 30)));
+    let expect = one.answer("one").await;
+    for (stages, size) in [(1, 2), (1, 3), (1, 4), (2, 2)] {
+        let mut ranks = sharing(&host, &model.path(), stages, size).await;
+        for id in ["first", "second"] {
+            ranks[0].send(HostMessage::Generate(text(id, 30)));
+            let answer = ranks[0].answer(id).await;
+            assert_eq!((answer.error, &answer.tokens), (None, &expect.tokens), "{stages} stages of {size} ranks");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rank_of_a_group_that_dies_fails_the_group_and_the_others_begin_anew() {
+    let (host, model) = (host(), model());
+    let mut ranks = sharing(&host, &model.path(), 1, 3).await;
+    ranks[0].send(HostMessage::Generate(text("lost", CONTEXT - 100)));
+    ranks[0].first_token("lost").await;
+    ranks[2].runner.kill();
+    assert_eq!(ranks[0].answer("lost").await.error, Some(ErrorCode::PeerLost));
+    let mut loaded = vec![ranks[0].loaded().await, ranks[1].loaded().await];
+    ranks[2] = Rank::start(&host, Load { shard: shared(2, 1, 3), ..order(&model.path(), 2, LAYERS) }).await;
+    loaded.push(ranks[2].loaded().await);
+    connect(&mut ranks, &loaded).await;
+    ranks[0].send(HostMessage::Generate(text("after", 8)));
+    assert_eq!(ranks[0].answer("after").await.tokens.len(), 8);
+}
+
+#[tokio::test]
 async fn a_rank_of_an_earlier_life_is_not_connected_to() {
     let (host, model) = (host(), model());
     let mut ranks =
         [Rank::start(&host, order(&model.path(), 0, 2)).await, Rank::start(&host, order(&model.path(), 1, 2)).await];
     let loaded = [ranks[0].loaded().await, ranks[1].loaded().await];
-    let (next, incarnation) = (loaded[1].0.clone(), loaded[0].1);
-    ranks[0].send(HostMessage::Connect(Connect { incarnation, next, next_incarnation: 7 }));
+    let (endpoint, incarnation) = (loaded[1].0.clone().expect("it listens"), loaded[0].1);
+    let peers = vec![RankAddress { rank: 1, endpoint, incarnation: 7 }];
+    ranks[0].send(HostMessage::Connect(Connect { incarnation, peers }));
     let (_, anew) = ranks[0].loaded().await;
     assert!(anew > incarnation, "refused, and listening anew");
 }

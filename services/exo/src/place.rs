@@ -17,8 +17,14 @@ const GLANCE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// Places a model; with `wait`, until it answers.
-pub(crate) async fn place(client: &Client, model: &str, min_nodes: u32, wait: bool) -> Result<(), CliError> {
-    let body = json!({ "model_id": model, "min_nodes": min_nodes });
+pub(crate) async fn place(
+    client: &Client,
+    model: &str,
+    min_nodes: u32,
+    sharding: &str,
+    wait: bool,
+) -> Result<(), CliError> {
+    let body = json!({ "model_id": model, "min_nodes": min_nodes, "sharding": sharding });
     let accepted = client.post("/place_instance", &body).await?;
     let instance = accepted.get("instance_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     if wait {

@@ -3,7 +3,7 @@
 
 use crate::bench::machine::processor;
 use crate::bench::models;
-use crate::bench::runners::Chain;
+use crate::bench::runners::{Chain, Cut};
 use crate::places::Places;
 use crate::report::{Table, median};
 use anyhow::{Context, Result};
@@ -35,8 +35,8 @@ pub fn run(places: &Places, quick: bool) -> Result<PipelineReport> {
     let rounds = if quick { 3 } else { 9 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let (one, two) = runtime.block_on(async {
-        let mut one = Chain::start(&program, &model, 1).await?;
-        let mut two = Chain::start(&program, &model, 2).await?;
+        let mut one = Chain::start(&program, &model, Cut::WHOLE).await?;
+        let mut two = Chain::start(&program, &model, Cut { stages: 2, ..Cut::WHOLE }).await?;
         let (mut one_rounds, mut two_rounds) = (Vec::new(), Vec::new());
         // The first round reads the prompt; afterwards it is in the caches.
         for round in 0..=rounds {

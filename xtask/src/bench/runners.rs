@@ -1,20 +1,54 @@
-//! Runner processes without a worker: loaded, connected in a ring and asked, as a worker does it.
+//! Runner processes without a worker: loaded, connected with each other and asked, as a worker does it.
 
 use anyhow::{Context, Result, bail};
 use exo_identity::Identity;
 use exo_runner_host::{Connect, HostMessage, LinkSettings, Load, RunnerEvent, RunnerEvents, RunnerHost};
-use exo_runner_host::{Limits, Runner, RunnerMessage, RunnerProgram};
+use exo_runner_host::{Limits, RankAddress, Runner, RunnerMessage, RunnerProgram};
 use exo_types::{
     AnsweredTokens, GenerateRequest, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams, Shard, StreamChunk,
-    Usage,
+    TensorShare, Usage,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
-/// Layers of the generated model.
-const LAYERS: u32 = 16;
+/// How a model is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Layers of the model.
+    pub layers: u32,
+    /// So many parts of the layers.
+    pub stages: u32,
+    /// So many ranks share each.
+    pub shares: u32,
+}
+
+impl Cut {
+    /// The generated model of the benches in one process.
+    pub const WHOLE: Self = Self { layers: 16, stages: 1, shares: 1 };
+
+    /// Ranks in all.
+    pub fn world(self) -> u32 {
+        self.stages * self.shares
+    }
+
+    fn shard(self, rank: u32) -> Shard {
+        let Self { layers, stages, shares } = self;
+        let stage = rank / shares;
+        Shard {
+            device_rank: rank,
+            world_size: self.world(),
+            start_layer: layers * stage / stages,
+            end_layer: layers * (stage + 1) / stages,
+            n_layers: layers,
+            tensor: TensorShare { rank: rank % shares, size: shares },
+        }
+    }
+}
+
+/// What prompts are made of.
+const PROMPT: &str = "exo ";
 
 /// Nothing that is waited for takes longer, generating aside.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -37,8 +71,9 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Starts `world` processes with one thread each and waits until the ring is closed.
-    pub async fn start(program: &Path, model: &Path, world: u32) -> Result<Self> {
+    /// Starts a process with one thread for each rank and waits until they are connected.
+    pub async fn start(program: &Path, model: &Path, cut: Cut) -> Result<Self> {
+        let world = cut.world();
         let host = RunnerHost::new().context("runners cannot be started")?.with_identity(identity()?);
         let mut stages = Vec::new();
         let mut loaded = Vec::new();
@@ -49,14 +84,18 @@ impl Chain {
             let what = RunnerProgram { program, args, name, limits, confinement: None };
             let (runner, events) = host.spawn(what).await?;
             let mut stage = Stage { runner, events };
-            stage.runner.send(HostMessage::Load(load(model, rank, world)?))?;
+            stage.runner.send(HostMessage::Load(load(model, cut, rank)?))?;
             loaded.push(stage.loaded().await.with_context(|| format!("rank {rank} of {world}"))?);
             stages.push(stage);
         }
         for (rank, stage) in stages.iter().enumerate() {
-            let (next, next_incarnation) = loaded[(rank + 1) % loaded.len()].clone();
-            let next = if world > 1 { next } else { None };
-            stage.runner.send(HostMessage::Connect(Connect { incarnation: loaded[rank].1, next, next_incarnation }))?;
+            let calls = cut.shard(u32::try_from(rank)?).calls();
+            let address = |rank: u32| {
+                let (endpoint, incarnation) = loaded[rank as usize].clone();
+                Some(RankAddress { rank, endpoint: endpoint?, incarnation })
+            };
+            let peers = calls.into_iter().map(address).collect::<Option<_>>().context("a rank does not listen")?;
+            stage.runner.send(HostMessage::Connect(Connect { incarnation: loaded[rank].1, peers }))?;
         }
         for stage in &mut stages {
             stage.until(|message| matches!(message, RunnerMessage::Ready { .. }).then_some(())).await?;
@@ -66,15 +105,52 @@ impl Chain {
 
     /// Asks for `tokens` tokens after the same prompt; milliseconds a token after the first.
     pub async fn answer(&mut self, tokens: u32) -> Result<f64> {
-        self.requests += 1;
-        let id = RequestId::new(format!("bench-{}", self.requests))?;
-        let head = self.stages.first_mut().context("a chain has a head")?;
-        head.runner.send(HostMessage::Generate(request(id.clone(), tokens)?))?;
-        let usage = head.until(|message| finished(message, &id)).await??;
+        let usage = self.ask(PROMPT.repeat(32), tokens).await?;
+        Ok(usage.decode_us as f64 / 1000.0 / f64::from(tokens - 1))
+    }
+
+    /// Reads a prompt of so many words that it has not read before; milliseconds a token of it.
+    pub async fn read(&mut self, words: usize) -> Result<f64> {
+        let usage = self.ask(format!("{} {}", self.requests, PROMPT.repeat(words)), 1).await?;
+        Ok(usage.prefill_us as f64 / 1000.0 / f64::from(usage.prompt_tokens.max(1)))
+    }
+
+    async fn ask(&mut self, prompt: String, tokens: u32) -> Result<Usage> {
+        let logit_bias = CONTROL_TOKENS.map(|token| (token, -100.0)).collect();
+        let sampling = SamplingParams { temperature: 0.0, logit_bias, ..SamplingParams::default() };
+        let (_, usage) = self.tell(Prompt::Text(prompt), sampling, tokens).await?;
         if usage.completion_tokens != tokens {
             bail!("{} tokens came instead of {tokens}", usage.completion_tokens);
         }
-        Ok(usage.decode_us as f64 / 1000.0 / f64::from(tokens - 1))
+        Ok(usage)
+    }
+
+    /// The tokens of an answer of at most so many, and what it cost.
+    pub async fn tell(
+        &mut self,
+        prompt: Prompt,
+        sampling: SamplingParams,
+        max_tokens: u32,
+    ) -> Result<(Vec<u32>, Usage)> {
+        self.requests += 1;
+        let request_id = RequestId::new(format!("bench-{}", self.requests))?;
+        let request = GenerateRequest {
+            request_id: request_id.clone(),
+            instance_id: InstanceId::new("bench")?,
+            prompt,
+            sampling,
+            max_tokens: Some(max_tokens),
+            stop: Vec::new(),
+            reply: ReplyOptions::default().into(),
+            deadline_ms: PATIENCE.as_millis() as u64,
+            answered: AnsweredTokens::default(),
+            asked_at: None,
+        };
+        let head = self.stages.first_mut().context("a chain has a head")?;
+        head.runner.send(HostMessage::Generate(request))?;
+        let mut tokens = Vec::new();
+        let usage = head.until(|message| finished(message, &request_id, &mut tokens)).await??;
+        Ok((tokens, usage))
     }
 }
 
@@ -106,7 +182,7 @@ impl Stage {
     }
 }
 
-fn load(model: &Path, rank: u32, world: u32) -> Result<Load> {
+fn load(model: &Path, cut: Cut, rank: u32) -> Result<Load> {
     let links = LinkSettings {
         listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
         advertise: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -117,48 +193,29 @@ fn load(model: &Path, rank: u32, world: u32) -> Result<Load> {
         model_path: model.to_owned(),
         quantization: None,
         instance_id: InstanceId::new("bench")?,
-        shard: Shard {
-            device_rank: rank,
-            world_size: world,
-            start_layer: LAYERS * rank / world,
-            end_layer: LAYERS * (rank + 1) / world,
-            n_layers: LAYERS,
-        },
-        context_length: 512,
+        shard: cut.shard(rank),
+        context_length: 1024,
         max_sequences: 1,
         prefill_chunk: 256,
         draft_tokens: 0,
         threads: 1,
         isa: std::env::var("EXO_CPU").ok(),
         memory_limit: None,
-        links: (world > 1).then_some(links),
+        links: (cut.world() > 1).then_some(links),
         incarnation: 1,
     })
 }
 
-fn request(request_id: RequestId, tokens: u32) -> Result<GenerateRequest> {
-    let logit_bias = CONTROL_TOKENS.map(|token| (token, -100.0)).collect();
-    Ok(GenerateRequest {
-        request_id,
-        instance_id: InstanceId::new("bench")?,
-        prompt: Prompt::Text("exo ".repeat(32)),
-        sampling: SamplingParams { temperature: 0.0, logit_bias, ..SamplingParams::default() },
-        max_tokens: Some(tokens),
-        stop: Vec::new(),
-        reply: ReplyOptions::default().into(),
-        deadline_ms: PATIENCE.as_millis() as u64,
-        answered: AnsweredTokens::default(),
-        asked_at: None,
-    })
-}
-
-/// What the answer to `id` cost, once it has ended.
-fn finished(message: RunnerMessage, id: &RequestId) -> Option<Result<Usage>> {
+/// What the answer to `id` cost, once it has ended; its tokens before.
+fn finished(message: RunnerMessage, id: &RequestId, tokens: &mut Vec<u32>) -> Option<Result<Usage>> {
     let RunnerMessage::Chunk { request_id, chunk } = message else { return None };
     match chunk {
         _ if request_id != *id => None,
         StreamChunk::Error(error) => Some(Err(error.into())),
-        StreamChunk::Token(token) => token.usage.filter(|_| token.finish_reason.is_some()).map(Ok),
+        StreamChunk::Token(token) => {
+            tokens.extend(token.token_ids);
+            token.usage.filter(|_| token.finish_reason.is_some()).map(Ok)
+        }
         StreamChunk::PrefillProgress(_) | StreamChunk::Embedding(_) => None,
     }
 }

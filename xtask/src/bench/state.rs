@@ -9,7 +9,7 @@ use exo_state::{State, apply};
 use exo_types::{
     Connection, CpuInfo, DownloadProgress, Event, EventIndex, FactId, IndexedEvent, Instance, InstanceId, Memory,
     Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo, NodeResources, OriginEpoch, OriginSequence, RunnerId,
-    RunnerStatus, SessionId, Shard, ShardAssignments, Sharding, Task, TaskId, TaskStatus,
+    RunnerStatus, SessionId, Shard, ShardAssignments, Sharding, Task, TaskId, TaskStatus, TensorShare,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -143,6 +143,8 @@ fn card() -> Result<ModelCard> {
         quantization: "Q4_K".to_owned(),
         n_layers: 32,
         hidden_size: 4096,
+        heads: 32,
+        kv_heads: 8,
         context_length: 8192,
         kv_bytes_per_token: 131_072,
         layer_size: Memory::mib(120),
@@ -197,8 +199,14 @@ fn instance(name: &str, pair: usize) -> Result<Instance> {
         ShardAssignments { model_card: card()?, runner_to_shard: BTreeMap::new(), node_to_runner: BTreeMap::new() };
     for rank in 0..2_u32 {
         let id = RunnerId::new(format!("{name}-runner-{rank}"))?;
-        let shard =
-            Shard { device_rank: rank, world_size: 2, start_layer: rank * 16, end_layer: rank * 16 + 16, n_layers: 32 };
+        let shard = Shard {
+            device_rank: rank,
+            world_size: 2,
+            start_layer: rank * 16,
+            end_layer: rank * 16 + 16,
+            n_layers: 32,
+            tensor: TensorShare::WHOLE,
+        };
         shard_assignments.runner_to_shard.insert(id.clone(), shard);
         shard_assignments.node_to_runner.insert(node(pair * 2 + rank as usize)?, id);
     }

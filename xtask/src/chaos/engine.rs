@@ -58,6 +58,8 @@ pub struct EngineChaos {
 pub enum Cut {
     /// By layers.
     Pipeline,
+    /// Every layer, by heads and columns.
+    Tensor,
 }
 
 /// What came of it.
@@ -130,7 +132,14 @@ impl Run<'_> {
             let having = state["downloads"].as_object().into_iter().flatten();
             having.filter(|(_, list)| list.to_string().contains(MODEL)).count() >= RANKS as usize
         })?;
-        let placed = self.runtime.block_on(self.api.place(MODEL, RANKS));
+        let placed = self.runtime.block_on(self.api.place_cut(
+            MODEL,
+            RANKS,
+            match self.options.sharding {
+                Cut::Pipeline => "Pipeline",
+                Cut::Tensor => "Tensor",
+            },
+        ));
         ensure!(matches!(placed, Change::Acked(_)), "the model cannot be placed: {placed:?}");
         self.until("the ranks to be ready", all_ready)?;
         let expect = Arc::new(self.undisturbed()?);

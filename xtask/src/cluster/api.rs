@@ -122,7 +122,12 @@ impl Api {
 
     /// Places a model.
     pub async fn place(&self, model: &str, min_nodes: u32) -> Change {
-        let body = json!({ "model_id": model, "min_nodes": min_nodes });
+        self.place_cut(model, min_nodes, "Pipeline").await
+    }
+
+    /// Places a model that is cut in that way.
+    pub async fn place_cut(&self, model: &str, min_nodes: u32, sharding: &str) -> Change {
+        let body = json!({ "model_id": model, "min_nodes": min_nodes, "sharding": sharding });
         self.change(self.request(Method::POST, "/place_instance").json(&body)).await
     }
 

@@ -1,5 +1,7 @@
 //! The CPU as a device: kernels of one instruction set on a pool of threads.
 
+use std::ops::Range;
+
 use exo_kernels::{
     Activations, Attending, AttentionBounds, AttentionShape, Cpu, Dtype, Isa, KvCache, Matrix, Product, Rope,
     RopeStyle, RopeTable, Weights, attention, matmul,
@@ -168,6 +170,11 @@ impl Device for CpuDevice {
     fn gather(&mut self, x: &CpuBuffer, rows: &[usize], out: &mut CpuBuffer) {
         out.values.clear();
         rows.iter().for_each(|&row| out.values.extend_from_slice(&x.values[row * x.width..][..x.width]));
+    }
+
+    fn columns(&mut self, x: &CpuBuffer, columns: Range<usize>, out: &mut CpuBuffer) {
+        out.values.clear();
+        x.values.chunks_exact(x.width).for_each(|row| out.values.extend_from_slice(&row[columns.clone()]));
     }
 
     fn scatter_add(&mut self, x: &CpuBuffer, rows: &[usize], weights: &[f32], out: &mut CpuBuffer) {

@@ -1,6 +1,10 @@
 //! Where a block's answer joins the hidden states.
 
-use super::linear::{Linear, project};
+use super::{
+    StageError,
+    linear::{Linear, project},
+    split::{Kind, Sharing},
+};
 use crate::device::Device;
 
 /// The end of a block: its answer is normalised where the architecture does that, and added to the hidden states.
@@ -20,6 +24,27 @@ impl<D: Device> Branch<'_, D> {
         }
         project(device, x, [(linear, &mut *self.answer)]);
         self.add_answer(device);
+    }
+
+    /// The same where this rank has some outputs of the product; `own` is room for them.
+    pub(super) fn add_shared_product(
+        self,
+        device: &mut D,
+        x: &D::Buffer,
+        linear: &Linear<D>,
+        own: &mut D::Buffer,
+        sharing: &mut Sharing<'_>,
+    ) -> Result<(), StageError> {
+        if linear.bias.is_none() && self.post_norm.is_none() {
+            // Added as it is where nothing is shared, so that not even a rounding differs.
+            device.columns(self.hidden, sharing.split.rows(Kind::Hidden), own);
+            device.add_product(x, &linear.weights, own);
+            return sharing.all(device, Kind::Hidden, sharing.rows, own, self.hidden);
+        }
+        project(device, x, [(linear, &mut *own)]);
+        sharing.all(device, Kind::Hidden, sharing.rows, own, self.answer)?;
+        self.add_answer(device);
+        Ok(())
     }
 
     /// Adds what stands in `answer`.

@@ -1,6 +1,12 @@
 //! The weights of one layer, and how they are read.
 
-use super::{Loading, linear::Linear};
+use std::ops::Range;
+
+use super::{
+    Loading,
+    linear::Linear,
+    split::{Kind, Split},
+};
 use crate::{
     arch::layer_tensor,
     config::ExpertConfig,
@@ -56,14 +62,15 @@ pub(super) struct Gated<D: Device> {
 }
 
 impl<D: Device> Layer<D> {
-    /// Reads layer `layer`.
+    /// Reads this rank's share of layer `layer`.
     pub(super) fn load(
         model: &Model,
         device: &mut D,
         layer: usize,
+        split: &Split,
         loading: &mut Loading<'_>,
     ) -> Result<Self, LoadError> {
-        let mut reader = Reader { model, device, layer, loading };
+        let mut reader = Reader { model, device, layer, split, loading };
         Ok(Self { attention: reader.attention()?, feed_forward: reader.feed_forward()? })
     }
 }
@@ -73,6 +80,7 @@ struct Reader<'a, 'b, D: Device> {
     model: &'a Model,
     device: &'a mut D,
     layer: usize,
+    split: &'a Split,
     loading: &'a mut Loading<'b>,
 }
 
@@ -89,8 +97,16 @@ impl<D: Device> Reader<'_, '_, D> {
             value,
             query_norm: head_norm(self, "attn_q_norm.weight")?,
             key_norm: head_norm(self, "attn_k_norm.weight")?,
-            sinks: record.sinks.then(|| self.vector("attn_sinks.weight", config.heads)).transpose()?,
-            output: self.linear("attn_output", config.query_width(), config.hidden, record.output_biases)?,
+            sinks: record
+                .sinks
+                .then(|| self.part("attn_sinks.weight", config.heads, self.split.heads()))
+                .transpose()?,
+            output: self.linear(
+                "attn_output",
+                (config.query_width(), config.hidden),
+                self.split.rows(Kind::Hidden),
+                record.output_biases,
+            )?,
             post_norm: self.post_norm("post_attention_norm.weight")?,
         })
     }
@@ -98,13 +114,14 @@ impl<D: Device> Reader<'_, '_, D> {
     fn query_key_value(&mut self) -> Result<[Linear<D>; 3], LoadError> {
         let (config, record) = (&self.model.config, self.model.architecture);
         let (hidden, query, kv) = (config.hidden, config.query_width(), config.kv_width());
+        let (of_query, of_kv) = (self.split.query_rows(), self.split.kv_rows());
         if record.fused {
-            return self.fused("attn_qkv", hidden, [query, kv, kv]);
+            return self.fused("attn_qkv", hidden, [(query, of_query), (kv, of_kv.clone()), (kv, of_kv)]);
         }
         Ok([
-            self.linear("attn_q", hidden, query, record.input_biases)?,
-            self.linear("attn_k", hidden, kv, record.input_biases)?,
-            self.linear("attn_v", hidden, kv, record.input_biases)?,
+            self.linear("attn_q", (hidden, query), of_query, record.input_biases)?,
+            self.linear("attn_k", (hidden, kv), of_kv.clone(), record.input_biases)?,
+            self.linear("attn_v", (hidden, kv), of_kv, record.input_biases)?,
         ])
     }
 
@@ -120,20 +137,26 @@ impl<D: Device> Reader<'_, '_, D> {
 
     fn dense(&mut self) -> Result<Gated<D>, LoadError> {
         let (hidden, width) = (self.model.config.hidden, self.model.config.feed_forward);
+        let rows = self.split.rows(Kind::FeedForward);
         let [gate, up] = match self.model.architecture.fused {
-            true => self.fused("ffn_up", hidden, [width, width])?,
-            false => [self.linear("ffn_gate", hidden, width, false)?, self.linear("ffn_up", hidden, width, false)?],
+            true => self.fused("ffn_up", hidden, [(width, rows.clone()), (width, rows)])?,
+            false => [
+                self.linear("ffn_gate", (hidden, width), rows.clone(), false)?,
+                self.linear("ffn_up", (hidden, width), rows, false)?,
+            ],
         };
-        Ok(Gated { gate, up, down: self.linear("ffn_down", width, hidden, false)? })
+        let down = self.linear("ffn_down", (width, hidden), self.split.rows(Kind::Hidden), false)?;
+        Ok(Gated { gate, up, down })
     }
 
     fn experts(&mut self, rule: ExpertConfig) -> Result<Experts<D>, LoadError> {
         let count = rule.count;
         let (hidden, width) = (self.model.config.hidden, self.model.config.feed_forward);
-        let router = self.linear("ffn_gate_inp", hidden, count, self.model.architecture.output_biases)?;
-        let mut gates = self.expert_matrices("ffn_gate_exps", hidden, width, count)?.into_iter();
-        let mut ups = self.expert_matrices("ffn_up_exps", hidden, width, count)?.into_iter();
-        let downs = self.expert_matrices("ffn_down_exps", width, hidden, count)?;
+        let router = self.linear("ffn_gate_inp", (hidden, count), 0..count, self.model.architecture.output_biases)?;
+        let (inner, outer) = (self.split.rows(Kind::FeedForward), self.split.rows(Kind::Hidden));
+        let mut gates = self.expert_matrices("ffn_gate_exps", (hidden, width), &inner, count)?.into_iter();
+        let mut ups = self.expert_matrices("ffn_up_exps", (hidden, width), &inner, count)?.into_iter();
+        let downs = self.expert_matrices("ffn_down_exps", (width, hidden), &outer, count)?;
         // Each list has one for each expert.
         let gated = |down| Some(Gated { gate: gates.next()?, up: ups.next()?, down });
         Ok(Experts { router, networks: downs.into_iter().filter_map(gated).collect(), rule })
@@ -142,8 +165,8 @@ impl<D: Device> Reader<'_, '_, D> {
     fn expert_matrices(
         &mut self,
         name: &str,
-        inputs: usize,
-        outputs: usize,
+        (inputs, outputs): (usize, usize),
+        rows: &Range<usize>,
         count: usize,
     ) -> Result<Vec<Linear<D>>, LoadError> {
         let biases = match self.model.architecture.output_biases {
@@ -154,28 +177,38 @@ impl<D: Device> Reader<'_, '_, D> {
         let mut matrices = Vec::with_capacity(count);
         for expert in 0..count {
             let part = self.model.expert_matrix(&weight, inputs, outputs, (expert, count))?;
-            let bias = biases.chunks_exact(outputs).nth(expert).map(|bias| self.row(bias)).transpose()?;
-            matrices.push(Linear { weights: self.weights(&part)?, bias });
+            let bias =
+                biases.chunks_exact(outputs).nth(expert).map(|bias| self.row(&bias[rows.clone()])).transpose()?;
+            matrices.push(Linear { weights: self.weights(&part.sub_rows(rows.clone()))?, bias });
         }
         Ok(matrices)
     }
 
-    fn linear(&mut self, name: &str, inputs: usize, outputs: usize, has_bias: bool) -> Result<Linear<D>, LoadError> {
-        let part = self.model.matrix(&self.name(&format!("{name}.weight")), inputs, outputs)?;
-        let bias = has_bias.then(|| self.vector(&format!("{name}.bias"), outputs)).transpose()?;
+    /// Rows of a matrix of that shape.
+    fn linear(
+        &mut self,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        rows: Range<usize>,
+        has_bias: bool,
+    ) -> Result<Linear<D>, LoadError> {
+        let part = self.model.matrix(&self.name(&format!("{name}.weight")), inputs, outputs)?.sub_rows(rows.clone());
+        let bias = has_bias.then(|| self.part(&format!("{name}.bias"), outputs, rows)).transpose()?;
         Ok(Linear { weights: self.weights(&part)?, bias })
     }
 
+    /// Rows of matrices that are stored as one; each has so many outputs.
     fn fused<const N: usize>(
         &mut self,
         name: &str,
         inputs: usize,
-        outputs: [usize; N],
+        matrices: [(usize, Range<usize>); N],
     ) -> Result<[Linear<D>; N], LoadError> {
+        let outputs = matrices.each_ref().map(|(outputs, _)| *outputs);
         let parts = self.model.fused_matrices(&self.name(&format!("{name}.weight")), inputs, outputs)?;
         let mut linears = Vec::with_capacity(N);
-        for part in &parts {
-            linears.push(Linear { weights: self.weights(part)?, bias: None });
+        for (part, (_, rows)) in parts.into_iter().zip(matrices) {
+            linears.push(Linear { weights: self.weights(&part.sub_rows(rows))?, bias: None });
         }
         linears.try_into().map_err(|_| LoadError::Shape(format!("{name} has no {N} parts")))
     }
@@ -192,6 +225,12 @@ impl<D: Device> Reader<'_, '_, D> {
     fn vector(&mut self, name: &str, length: usize) -> Result<D::Buffer, LoadError> {
         let values = self.model.vector(&self.name(name), length)?;
         self.row(&values)
+    }
+
+    /// Some numbers of a vector.
+    fn part(&mut self, name: &str, length: usize, part: Range<usize>) -> Result<D::Buffer, LoadError> {
+        let values = self.model.vector(&self.name(name), length)?;
+        self.row(&values[part])
     }
 
     fn row(&mut self, values: &[f32]) -> Result<D::Buffer, LoadError> {

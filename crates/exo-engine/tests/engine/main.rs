@@ -14,3 +14,4 @@ mod reference;
 mod requests;
 mod resume;
 mod support;
+mod tensor;

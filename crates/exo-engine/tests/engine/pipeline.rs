@@ -9,8 +9,8 @@ use std::{
 };
 
 use exo_engine::{
-    BatchPlan, Engine, EngineError, EngineOptions, Finish, LoadError, NextStages, NextStagesError, Prompt, Rows,
-    SequencePlan, StageError, StageWorker,
+    BatchPlan, Engine, EngineError, EngineOptions, Finish, LoadError, NextStages, Prompt, RanksError, Rows,
+    SequencePlan, StageError, StageWorker, Work,
 };
 use exo_gguf::GgmlType;
 use exo_kernels::Isa;
@@ -25,11 +25,11 @@ struct Chain {
 }
 
 impl NextStages for Chain {
-    fn run(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), NextStagesError> {
+    fn run(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), RanksError> {
         if self.is_broken.load(Ordering::Relaxed) {
             return Err("the link is gone".into());
         }
-        self.workers.iter_mut().try_for_each(|worker| worker.run_step(plan, hidden).map_err(Into::into))
+        self.workers.iter_mut().try_for_each(|worker| worker.run_step(Work::Layers, plan, hidden).map_err(Into::into))
     }
 }
 
@@ -43,7 +43,7 @@ pub fn load_chain_at(path: &Path, cuts: &[usize], options: &EngineOptions) -> (E
     let workers = cuts.windows(2).map(worker).collect::<Result<_, _>>().expect("valid stages");
     let mut engine = Engine::load(path, &part(0, cuts[0]), &mut |_| {}).expect("a valid stage");
     let is_broken = Arc::new(AtomicBool::new(false));
-    engine.connect(Box::new(Chain { workers, is_broken: Arc::clone(&is_broken) }));
+    engine.connect(None, Some(Box::new(Chain { workers, is_broken: Arc::clone(&is_broken) })));
     (engine, is_broken)
 }
 
@@ -116,7 +116,8 @@ fn a_worker_refuses_plans_and_values_that_do_not_fit() {
     let mut worker = StageWorker::load(&model.path(), &options, &mut |_| {}).expect("valid");
     let mut check = |slot, start, tokens, values, expect: &str| {
         let sequences = vec![SequencePlan { slot, start, tokens, rows: Rows::Last }];
-        let error = worker.run_step(&BatchPlan { step: 5, sequences }, &mut vec![0.0; values]).expect_err(expect);
+        let error =
+            worker.run_step(Work::Layers, &BatchPlan { step: 5, sequences }, &mut vec![0.0; values]).expect_err(expect);
         assert!(error.to_string().contains(expect), "{error}");
         assert!(matches!(error, StageError::Plan(_)));
     };
@@ -128,7 +129,7 @@ fn a_worker_refuses_plans_and_values_that_do_not_fit() {
     check(0, 0, 0, 0, "no tokens");
     let sequences = vec![SequencePlan { slot: 0, start: 0, tokens: 2, rows: Rows::Last }];
     let mut hidden = vec![0.5; 256];
-    worker.run_step(&BatchPlan { step: 6, sequences }, &mut hidden).expect("fits");
+    worker.run_step(Work::Layers, &BatchPlan { step: 6, sequences }, &mut hidden).expect("fits");
     assert_eq!(hidden.len(), 128, "the last rank sends back the rows that the head needs");
 }
 

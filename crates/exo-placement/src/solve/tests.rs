@@ -15,6 +15,8 @@ fn card() -> ModelCard {
         quantization: "Q8_0".to_owned(),
         n_layers: 8,
         hidden_size: 64,
+        heads: 8,
+        kv_heads: 4,
         context_length: 4096,
         kv_bytes_per_token: 8 << 10,
         layer_size: Memory::mib(100),
@@ -112,8 +114,6 @@ fn a_refusal_has_the_numbers() {
 #[test]
 fn what_cannot_be_asked_is_refused_by_name() {
     let nodes = || vec![node("a", 2000, 1), node("b", 50, 1)];
-    let tensor = Problem { sharding: Sharding::Tensor, ..problem(nodes(), 1) };
-    assert_eq!(solve(&tensor), Err(Infeasible::TensorSharding));
     let model = card().model_id;
     let too_few = Infeasible::TooFewNodes { model: model.clone(), asked: 2, usable: 1 };
     assert_eq!(solve(&problem(nodes(), 2)), Err(too_few));
@@ -129,6 +129,22 @@ fn what_cannot_be_asked_is_refused_by_name() {
 }
 
 #[test]
+fn a_tensor_split_gives_every_node_an_even_share_of_all_layers() {
+    let tensor = |nodes, min_nodes| Problem { sharding: Sharding::Tensor, ..problem(nodes, min_nodes) };
+    let nodes = || vec![node("a", 700, 1), node("b", 600, 1), node("c", 2000, 4)];
+    check(&tensor(nodes(), 1), &[("c", 8), ("a", 8)]);
+    check(&tensor(nodes(), 3), &[("c", 8), ("a", 8), ("b", 8)]);
+    let solution = solve(&tensor(nodes(), 2)).expect("feasible");
+    let instance = solution.into_instance(InstanceId::new("i").expect("a good id"), card());
+    let shares: Vec<_> = instance.ranks().iter().map(|(_, _, shard)| (shard.tensor.rank, shard.tensor.size)).collect();
+    assert_eq!((instance.sharding, shares), (Sharding::Tensor, vec![(0, 2), (1, 2)]));
+    let alone = solve(&tensor(vec![node("a", 2000, 1)], 1));
+    assert!(matches!(alone, Err(Infeasible::TooFewNodes { asked: 2, usable: 1, .. })), "{alone:?}");
+    let crowd = solve(&tensor(nodes(), 9));
+    assert_eq!(crowd, Err(Infeasible::TooFewHeads { model: card().model_id, asked: 9, heads: 8 }));
+}
+
+#[test]
 fn previews_tell_every_number_of_nodes() {
     let previews = previews(&problem(vec![node("a", 700, 1), node("b", 700, 1), node("c", 60, 1)], 1));
     let outcomes: Vec<_> = previews.iter().map(|preview| (preview.nodes, preview.outcome.is_ok())).collect();
@@ -137,7 +153,9 @@ fn previews_tell_every_number_of_nodes() {
 
 fn any_problem() -> impl Strategy<Value = Problem> {
     let nodes = proptest::collection::vec((0u64..3000, 1u32..64, any::<bool>(), any::<u8>()), 0..12);
-    (nodes, 1u32..6, 1u32..40, proptest::option::of(1u32..5000)).prop_map(|(facts, min_nodes, n_layers, context)| {
+    let sharding = prop_oneof![Just(Sharding::Pipeline), Just(Sharding::Tensor)];
+    let numbers = (1u32..6, 1u32..40, 1u32..9, proptest::option::of(1u32..5000));
+    (nodes, numbers, sharding).prop_map(|(facts, (min_nodes, n_layers, heads, context), sharding)| {
         let name = |n: usize| NodeId::new(format!("n{n}")).expect("a good id");
         let nodes = facts.into_iter().enumerate().map(|(n, (free, speed, has_model, links))| NodeFacts {
             node_id: name(n),
@@ -147,9 +165,9 @@ fn any_problem() -> impl Strategy<Value = Problem> {
             reaches: (0..8).filter(|bit| links >> bit & 1 == 1).map(name).collect(),
         });
         let mut problem = problem(nodes.collect(), min_nodes);
-        problem.card.n_layers = n_layers;
+        (problem.card.n_layers, problem.card.heads, problem.card.kv_heads) = (n_layers, heads, heads);
         problem.card.storage_size = Memory::bytes(u64::from(n_layers) * 100 * MIB + 77 * MIB);
-        problem.context_length = context;
+        (problem.context_length, problem.sharding) = (context, sharding);
         problem
     })
 }
@@ -173,7 +191,8 @@ proptest! {
         let context = problem.context_length.unwrap_or(512.min(problem.card.context_length));
         let whole = shard_memory(&problem.card, problem.card.n_layers, true, context, 1);
         let fits = problem.nodes.iter().any(|node| node.has_model && whole <= node.free);
-        if fits && problem.min_nodes == 1 && context <= problem.card.context_length {
+        let is_alone = problem.min_nodes == 1 && problem.sharding == Sharding::Pipeline;
+        if fits && is_alone && context <= problem.card.context_length {
             prop_assert!(solve(&problem).is_ok());
         }
     }

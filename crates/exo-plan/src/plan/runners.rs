@@ -1,6 +1,6 @@
 //! Starting, connecting and stopping runners.
 
-use crate::{Action, Backoff, LocalNode, LocalRunner, NextRank, Plan};
+use crate::{Action, Backoff, LocalNode, LocalRunner, PeerRank, Plan};
 use exo_state::State;
 use exo_types::{Instance, RunnerId, RunnerStatus};
 use std::sync::Arc;
@@ -57,8 +57,8 @@ pub(super) fn connect_loaded(state: &State, local: &LocalNode, plan: &mut Plan) 
         if runner.told_to_connect == Some(incarnation) || !others_have_loaded(state, instance, runner_id) {
             continue;
         }
-        if let Some(next) = next_rank(state, instance, runner_id) {
-            plan.actions.push(Action::ConnectRunner { runner_id: runner_id.clone(), incarnation, next });
+        if let Some(peers) = peers(state, instance, runner_id) {
+            plan.actions.push(Action::ConnectRunner { runner_id: runner_id.clone(), incarnation, peers });
         }
     }
 }
@@ -74,20 +74,21 @@ fn others_have_loaded(state: &State, instance: &Instance, own: &RunnerId) -> boo
     })
 }
 
-/// The rank after it: `Some(None)` in a world of one, `None` while it does not listen.
-fn next_rank(state: &State, instance: &Instance, own: &RunnerId) -> Option<Option<NextRank>> {
+/// The ranks that it calls; none while one of them does not listen.
+fn peers(state: &State, instance: &Instance, own: &RunnerId) -> Option<Vec<PeerRank>> {
     let ranks = instance.ranks();
-    let place = ranks.iter().position(|(_, runner, _)| *runner == own)?;
-    if ranks.len() == 1 {
-        return Some(None);
-    }
-    let (node_id, runner_id, _) = ranks.get((place + 1) % ranks.len())?;
-    // A ready one has a rank before it: that is a life of it that has not noticed the loss yet.
-    let (endpoint, incarnation) = match state.runners.get(*runner_id)? {
-        RunnerStatus::RunnerLoaded { tensor_endpoint, incarnation }
-        | RunnerStatus::RunnerConnecting { tensor_endpoint, incarnation } => (tensor_endpoint.clone()?, *incarnation),
-        _ => return None,
+    let (_, _, shard) = ranks.iter().find(|(_, runner, _)| *runner == own)?;
+    let peer = |rank: u32| {
+        let (node_id, runner_id, _) = ranks.get(rank as usize)?;
+        // A ready one has its links: that is a life of it that has not noticed the loss yet.
+        let (endpoint, incarnation) = match state.runners.get(*runner_id)? {
+            RunnerStatus::RunnerLoaded { tensor_endpoint, incarnation }
+            | RunnerStatus::RunnerConnecting { tensor_endpoint, incarnation } => {
+                (tensor_endpoint.clone()?, *incarnation)
+            }
+            _ => return None,
+        };
+        Some(PeerRank { rank, node_id: (*node_id).clone(), runner_id: (*runner_id).clone(), endpoint, incarnation })
     };
-    let next = NextRank { node_id: (*node_id).clone(), runner_id: (*runner_id).clone(), endpoint, incarnation };
-    Some(Some(next))
+    shard.calls().into_iter().map(peer).collect()
 }

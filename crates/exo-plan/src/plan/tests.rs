@@ -1,10 +1,10 @@
 use super::*;
-use crate::{LocalRunner, NextRank};
+use crate::{LocalRunner, PeerRank};
 use exo_state::apply;
 use exo_types::{
     Accelerator, Connection, DownloadProgress, Event, EventIndex, IndexedEvent, Instance, InstanceId, Memory, Millis,
     ModelCard, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeLink, NodeResources, RunnerFailure, RunnerId,
-    RunnerStatus, SessionId, Shard, ShardAssignments, Sharding,
+    RunnerStatus, SessionId, Shard, ShardAssignments, Sharding, TensorShare,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,6 +25,8 @@ fn card() -> ModelCard {
         quantization: "Q8_0".to_owned(),
         n_layers: 6,
         hidden_size: 8,
+        heads: 4,
+        kv_heads: 2,
         context_length: 16,
         kv_bytes_per_token: 4,
         layer_size: Memory::bytes(10),
@@ -38,7 +40,7 @@ fn instance(nodes: &[&str]) -> Instance {
     let ranks = || (0u32..).zip(nodes);
     let shard = |device_rank| {
         let end_layer = if device_rank + 1 == world_size { 6 } else { device_rank + 1 };
-        Shard { device_rank, world_size, start_layer: device_rank, end_layer, n_layers: 6 }
+        Shard { device_rank, world_size, start_layer: device_rank, end_layer, n_layers: 6, tensor: TensorShare::WHOLE }
     };
     let name = |rank| runner_id(&format!("r{rank}"));
     Instance {
@@ -132,9 +134,9 @@ fn planned(state: &State, local: &LocalNode, now: Instant) -> Vec<String> {
 fn show(action: &Action) -> String {
     match action {
         Action::StartRunner { runner_id, losses, .. } => format!("start {runner_id} after {losses}"),
-        Action::ConnectRunner { runner_id, incarnation, next: None } => format!("connect {runner_id}/{incarnation}"),
-        Action::ConnectRunner { runner_id, incarnation, next: Some(NextRank { endpoint, incarnation: other, .. }) } => {
-            format!("connect {runner_id}/{incarnation} to {endpoint}/{other}")
+        Action::ConnectRunner { runner_id, incarnation, peers } => {
+            let to = |peer: &PeerRank| format!(" to {}/{}", peer.endpoint, peer.incarnation);
+            format!("connect {runner_id}/{incarnation}{}", peers.iter().map(to).collect::<String>())
         }
         Action::StopRunner { runner_id, .. } => format!("stop {runner_id}"),
         Action::Report(event) => {

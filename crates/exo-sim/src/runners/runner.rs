@@ -170,9 +170,9 @@ impl FakeRunner {
 
     async fn try_connect(&mut self) {
         let Phase::Connecting { order, until } = &self.phase else { return };
-        let next = match &order.next {
+        let next = match order.peers.first() {
             None => None,
-            Some(endpoint) => match self.links.connect(endpoint, order.next_incarnation) {
+            Some(next) => match self.links.connect(&next.endpoint, next.incarnation) {
                 Some(next) => Some(next),
                 None if Instant::now() < *until => return,
                 None => return self.on_broken().await,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Memory, ModelId};
+use crate::{Memory, ModelId, TensorShare};
 
 fn card(n_layers: u32) -> ModelCard {
     ModelCard {
@@ -9,6 +9,8 @@ fn card(n_layers: u32) -> ModelCard {
         quantization: "Q8_0".to_owned(),
         n_layers,
         hidden_size: 8,
+        heads: 6,
+        kv_heads: 3,
         context_length: 16,
         kv_bytes_per_token: 4,
         layer_size: Memory::bytes(10),
@@ -26,7 +28,8 @@ fn instance(n_layers: u32, ranges: &[(u32, u32)]) -> Instance {
     for (rank, (start_layer, end_layer)) in (0u32..).zip(ranges.iter().copied()) {
         let runner = RunnerId::new(format!("r{rank}")).expect("a good id");
         let world_size = ranges.len() as u32;
-        let shard = Shard { device_rank: rank, world_size, start_layer, end_layer, n_layers };
+        let shard =
+            Shard { device_rank: rank, world_size, start_layer, end_layer, n_layers, tensor: TensorShare::WHOLE };
         assignments.runner_to_shard.insert(runner.clone(), shard);
         // Nodes in the other order than ranks: the order must come from the ranks.
         assignments.node_to_runner.insert(NodeId::new(format!("n{}", 9 - rank)).expect("a good id"), runner);
@@ -93,4 +96,51 @@ fn two_nodes_cannot_share_a_runner() {
     let runner = RunnerId::new("r0").expect("a good id");
     instance.shard_assignments.node_to_runner.insert(NodeId::new("other").expect("a good id"), runner);
     assert_eq!(instance.check(), Err(InstanceError::Cover { n_layers: 6 }));
+}
+
+/// Two stages of three ranks each.
+fn shared() -> Instance {
+    let mut instance = instance(6, &[(0, 4), (0, 4), (0, 4), (4, 6), (4, 6), (4, 6)]);
+    instance.sharding = Sharding::Tensor;
+    for shard in instance.shard_assignments.runner_to_shard.values_mut() {
+        shard.tensor = TensorShare { rank: shard.device_rank % 3, size: 3 };
+    }
+    instance
+}
+
+#[test]
+fn ranks_may_share_layers_if_all_stages_do() {
+    assert_eq!(shared().check(), Ok(()));
+    let mut uneven = shared();
+    let last = uneven.shard_assignments.runner_to_shard.values_mut().next_back().expect("six ranks");
+    last.tensor = TensorShare { rank: 0, size: 2 };
+    assert!(matches!(uneven.check(), Err(InstanceError::Shard { .. })), "{uneven:?}");
+    let mut apart = shared();
+    let last = apart.shard_assignments.runner_to_shard.values_mut().next_back().expect("six ranks");
+    last.start_layer = 5;
+    assert_eq!(apart.check(), Err(InstanceError::Cover { n_layers: 6 }));
+}
+
+#[test]
+fn shares_are_as_many_as_heads_allow_and_as_the_cut_is_called() {
+    let mut few = shared();
+    few.shard_assignments.model_card.heads = 2;
+    assert_eq!(few.check(), Err(InstanceError::Heads { size: 3, heads: 2 }));
+    let miscalled = Instance { sharding: Sharding::Pipeline, ..shared() };
+    assert_eq!(miscalled.check(), Err(InstanceError::Sharding { sharding: Sharding::Pipeline, size: 3 }));
+    let whole = Instance { sharding: Sharding::Tensor, ..instance(6, &[(0, 6)]) };
+    assert_eq!(whole.check(), Err(InstanceError::Sharding { sharding: Sharding::Tensor, size: 1 }));
+}
+
+#[test]
+fn every_two_that_talk_are_connected_once() {
+    let instance = shared();
+    let shards: Vec<_> = instance.ranks().into_iter().map(|(_, _, shard)| shard.clone()).collect();
+    let of = |what: fn(&Shard) -> Vec<u32>| shards.iter().map(what).collect::<Vec<_>>();
+    assert_eq!(of(Shard::nexts), [vec![1, 2, 3], vec![], vec![], vec![4, 5, 0], vec![], vec![]]);
+    assert_eq!(of(Shard::calls), [vec![1, 2, 3], vec![2], vec![], vec![4, 5, 0], vec![5], vec![]]);
+    let previous: Vec<_> = shards.iter().map(Shard::previous).collect();
+    assert_eq!(previous, [Some(3), Some(0), Some(0), Some(0), Some(3), Some(3)]);
+    let alone = Shard { world_size: 1, device_rank: 0, tensor: TensorShare::WHOLE, ..shards[0].clone() };
+    assert_eq!((alone.previous(), alone.nexts(), alone.calls()), (None, vec![], vec![]));
 }

@@ -6,7 +6,7 @@ use exo_types::{
     EventIndex, EventLogPage, FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId,
     MasterPresence, MasterRole, MasterStanding, Memory, Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo,
     NodeResources, Pooling, Prompt, Refusal, RefusalCode, RequestEventLog, RunnerId, RunnerStatus, SessionId, Shard,
-    ShardAssignments, Sharding, StreamChunk, TaskId, TokenChunk, Usage,
+    ShardAssignments, Sharding, StreamChunk, TaskId, TensorShare, TokenChunk, Usage,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
@@ -24,6 +24,8 @@ pub fn card(model: &str) -> ModelCard {
         quantization: "Q8_0".to_owned(),
         n_layers: 4,
         hidden_size: 64,
+        heads: 4,
+        kv_heads: 2,
         context_length: 512,
         kv_bytes_per_token: 1024,
         layer_size: Memory::mib(1),
@@ -33,7 +35,8 @@ pub fn card(model: &str) -> ModelCard {
 
 pub fn instance(id: &str, model: &str) -> Instance {
     let runner = RunnerId::new(format!("{id}-runner")).expect("a good id");
-    let shard = Shard { device_rank: 0, world_size: 1, start_layer: 0, end_layer: 4, n_layers: 4 };
+    let shard =
+        Shard { device_rank: 0, world_size: 1, start_layer: 0, end_layer: 4, n_layers: 4, tensor: TensorShare::WHOLE };
     Instance {
         instance_id: InstanceId::new(id).expect("a good id"),
         sharding: Sharding::Pipeline,

@@ -1,6 +1,8 @@
 use super::*;
 use crate::testing::{CIRCUMSTANCES, cluster, decide_ok, delete, fold, lend, node, place};
-use exo_types::{JoinTokenId, JoinTokenRecord, KeyFingerprint, Memory, Millis, ModelId, NodeId, ShardAssignments};
+use exo_types::{
+    JoinTokenId, JoinTokenRecord, KeyFingerprint, Memory, Millis, ModelId, NodeId, ShardAssignments, Sharding,
+};
 
 fn code_of(state: &State, command: &Command) -> RefusalCode {
     let id = CommandId::new("c").expect("a good id");
@@ -40,7 +42,8 @@ fn what_cannot_be_placed_is_refused_with_the_reason() {
         (place("m", 1), RefusalCode::DoesNotFit),
         (place("m", 3), RefusalCode::DoesNotFit),
         (place("m", 99), RefusalCode::Invalid),
-        (with(|r| r.sharding = Sharding::Tensor), RefusalCode::Invalid),
+        (with(|r| r.sharding = Sharding::Tensor), RefusalCode::DoesNotFit),
+        (with(|r| (r.sharding, r.min_nodes) = (Sharding::Tensor, 9)), RefusalCode::Invalid),
         (with(|r| r.context_length = Some(1_000_000)), RefusalCode::Invalid),
         (with(|r| r.node_ids = vec![NodeId::new("gone").expect("a good id")]), RefusalCode::NotFound),
     ] {
@@ -49,6 +52,21 @@ fn what_cannot_be_placed_is_refused_with_the_reason() {
     let id = CommandId::new("c").expect("a good id");
     let refusal = decide(&state, &id, &place("other", 1), &CIRCUMSTANCES).expect_err("refused");
     assert!(refusal.message.contains("models in the cluster: m"), "{refusal}");
+}
+
+#[test]
+fn a_tensor_split_gives_every_node_a_share_of_all_layers() {
+    let empty = cluster(&[("a", 2000), ("b", 2000), ("c", 2000)]);
+    let Command::PlaceInstance(place) = place("m", 3) else { unreachable!("it is a placement") };
+    let command = Command::PlaceInstance(PlaceInstance { sharding: Sharding::Tensor, ..place });
+    let state = fold(empty.clone(), decide_ok(&empty, "c1", &command).events);
+    let instance = state.instances.values().next().expect("placed");
+    decide_ok(&empty, "c2", &Command::CreateInstance { instance: instance.clone() });
+    let shares: Vec<_> = instance.ranks().iter().map(|(_, _, shard)| (shard.tensor.rank, shard.len())).collect();
+    assert_eq!(shares, [(0, 8), (1, 8), (2, 8)]);
+    let mut twice = instance.clone();
+    twice.shard_assignments.runner_to_shard.values_mut().for_each(|shard| shard.tensor.rank = 0);
+    assert_eq!(code_of(&empty, &Command::CreateInstance { instance: twice }), RefusalCode::Invalid);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::cause::Cause;
 use crate::liveness::Liveness;
 use crate::supervised::Supervised;
 use exo_models::FoundModel;
-use exo_plan::{Action, LocalRunner, NextRank};
-use exo_runner_host::{Confinement, Connect, HostMessage, Limits, Load, NetworkUse, RunnerProgram};
+use exo_plan::{Action, LocalRunner, PeerRank};
+use exo_runner_host::{Confinement, Connect, HostMessage, Limits, Load, NetworkUse, RankAddress, RunnerProgram};
 use exo_state::{NodeAddress, State};
 use exo_types::{ErrorChunk, ErrorCode, Instance, InstanceId, RunnerFailure, RunnerId, RunnerStatus, Shard};
 use std::net::{IpAddr, SocketAddr};
@@ -23,8 +23,8 @@ impl Driver {
             Action::StartRunner { runner_id, instance, shard, losses } => {
                 self.start_runner(runner_id, &instance, shard, losses);
             }
-            Action::ConnectRunner { runner_id, incarnation, next } => {
-                self.connect_runner(&runner_id, incarnation, next, state);
+            Action::ConnectRunner { runner_id, incarnation, peers } => {
+                self.connect_runner(&runner_id, incarnation, &peers, state);
             }
             Action::StopRunner { runner_id, instance_id } => self.stop_runner(&runner_id, &instance_id),
             Action::Report(event) => (self.around.report)(event),
@@ -106,12 +106,13 @@ impl Driver {
         );
     }
 
-    fn connect_runner(&mut self, runner_id: &RunnerId, incarnation: u64, next: Option<NextRank>, state: &State) {
-        let order = Connect {
-            incarnation,
-            next_incarnation: next.as_ref().map_or(0, |next| next.incarnation),
-            next: next.map(|next| self.endpoint(&next, state)),
+    fn connect_runner(&mut self, runner_id: &RunnerId, incarnation: u64, peers: &[PeerRank], state: &State) {
+        let address = |peer: &PeerRank| RankAddress {
+            rank: peer.rank,
+            endpoint: self.endpoint(peer, state),
+            incarnation: peer.incarnation,
         };
+        let order = Connect { incarnation, peers: peers.iter().map(address).collect() };
         let Some(local) = self.around.local.runners.get_mut(runner_id) else { return };
         local.told_to_connect = Some(incarnation);
         if let RunnerStatus::RunnerLoaded { tensor_endpoint, incarnation: current } = &local.status
@@ -125,16 +126,16 @@ impl Driver {
         self.plan_soon();
     }
 
-    /// Where this node reaches the next rank: at the address that it measured, if it did, else as it was told.
-    fn endpoint(&self, next: &NextRank, state: &State) -> String {
-        let told = next.endpoint.parse::<SocketAddr>();
-        let measured = match state.node_address(&self.around.local.node_id, &next.node_id) {
+    /// Where this node reaches another rank: at the address that it measured, if it did, else as it was told.
+    fn endpoint(&self, peer: &PeerRank, state: &State) -> String {
+        let told = peer.endpoint.parse::<SocketAddr>();
+        let measured = match state.node_address(&self.around.local.node_id, &peer.node_id) {
             Some(NodeAddress::Measured(address)) => address.parse::<IpAddr>().ok(),
             Some(NodeAddress::Told(_)) | None => None,
         };
         match (told, measured) {
             (Ok(told), Some(address)) => SocketAddr::new(address, told.port()).to_string(),
-            _ => next.endpoint.clone(),
+            _ => peer.endpoint.clone(),
         }
     }
 

@@ -15,7 +15,7 @@ use exo_testkit::{ModelSpec, ModelTokens};
 use exo_types::{
     AnsweredTokens, CpuInfo, ErrorCode, Event, EventIndex, FinishReason, GenerateRequest, IndexedEvent, Instance,
     InstanceId, Memory, Millis, NodeId, NodeInfo, NodeResources, Prompt, ReplyOptions, RequestId, RunnerId,
-    RunnerStatus, SamplingParams, SessionId, Shard, ShardAssignments, Sharding, StreamChunk,
+    RunnerStatus, SamplingParams, SessionId, Shard, ShardAssignments, Sharding, StreamChunk, TensorShare,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -160,6 +160,7 @@ impl Cluster {
             start_layer: LAYERS * rank / world,
             end_layer: LAYERS * (rank + 1) / world,
             n_layers: LAYERS,
+            tensor: TensorShare::WHOLE,
         };
         let instance = Instance {
             instance_id: InstanceId::new("instance").expect("a good id"),

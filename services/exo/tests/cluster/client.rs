@@ -79,8 +79,13 @@ impl Client {
     }
 
     pub async fn place(&self, model: &str, min_nodes: u32) {
+        self.place_cut(model, min_nodes, "Pipeline").await;
+    }
+
+    /// Places a model that is cut in that way.
+    pub async fn place_cut(&self, model: &str, min_nodes: u32, sharding: &str) {
         self.wait_for_model(model, min_nodes as usize).await;
-        let body = json!({"model_id": model, "min_nodes": min_nodes});
+        let body = json!({"model_id": model, "min_nodes": min_nodes, "sharding": sharding});
         let (status, answer) = self.post("/place_instance", &body).await.expect("the api answers");
         assert_eq!(status, 200, "{answer}");
         self.wait_until_placed(model).await;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const MODEL: &str = "model";
 
 /// Long enough to be in the middle of it: a generated model never ends by itself.
-pub const LONG: u32 = 1800;
+const LONG: u32 = 1800;
 
 /// Still under way when something happens after its first piece, and soon over.
 const STORY: u32 = 400;

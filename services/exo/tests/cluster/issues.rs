@@ -1,7 +1,7 @@
 //! Failures that EXO had in public, with real processes. The list: docs/failures.md.
 
 use crate::client::{Client, Line};
-use crate::faults::{LONG, folder, slow_model};
+use crate::faults::{folder, slow_model};
 use crate::node::{Net, is_alive, models, signal};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ async fn issue_2176_the_crash_of_a_runner_takes_nothing_else_with_it() {
     client.place("model", 1).await;
     let first = worker.children();
     client.place("other", 1).await;
-    let mut crashing = client.stream("model", LONG).await;
+    let mut crashing = client.stream("model", 400).await;
     let mut untouched = client.stream("other", 400).await;
     for answer in [&mut crashing, &mut untouched] {
         assert!(matches!(answer.next().await, Line::Text(_)));

@@ -12,4 +12,5 @@ mod issues;
 mod node;
 mod operator;
 mod pipeline;
+mod tensor;
 mod walk_through;

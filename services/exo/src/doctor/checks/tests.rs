@@ -192,6 +192,8 @@ fn models_that_are_to_be_placed_are_there_and_fit() {
         quantization: "Q8_0".to_owned(),
         n_layers: 1,
         hidden_size: 1,
+        heads: 1,
+        kv_heads: 1,
         context_length: 1 << 20,
         kv_bytes_per_token: 1 << 10,
         layer_size: Memory::mib(mib),

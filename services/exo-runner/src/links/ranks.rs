@@ -1,0 +1,80 @@
+//! The other ranks as the engine sees them.
+
+use super::{Frame, StepError};
+use crate::progress::Progress;
+use crate::step_bytes::{self, Step};
+use exo_engine::{BatchPlan, NextStages, RanksError, TensorGroup, Work};
+use exo_tensor_link::{Group, Link, LinkSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// The layers behind: a step goes out to the next leader and comes back from the last.
+pub(crate) struct RingStages {
+    next: LinkSender,
+    returns: Receiver<Frame>,
+    deadline: Duration,
+    progress: Progress,
+}
+
+impl RingStages {
+    pub(super) fn new(next: LinkSender, returns: Receiver<Frame>, deadline: Duration, progress: Progress) -> Self {
+        Self { next, returns, deadline, progress }
+    }
+}
+
+impl NextStages for RingStages {
+    fn run(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), RanksError> {
+        let width = hidden.len() / plan.tokens().max(1);
+        let step = Step { work: Work::Layers, plan: plan.clone() };
+        self.next.send(&step_bytes::write(&step), hidden, Instant::now() + self.deadline)?;
+        let (returns, limit) = (&self.returns, self.deadline);
+        let came = self.progress.waiting(|| returns.recv_timeout(limit));
+        let (echo, values) = came.map_err(|error| match error {
+            RecvTimeoutError::Timeout => StepError::Late(limit),
+            RecvTimeoutError::Disconnected => StepError::Gone,
+        })?;
+        let expected = plan.head_rows() * width;
+        if echo.plan.step != plan.step || values.len() != expected {
+            let (step, found, values) = (plan.step, echo.plan.step, values.len());
+            return Err(StepError::Mixed { step, expected, found, values }.into());
+        }
+        *hidden = values;
+        Ok(())
+    }
+}
+
+/// The ranks that share this one's layers. Waiting for them is not computing: one that hangs takes nobody along.
+pub(crate) struct RankGroup {
+    /// The others, if this rank leads them.
+    members: Vec<LinkSender>,
+    group: Group<Link>,
+    deadline: Duration,
+    progress: Progress,
+}
+
+impl RankGroup {
+    pub(super) fn new(members: Vec<LinkSender>, group: Group<Link>, deadline: Duration, progress: Progress) -> Self {
+        Self { members, group, deadline, progress }
+    }
+}
+
+impl TensorGroup for RankGroup {
+    fn lead(&mut self, work: Work, plan: &BatchPlan, rows: &[f32]) -> Result<(), RanksError> {
+        let step = step_bytes::write(&Step { work, plan: plan.clone() });
+        let deadline = Instant::now() + self.deadline;
+        for member in &mut self.members {
+            member.send(&step, rows, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn all_gather(&mut self, parts: &[usize], whole: &mut [f32]) -> Result<(), RanksError> {
+        let (group, deadline) = (&mut self.group, Instant::now() + self.deadline);
+        Ok(self.progress.waiting(|| group.all_gather(parts, whole, deadline))?)
+    }
+
+    fn gather(&mut self, parts: &[usize], whole: &mut [f32]) -> Result<(), RanksError> {
+        let (group, deadline) = (&mut self.group, Instant::now() + self.deadline);
+        Ok(self.progress.waiting(|| group.gather(0, parts, whole, deadline))?)
+    }
+}
