@@ -80,9 +80,10 @@ impl Engine {
         let embedding_rules = EmbeddingRules::read(&model.metadata(), &model.config.architecture, &tokenizer)?;
         let limits = StageLimits::new(&model.config, options);
         let split = Split::new(&model.config, options.share)?;
-        let head_bytes = Head::<CpuDevice>::bytes(&model, &split)?;
+        let head_bytes = Head::<CpuDevice>::weight_bytes(&model, &split)?;
+        let end_bytes = head_bytes + Head::<CpuDevice>::buffer_bytes(&model, &split);
         let memory = (limits, &split);
-        let layer_bytes = check_memory::<CpuDevice>(&model, &layers, memory, head_bytes, options.memory_limit)?;
+        let layer_bytes = check_memory::<CpuDevice>(&model, &layers, memory, end_bytes, options.memory_limit)?;
         let mut device = CpuDevice::new(options.isa, options.threads)?;
         let mut loading = Loading::new(layer_bytes + head_bytes, progress);
         let embedding = TokenEmbedding::load(&model)?;

@@ -44,11 +44,15 @@ impl<D: Device> Head<D> {
         })
     }
 
-    /// Bytes of the weights and of the buffers.
-    pub(crate) fn bytes(model: &Model, split: &Split) -> Result<u64, LoadError> {
-        let tokens = split.rows(Kind::Vocabulary);
-        let buffers = HEAD_ROWS * (2 * model.config.hidden + tokens.len()) * size_of::<f32>();
-        Ok(model.head()?.sub_rows(tokens).bytes() + buffers as u64)
+    /// Bytes of this rank's weights.
+    pub(crate) fn weight_bytes(model: &Model, split: &Split) -> Result<u64, LoadError> {
+        Ok(model.head()?.sub_rows(split.rows(Kind::Vocabulary)).bytes())
+    }
+
+    /// Bytes of the buffers.
+    pub(crate) fn buffer_bytes(model: &Model, split: &Split) -> u64 {
+        let tokens = split.rows(Kind::Vocabulary).len();
+        (HEAD_ROWS * (2 * model.config.hidden + tokens) * size_of::<f32>()) as u64
     }
 
     /// The rows of hidden states as the head sees them: normalised.

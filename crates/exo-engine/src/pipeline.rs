@@ -56,8 +56,10 @@ impl StageWorker {
         let is_last = layers.end == model.config.layers;
         let limits = StageLimits::new(&model.config, options);
         let split = Split::new(&model.config, options.share)?;
-        let head_bytes = if is_first { Head::<CpuDevice>::bytes(&model, &split)? } else { 0 };
-        let bytes = check_memory::<CpuDevice>(&model, &layers, (limits, &split), head_bytes, options.memory_limit)?;
+        let head_bytes = if is_first { Head::<CpuDevice>::weight_bytes(&model, &split)? } else { 0 };
+        let buffer_bytes = if is_first { Head::<CpuDevice>::buffer_bytes(&model, &split) } else { 0 };
+        let (memory, end_bytes) = ((limits, &split), head_bytes + buffer_bytes);
+        let bytes = check_memory::<CpuDevice>(&model, &layers, memory, end_bytes, options.memory_limit)?;
         let mut device = CpuDevice::new(options.isa, options.threads)?;
         let mut loading = Loading::new(bytes + head_bytes, progress);
         let head = if is_first { Some(Head::load(&model, &mut device, &split, &mut loading)?) } else { None };

@@ -303,11 +303,14 @@ async fn two_ranks_answer_from_a_directory_as_one_does_from_the_file() {
     rank.loaded().await;
     let unknown = Load { quantization: Some("Q9".to_owned()), ..order(folder.path(), 0, 1) };
     let mut rank = Rank::start(&host, unknown).await;
-    let message = rank.message().await;
-    assert!(
-        matches!(&message, RunnerMessage::Failed { retry: false, message } if message.contains("Q9")),
-        "{message:?}"
-    );
+    let message = loop {
+        match rank.message().await {
+            RunnerMessage::Loading { .. } => {}
+            other => break other,
+        }
+    };
+    let is_refused = matches!(&message, RunnerMessage::Failed { retry: false, message } if message.contains("Q9"));
+    assert!(is_refused, "{message:?}");
 }
 
 #[tokio::test]

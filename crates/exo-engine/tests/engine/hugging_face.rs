@@ -63,8 +63,12 @@ fn logits_of_a_directory_are_those_of_the_gguf_file() {
         // Two files and an index; numbers of 16 bits.
         let folder = directory(&spec, HfStorage::ShardedBf16);
         let agreement = Agreement::between(&logits(&mut load_at(folder.path(), &options()), &prompt), &expected);
-        // Wide enough for a rounding that has a token ask another expert.
-        let bound = AgreementBound { difference: 0.2, divergence: 0.02, same_likeliest: 0.9 };
+        let bound = if spec.experts.is_some() {
+            // A rounding of the router may have a token ask another expert.
+            AgreementBound { difference: 0.2, divergence: 0.02, same_likeliest: 0.9 }
+        } else {
+            AgreementBound { difference: 0.1, ..AgreementBound::for_type("Q8_0") }
+        };
         assert!(agreement.keeps(&bound), "{:?} in bf16: {agreement}", spec.architecture);
     }
 }
@@ -105,7 +109,10 @@ fn weights_are_quantised_as_they_are_loaded() {
             (logits(&mut engine, &prompt), total)
         };
         let (plain, whole) = load(folder.path(), None);
-        for (quantisation, bytes, bound) in [(Quantisation::Q8_0, 34.0, 0.25), (Quantisation::Q4_0, 18.0, 0.6)] {
+        // A rounding may have a token ask another expert.
+        let bounds = if spec.experts.is_some() { [0.25, 0.6] } else { [0.1, 0.5] };
+        let kinds = [(Quantisation::Q8_0, 34.0), (Quantisation::Q4_0, 18.0)];
+        for ((quantisation, bytes), bound) in kinds.into_iter().zip(bounds) {
             let (quantised, total) = load(folder.path(), Some(quantisation));
             let agreement = Agreement::between(&quantised, &plain);
             let name = format!("{:?} in {quantisation}", spec.architecture);
@@ -114,7 +121,7 @@ fn weights_are_quantised_as_they_are_loaded() {
             let share = total as f64 / whole as f64;
             assert!((bytes / 128.0..bytes / 128.0 + 0.05).contains(&share), "{name}: {share}");
             let agreement = Agreement::between(&load(&file.path(), Some(quantisation)).0, &quantised);
-            assert!(agreement.difference < bound, "{name} from GGUF: {agreement}");
+            assert!(agreement.difference < 0.05, "{name} from GGUF: {agreement}");
         }
     }
     let stored = ModelSpec { matrices: GgmlType::Q4_0, embedding: GgmlType::Q4_0, ..ModelSpec::default() };
