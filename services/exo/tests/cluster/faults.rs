@@ -12,7 +12,7 @@ const MODEL: &str = "model";
 const LONG: u32 = 1800;
 
 /// Still under way when something happens after its first piece, and soon over.
-const STORY: u32 = 400;
+const STORY: u32 = 160;
 
 /// A model that takes its time: tens of milliseconds for every hundred tokens.
 pub fn slow_model() -> TemporaryModel {
