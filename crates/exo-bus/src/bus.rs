@@ -148,6 +148,23 @@ impl Bus {
         report
     }
 
+    /// The links once they are as `wanted` says; at once if they are. Traffic alone does not have it look again. The
+    /// caller sets the deadline.
+    pub async fn links_where(&self, mut wanted: impl FnMut(&LinkReport) -> bool) -> LinkReport {
+        let (mut links, mut refusals) = (self.shared.transport.link_changes(), self.shared.refusals.changes());
+        loop {
+            let report = self.links();
+            if wanted(&report) {
+                return report;
+            }
+            tokio::select! {
+                // An adapter without links never changes them.
+                Ok(()) = links.changed() => {}
+                Ok(()) = refusals.changed() => {}
+            }
+        }
+    }
+
     /// Leaves: presence ends, open streams fail on both sides, every wait on this bus returns "closed".
     pub async fn close(self) {
         self.shared.closed.cancel();

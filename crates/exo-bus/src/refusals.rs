@@ -3,6 +3,7 @@
 use crate::envelope::EnvelopeError;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use tokio::sync::watch;
 
 /// A reader that cannot keep up, or is kept from it on purpose.
 pub(crate) const FLOOD: &str = "flood";
@@ -15,11 +16,20 @@ pub(crate) const FOREIGN_ID: &str = "foreign_id";
 
 /// The counts.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<BTreeMap<&'static str, u64>>);
+pub(crate) struct Refusals {
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+    changed: watch::Sender<()>,
+}
 
 impl Refusals {
     pub fn count(&self, reason: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        self.changed.send_replace(());
+    }
+
+    /// Wakes with every count.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// What cannot be read.
@@ -32,7 +42,7 @@ impl Refusals {
 
     /// Adds them to others.
     pub fn add_to(&self, counts: &mut BTreeMap<String, u64>) {
-        for (reason, count) in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (reason, count) in self.counts.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             *counts.entry((*reason).to_owned()).or_default() += count;
         }
     }

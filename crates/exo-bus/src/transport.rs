@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Called with each message, in order per sender. Must not wait.
 pub type Deliver = Arc<dyn Fn(Bytes) + Send + Sync>;
@@ -112,5 +113,10 @@ pub trait Transport: Send + Sync + 'static {
     /// How its links fare; nothing where there are none.
     fn links(&self) -> LinkReport {
         LinkReport::default()
+    }
+
+    /// Wakes with every change of [`Transport::links`] but that of traffic.
+    fn link_changes(&self) -> watch::Receiver<()> {
+        watch::Sender::default().subscribe()
     }
 }

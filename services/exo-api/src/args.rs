@@ -14,13 +14,7 @@ use exo_service::CommonArgs;
     after_help = "Examples:\n  exo-api --api-port 8080\n  exo-api --check-config\n  exo-api --set networking.peers=10.0.0.7:52414"
 )]
 pub struct Args {
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-impl Args {
     /// What every service takes.
-    pub fn common(&self) -> &CommonArgs {
-        &self.common
-    }
+    #[command(flatten)]
+    pub common: CommonArgs,
 }

@@ -7,7 +7,7 @@ use exo_service::Process;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    exo_service::run(Role::Api, Args::parse().common(), serve)
+    exo_service::run(Role::Api, &Args::parse().common, serve)
 }
 
 async fn serve(process: Process) -> Result<(), exo_api::StartError> {

@@ -14,13 +14,7 @@ use exo_service::CommonArgs;
     after_help = "Examples:\n  exo-master --check-config\n  exo-master --data-dir /var/lib/exo\n  exo-master --set election.seniority=10"
 )]
 pub struct Args {
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-impl Args {
     /// What every service takes.
-    pub fn common(&self) -> &CommonArgs {
-        &self.common
-    }
+    #[command(flatten)]
+    pub common: CommonArgs,
 }

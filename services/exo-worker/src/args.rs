@@ -14,13 +14,7 @@ use exo_service::CommonArgs;
     after_help = "Examples:\n  exo-worker --set models.dirs=/srv/models\n  exo-worker --check-config\n  exo-worker --set networking.peers=10.0.0.7:52414"
 )]
 pub struct Args {
-    #[command(flatten)]
-    common: CommonArgs,
-}
-
-impl Args {
     /// What every service takes.
-    pub fn common(&self) -> &CommonArgs {
-        &self.common
-    }
+    #[command(flatten)]
+    pub common: CommonArgs,
 }

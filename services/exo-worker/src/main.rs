@@ -7,7 +7,7 @@ use exo_worker::{Args, WorkerContext, WorkerError, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    exo_service::run(Role::Worker, Args::parse().common(), work)
+    exo_service::run(Role::Worker, &Args::parse().common, work)
 }
 
 async fn work(process: Process) -> Result<(), WorkerError> {

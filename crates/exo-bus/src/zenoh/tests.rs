@@ -1,6 +1,7 @@
 //! A member of the cluster that does not behave: its links are good, and it speaks for another node.
 
 use super::*;
+use crate::LinkReport;
 use crate::error::RequestError;
 use crate::names::{PresenceKind, Service, Topic};
 use crate::presence::PresenceChange;
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 const NEWS: Topic<String> = Topic::new("news");
 const DOUBLE: Service<u32, u32> = Service::new("double");
 const ROLE: PresenceKind<String> = PresenceKind::new("role");
+const LISTENS: PresenceKind<String> = PresenceKind::new("listens");
 
 /// Long enough for a machine that does much else; nothing waits for it to pass.
 const LONG: Duration = Duration::from_secs(20);
@@ -53,28 +55,37 @@ impl World {
         let (own, transport) = config(member("rogue"), 0, Some(port)).open().await.expect("opens");
         let process = if steals_process { victim.process() } else { own };
         let rogue = Bus::join(node("victim"), process, Arc::new(transport)).await.expect("joins");
-        let all_linked = async {
-            while [&honest, &victim, &rogue].iter().any(|bus| bus.links().neighbours.len() < 2) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(LONG, all_linked).await.expect("three that know one meet");
+        for bus in [&honest, &victim, &rogue] {
+            let linked = bus.links_where(|links| links.neighbours.len() >= 2);
+            timeout(LONG, linked).await.expect("three that know one meet");
+        }
         Self { honest, victim, rogue }
     }
 
     /// Returns once the honest one has refused more than that.
     async fn refused_more_than(&self, before: u64) {
-        let looks = async {
-            while self.foreign_ids() <= before {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(LONG, looks).await.expect("it is counted");
+        let refused = self.honest.links_where(|links| foreign_ids(links) > before);
+        timeout(LONG, refused).await.expect("it is counted");
     }
 
     fn foreign_ids(&self) -> u64 {
-        self.honest.links().refused.get("foreign_id").copied().unwrap_or_default()
+        foreign_ids(&self.honest.links())
     }
+
+    /// Returns once `other` knows what `bus` has subscribed to and serves: what is announced behind it comes behind it.
+    async fn is_known(bus: &Bus, other: &Bus) -> Result<(), BusError> {
+        let mut watch = other.watch(LISTENS).await?;
+        let _token = bus.announce(LISTENS, &bus.node().to_string()).await.expect("announces");
+        let seen = async {
+            while !matches!(watch.recv().await, Ok(PresenceChange::Joined { node, .. }) if node == *bus.node()) {}
+        };
+        timeout(LONG, seen).await.expect("it is seen");
+        Ok(())
+    }
+}
+
+fn foreign_ids(links: &LinkReport) -> u64 {
+    links.refused.get("foreign_id").copied().unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,27 +93,14 @@ async fn what_a_member_says_under_another_name_is_refused_and_counted() {
     for steals_process in [false, true] {
         let world = World::new(steals_process).await;
         let mut news = world.honest.subscribe(NEWS).await.expect("subscribes");
-        // It is not known at once that somebody listens: the forger says it until it was refused.
-        let forging = async {
-            loop {
-                world.rogue.publish(NEWS, &"forged".to_owned()).await.expect("leaves");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::select! {
-            () = forging => {}
-            () = world.refused_more_than(0) => {}
+        for speaker in [&world.rogue, &world.victim] {
+            World::is_known(&world.honest, speaker).await.expect("watches");
         }
-        let telling = async {
-            loop {
-                world.victim.publish(NEWS, &"true".to_owned()).await.expect("leaves");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::select! {
-            () = telling => {}
-            heard = timeout(LONG, news.recv()) => assert_eq!(heard.expect("in time"), Ok("true".to_owned())),
-        }
+        world.rogue.publish(NEWS, &"forged".to_owned()).await.expect("leaves");
+        world.refused_more_than(0).await;
+        world.victim.publish(NEWS, &"true".to_owned()).await.expect("leaves");
+        let heard = timeout(LONG, news.recv()).await.expect("in time");
+        assert_eq!(heard, Ok("true".to_owned()));
     }
 }
 
@@ -122,28 +120,14 @@ async fn nobody_asks_or_answers_under_another_name() {
             }
         }
     });
-    let answered = async {
-        loop {
-            match world.honest.request(DOUBLE, &node("victim"), &21, LONG).await {
-                Ok(answer) => return answer,
-                Err(RequestError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    };
-    assert_eq!(timeout(LONG, answered).await.expect("in time"), 42, "the victim's own answer");
+    World::is_known(&world.victim, &world.honest).await.expect("watches");
+    World::is_known(&world.honest, &world.rogue).await.expect("watches");
+    let answered = world.honest.request(DOUBLE, &node("victim"), &21, LONG).await;
+    assert_eq!(answered.expect("an answer"), 42, "the victim's own answer");
     let before = world.foreign_ids();
-    let asking = async {
-        loop {
-            let asked = world.rogue.request(DOUBLE, &node("honest"), &1, LONG).await;
-            assert!(matches!(asked, Err(RequestError::Unreachable { .. })), "{asked:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::select! {
-        () = asking => {}
-        () = world.refused_more_than(before) => {}
-    }
+    let asked = world.rogue.request(DOUBLE, &node("honest"), &1, LONG).await;
+    assert!(matches!(asked, Err(RequestError::Unreachable { .. })), "{asked:?}");
+    world.refused_more_than(before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

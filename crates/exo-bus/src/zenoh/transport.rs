@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zenoh::bytes::ZBytes;
@@ -319,5 +320,9 @@ impl Transport for ZenohTransport {
 
     fn links(&self) -> LinkReport {
         self.links.shared.report()
+    }
+
+    fn link_changes(&self) -> watch::Receiver<()> {
+        self.links.shared.changes()
     }
 }

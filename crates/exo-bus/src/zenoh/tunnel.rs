@@ -35,6 +35,7 @@ use meter::Meter;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 use zenoh::internal::runtime::Runtime;
 
@@ -69,6 +70,7 @@ pub(super) struct Shared {
     neighbours: Mutex<Vec<(Neighbour, Arc<Meter>)>>,
     /// Of all links that there were.
     traffic: Arc<Meter>,
+    changed: watch::Sender<()>,
 }
 
 impl Shared {
@@ -96,6 +98,7 @@ impl Shared {
             report: Mutex::default(),
             neighbours: Mutex::default(),
             traffic: Arc::default(),
+            changed: watch::Sender::default(),
             identity,
         })
     }
@@ -119,10 +122,17 @@ impl Shared {
 
     fn set_neighbours(&self, neighbours: Vec<(Neighbour, Arc<Meter>)>) {
         *self.neighbours.lock().unwrap_or_else(PoisonError::into_inner) = neighbours;
+        self.changed.send_replace(());
     }
 
     pub fn edit(&self, change: impl FnOnce(&mut LinkReport)) {
         change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_replace(());
+    }
+
+    /// Wakes with every change of the report but that of traffic.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// What a message says, if the node that it names has written it for that place; otherwise that is counted.

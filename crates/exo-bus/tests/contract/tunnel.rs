@@ -27,22 +27,13 @@ async fn join(identity: Identity, port: u16, peers: &[u16]) -> Bus {
 
 /// Returns once so many links are there.
 async fn linked(bus: &Bus, count: usize) {
-    let looks = async {
-        while bus.links().neighbours.len() != count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    within(looks).await;
+    within(bus.links_where(|links| links.neighbours.len() == count)).await;
 }
 
 /// Returns once a refusal of that kind was counted.
 async fn refused(bus: &Bus, word: &str) {
-    let looks = async {
-        while !bus.links().refused.contains_key(word) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    if tokio::time::timeout(LONG, looks).await.is_err() {
+    let counted = bus.links_where(|links| links.refused.contains_key(word));
+    if tokio::time::timeout(LONG, counted).await.is_err() {
         panic!("{word} was not counted, but {:?}", bus.links().refused);
     }
 }
@@ -52,16 +43,6 @@ async fn node_alone() -> (Identity, Bus, u16) {
     let (identity, port) = (found("a"), free_port());
     let bus = join(identity.clone(), port, &[]).await;
     (identity, bus, port)
-}
-
-/// Returns once that holds.
-async fn until(holds: impl Fn() -> bool) {
-    let looks = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    within(looks).await;
 }
 
 async fn all_meet(peers: [&[usize]; 3]) {
@@ -124,7 +105,13 @@ async fn a_machine_that_is_lost_without_a_word_is_missed_because_it_acknowledges
     assert_eq!((a.links().lost, b.links().lost), (0, 0));
     wire.cut();
     // Whoever notices it first calls the other anew, and ends the old link there.
-    until(|| a.links().lost + b.links().lost > 0).await;
+    let noticed = async {
+        tokio::select! {
+            _ = a.links_where(|links| links.lost > 0) => {}
+            _ = b.links_where(|links| links.lost > 0) => {}
+        }
+    };
+    within(noticed).await;
     assert!(matches!(within(changes.recv()).await, Ok(PresenceChange::Left { .. })));
 }
 

@@ -66,15 +66,8 @@ async fn another_cluster_that_is_found_is_told_with_what_to_do() {
     let a = scouting(first.clone(), discovery).join().await.expect("joins");
     let b = scouting(second.clone(), discovery).join().await.expect("joins");
     for (bus, other) in [(&a, &second), (&b, &first)] {
-        let told = async {
-            loop {
-                if let Some(found) = bus.links().foreign.first().cloned() {
-                    return found;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let told = within(told).await;
+        let report = within(bus.links_where(|links| !links.foreign.is_empty())).await;
+        let told = report.foreign.first().expect("one was found");
         assert_eq!(told.cluster, other.cluster().short());
         assert!(told.remedy().contains("exo cluster join"), "{}", told.remedy());
     }

@@ -4,9 +4,9 @@ use crate::client::Client;
 use crate::faults::{folder, goes_on, slow_model};
 use crate::node::{Net, models, signal};
 
-const MODEL: &str = "exo-guide";
+pub const MODEL: &str = "exo-guide";
 
-const QUESTIONS: [&str; 3] = ["What is exo?", "How do I add a node?", "Where are the logs?"];
+pub const QUESTIONS: [&str; 3] = ["What is exo?", "How do I add a node?", "Where are the logs?"];
 
 #[tokio::test]
 async fn two_nodes_give_the_same_tokens_as_one() {
@@ -35,13 +35,18 @@ async fn two_nodes_give_the_same_tokens_as_one() {
     // A rank dies: it is started again, the other keeps its weights, and both serve on without help.
     let rank = *second_process.children().first().expect("the second node has a runner");
     signal(rank, "KILL");
-    client.wait_for("/state", "the dead rank to be noticed", |_, state| !all_ready(state)).await;
-    client.wait_for("/state", "both ranks to be ready again", |_, state| all_ready(state)).await;
+    client.wait_for("/state", "the dead rank to be noticed", |_, state| !all_ready(state, 2)).await;
+    client.wait_for("/state", "both ranks to be ready again", |_, state| all_ready(state, 2)).await;
     assert_eq!(client.ask(MODEL, QUESTIONS[0], 80).await.as_ref(), Ok(&alone[0]));
 }
 
 #[tokio::test]
 async fn a_rank_that_dies_pauses_the_stream_and_changes_no_token() {
+    goes_on_without_any_rank("Pipeline").await;
+}
+
+/// Kills each of the two ranks of a model that is cut so, under a stream.
+pub async fn goes_on_without_any_rank(sharding: &str) {
     let (net, model) = (Net::new(), slow_model());
     let first = net.node("first", true, &folder(&model), "");
     let second = net.node("second", false, &folder(&model), "mode = \"worker\"");
@@ -50,16 +55,17 @@ async fn a_rank_that_dies_pauses_the_stream_and_changes_no_token() {
     client.wait_until_ready().await;
     second.join(&first);
     let second_process = second.start("exo", &["up"]);
-    client.place("model", 2).await;
+    client.place_cut("model", 2, sharding).await;
     for process in [&second_process, &first_process] {
         let rank = *process.children().first().expect("each node has a runner");
         goes_on(&client, rank, "KILL").await;
-        client.wait_for("/state", "both ranks to be ready again", |_, state| all_ready(state)).await;
+        client.wait_for("/state", "both ranks to be ready again", |_, state| all_ready(state, 2)).await;
     }
 }
 
-fn all_ready(state: &serde_json::Value) -> bool {
+/// So many runners are there, and ready.
+pub fn all_ready(state: &serde_json::Value, ranks: usize) -> bool {
     let runners = state["runners"].as_object();
-    runners
-        .is_some_and(|runners| runners.len() == 2 && runners.values().all(|status| status.get("RunnerReady").is_some()))
+    let is_ready = |status: &serde_json::Value| status.get("RunnerReady").is_some();
+    runners.is_some_and(|runners| runners.len() == ranks && runners.values().all(is_ready))
 }

@@ -1,13 +1,9 @@
 //! One model whose every layer several nodes share.
 
 use crate::client::Client;
-use crate::faults::{folder, goes_on, slow_model};
 use crate::node::{Net, models};
+use crate::pipeline::{MODEL, QUESTIONS, all_ready, goes_on_without_any_rank};
 use serde_json::{Value, json};
-
-const MODEL: &str = "exo-guide";
-
-const QUESTIONS: [&str; 3] = ["What is exo?", "How do I add a node?", "Where are the logs?"];
 
 #[tokio::test]
 async fn two_and_three_nodes_that_share_every_layer_give_the_same_tokens_as_one() {
@@ -42,20 +38,7 @@ async fn two_and_three_nodes_that_share_every_layer_give_the_same_tokens_as_one(
 
 #[tokio::test]
 async fn a_rank_that_dies_in_a_group_pauses_the_stream_and_changes_no_token() {
-    let (net, model) = (Net::new(), slow_model());
-    let first = net.node("first", true, &folder(&model), "");
-    let second = net.node("second", false, &folder(&model), "mode = \"worker\"");
-    let first_process = first.start("exo", &["up"]);
-    let client = Client::new(first.api_port);
-    client.wait_until_ready().await;
-    second.join(&first);
-    let second_process = second.start("exo", &["up"]);
-    client.place_cut("model", 2, "Tensor").await;
-    for process in [&second_process, &first_process] {
-        let rank = *process.children().first().expect("each node has a runner");
-        goes_on(&client, rank, "KILL").await;
-        client.wait_for("/state", "both ranks to be ready again", |_, state| all_ready(state, 2)).await;
-    }
+    goes_on_without_any_rank("Tensor").await;
 }
 
 async fn answers(client: &Client) -> Vec<String> {
@@ -75,10 +58,6 @@ async fn remove(client: &Client) {
 
 fn runners(state: &Value) -> impl Iterator<Item = &Value> {
     state["runners"].as_object().into_iter().flatten().map(|(_, status)| status)
-}
-
-fn all_ready(state: &Value, ranks: usize) -> bool {
-    runners(state).count() == ranks && runners(state).all(|status| status.get("RunnerReady").is_some())
 }
 
 /// Into how many shares the layers of the only instance are cut.
