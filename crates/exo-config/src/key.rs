@@ -133,7 +133,7 @@ pub const KEYS: &[Key] = &[
     key("models.quantize", Kind::Choice(&["none", "Q8_0", "Q4_0"]), "none", "The type in which matrices that a model stores as f32, f16 or bf16 are computed with: `Q8_0` takes half the memory of bf16, `Q4_0` about a quarter, and `none` leaves them as they are. They are converted while they are loaded. A placed model keeps the type that it was placed with, on every node."),
 
     key("engine.threads", Kind::Number(0, 1_024), "0", "Threads that compute, for each runner. 0 means one for each physical core."),
-    key("engine.cpu", Kind::Choice(&["auto", "avx512", "avx2", "portable"]), "auto", "Instruction set of the kernels. Also `EXO_CPU`."),
+    key("engine.cpu", Kind::Choice(&["auto", "amx", "avx512", "avx2", "portable"]), "auto", "Instruction set of the kernels. Also `EXO_CPU`."),
     key("engine.contextLength", Kind::Number(16, 1 << 24), "4096", "Longest context in tokens that a placed model gets, where the request for it does not ask for another."),
     key("engine.maxSequences", Kind::Number(1, 1_024), "8", "Answers that one instance generates at the same time."),
     key("engine.prefillChunk", Kind::Number(1, 65_536), "256", "Tokens of a prompt that are read in one step."),

@@ -86,6 +86,7 @@ fn choose(mut questions: Vec<Question>, count: usize, seed: u64) -> Vec<Question
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     const BLOCK: &str =
         "# ports\nQ: Which port?\nQ: port of the api\nH: What port is it?\nA: 52415.\n\n\nQ: Who?\nA: Me.\n";
@@ -101,6 +102,23 @@ mod tests {
             ("Who?", "Me.", false),
         ];
         assert_eq!(told, expect);
+    }
+
+    #[test]
+    fn what_the_guide_learns_is_what_is_promised_of_it() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let questions = read(&root.join("tools/guide-model/corpus")).expect("the corpus of the project");
+        let mut entries: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for question in &questions {
+            let (trained, held_back) = entries.entry(&question.answer).or_default();
+            *if question.held_back { held_back } else { trained } += 1;
+        }
+        assert!(entries.len() >= 600, "{} entries", entries.len());
+        for (answer, (trained, held_back)) in entries {
+            assert!(trained >= 4 && held_back == 1, "{answer}: {trained} phrasings, {held_back} held back");
+        }
+        let size = fs::metadata(root.join("models/exo-guide.gguf")).expect("the model of the project").len();
+        assert!(size <= 8 << 20, "exo-guide has {size} bytes");
     }
 
     #[test]
