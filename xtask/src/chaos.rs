@@ -1,11 +1,12 @@
 //! Real processes, real faults, a checked history.
 //!
-//! Three nodes, each with a master, a worker and an API as processes of their own; as root in network namespaces, so that
-//! links can be cut, otherwise on loopback. Every few seconds something is killed, stopped or cut off, while clients place
-//! models, take them away and ask for texts. Afterwards every acknowledged change must be there, every request must have
-//! ended, and all nodes must agree.
+//! Three nodes, each with a master, a worker and an API as processes of their own, in network namespaces, so that links
+//! can be cut. Every few seconds something is killed, stopped or cut off, while clients place models, take them away and
+//! ask for texts. Afterwards every acknowledged change must be there, every request must have ended, and all nodes must
+//! agree; and something must have been killed, cut off, changed and answered, since else nothing was shown.
 
 mod check;
+mod demand;
 mod engine;
 mod fault;
 mod history;
@@ -20,6 +21,7 @@ use crate::places::Places;
 use anyhow::{Context, Result, bail, ensure};
 use check::{RECOVERY, Rest, unplaced, violations};
 use clap::{Args, Subcommand};
+use demand::Trial;
 use fault::{Means, plan};
 use history::History;
 use injector::Injector;
@@ -44,6 +46,9 @@ const START: Duration = Duration::from_secs(60);
 /// Until what is under way at the end is ended and everybody has every event.
 const SETTLE: Duration = Duration::from_secs(30);
 
+/// Shorter than this no run can show anything: the first faults come within ten seconds.
+const SHORTEST: Duration = Duration::from_secs(20);
+
 /// How often the loops look.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -62,9 +67,12 @@ pub struct Chaos {
     /// Masters: on the first so many nodes.
     #[arg(long, default_value_t = NODES, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=3))]
     masters: usize,
-    /// On loopback even as root: nothing is cut then.
+    /// On loopback, which needs no root: nothing is cut then, only killed and paused.
     #[arg(long)]
     loopback: bool,
+    /// Where there can be no network namespaces, say why and count that as no failure: for CI
+    #[arg(long, conflicts_with = "loopback")]
+    skip_if_unable: bool,
     /// Keep the folders of the nodes, logs included.
     #[arg(long)]
     keep: bool,
@@ -85,10 +93,18 @@ pub fn run(options: &Chaos) -> Result<()> {
     if let Some(Only::Engine(options)) = &options.part {
         return engine::run(options);
     }
+    let shortest = SHORTEST.as_secs_f64() / 60.0;
     ensure!(
-        options.minutes > 0.0 && options.minutes < 24.0 * 60.0,
-        "--minutes must be more than 0 and less than a day"
+        options.minutes >= shortest && options.minutes < 24.0 * 60.0,
+        "--minutes must be {shortest:.2} or more, and less than a day"
     );
+    if let Some(reason) = Site::why_no_namespaces().filter(|_| !options.loopback) {
+        if options.skip_if_unable {
+            println!("skipped  chaos: {reason}");
+            return Ok(());
+        }
+        bail!("no link can be cut here: {reason}; with --loopback processes are killed and paused only");
+    }
     let programs = Programs::build(&Places::find()?)?;
     let folder = tempfile::Builder::new().prefix("exo-chaos-").tempdir().context("no temporary folder")?;
     let (site, networks) = site(options)?;
@@ -127,13 +143,7 @@ fn site(options: &Chaos) -> Result<(Site, String)> {
     if options.loopback {
         return Ok((Site::loopback(NODES)?, "loopback, as asked for".to_owned()));
     }
-    match Site::why_no_namespaces() {
-        None => Ok((Site::namespaces(NODES)?, "network namespaces, cut by nftables".to_owned())),
-        Some(reason) => {
-            eprintln!("no links will be cut, only processes killed and paused: {reason}");
-            Ok((Site::loopback(NODES)?, format!("loopback, nothing cut ({reason})")))
-        }
-    }
+    Ok((Site::namespaces(NODES)?, "network namespaces, cut by nftables".to_owned()))
 }
 
 fn any_seed() -> u64 {
@@ -179,11 +189,14 @@ impl Run {
         let ended = history.now();
         injector.undo_all(&mut cluster)?;
         faults?;
+        let lost_packets = cluster.site().lost_packets()?;
         let rest = self.rest(&mut cluster, &apis, &history, load);
         let events = history.events().clone();
         let mut report = Report::new(self.seed, ended, self.networks.clone(), &injector.done, &events);
         report.recovered_after_seconds = rest.recovered_after.map(|after| after.as_secs_f64());
+        let trial = Trial { done: &injector.done, lasted: ended, lost_packets };
         report.violations = violations(&events, &rest);
+        report.violations.extend(trial.shortcomings(&events));
         Ok(report)
     }
 

@@ -35,9 +35,12 @@ pub fn violations(events: &Events, rest: &Rest) -> Vec<String> {
     check_recovery(rest, &mut found);
     check_agreement(rest, &mut found);
     check_open(rest, &mut found);
-    if let Some(state) = rest.states.first() {
-        check_writes(&events.writes, state, &mut found);
-        found.extend(unplaced(state));
+    match rest.states.first() {
+        Some(state) => {
+            check_writes(&events.writes, state, &mut found);
+            found.extend(unplaced(state));
+        }
+        None => found.push("no api told its State at the end".to_owned()),
     }
     found.extend(events.chats.iter().filter_map(|chat| fault_of(chat, &events.outages)));
     found

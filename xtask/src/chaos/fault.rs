@@ -90,6 +90,16 @@ const RESTART_MS: (u64, u64) = (200, 3_000);
 const TROUBLE_MS: (u64, u64) = (500, 7_000);
 
 impl Fault {
+    /// Whether it ends a process.
+    pub fn kills(&self) -> bool {
+        matches!(self, Self::Kill { .. } | Self::KillRunner { .. } | Self::KillNode { .. })
+    }
+
+    /// Whether it cuts links.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Self::Isolate { .. } | Self::Deafen { .. } | Self::Mute { .. } | Self::CutLink { .. })
+    }
+
     /// The kind, for the table.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -142,13 +152,18 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Plans faults for `length`: one every few seconds.
+/// Plans faults for `length`: one every few seconds. The first kills a process and the second cuts a node off, so that the
+/// shortest run has both.
 pub fn plan(seed: u64, means: &Means, length: Duration) -> Vec<Planned> {
     let mut random = Random::new(seed);
     let mut planned = Vec::new();
     let mut at = millis(&mut random, PAUSE_MS);
     while at < length {
-        let fault = draw(&mut random, means);
+        let fault = match planned.len() {
+            0 => kill(&mut random, means),
+            1 if means.links => Fault::Isolate { node: below(&mut random, means.nodes) },
+            _ => draw(&mut random, means),
+        };
         let range = match fault {
             Fault::Kill { .. } | Fault::KillNode { .. } => Some(RESTART_MS),
             // Its worker undoes it.
@@ -170,10 +185,19 @@ fn below(random: &mut Random, count: usize) -> usize {
     usize::try_from(random.next_u64() % count as u64).unwrap_or_default()
 }
 
-fn draw(random: &mut Random, means: &Means) -> Fault {
+fn kill(random: &mut Random, means: &Means) -> Fault {
+    let (node, part) = process(random, means);
+    Fault::Kill { node, part }
+}
+
+fn process(random: &mut Random, means: &Means) -> (usize, Part) {
     let node = below(random, means.nodes);
     let parts = &means.parts[node];
-    let part = parts[below(random, parts.len())];
+    (node, parts[below(random, parts.len())])
+}
+
+fn draw(random: &mut Random, means: &Means) -> Fault {
+    let (node, part) = process(random, means);
     let kinds = if means.links { 12 } else { 7 };
     match random.next_u64() % kinds {
         0..=2 => Fault::Kill { node, part },
@@ -223,6 +247,17 @@ mod tests {
         for planned in &planned {
             let good = |direction: &Direction| direction.from != direction.to && direction.from < 3 && direction.to < 3;
             assert!(planned.fault.cuts(3).iter().all(good), "{planned:?}");
+        }
+    }
+
+    #[test]
+    fn the_shortest_run_kills_a_process_and_cuts_a_node_off() {
+        for seed in 0..200 {
+            let planned = plan(seed, &means(true), Duration::from_secs(10));
+            let [first, second, ..] = planned.as_slice() else { panic!("seed {seed}: {planned:?}") };
+            assert!(matches!(first.fault, Fault::Kill { .. }) && first.fault.kills(), "seed {seed}: {first:?}");
+            assert_eq!(second.fault.cuts(3).len(), 4, "seed {seed}: {second:?}");
+            assert!(plan(seed, &means(false), HOUR)[0].fault.kills(), "seed {seed}");
         }
     }
 

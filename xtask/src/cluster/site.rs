@@ -28,10 +28,11 @@ pub struct Site {
 /// What drops the packets. IPv6 is off, so that nothing finds a way around.
 const FIREWALL: &str = "table inet cut {
   set from { type ipv4_addr; }
+  counter lost { }
   chain input {
     type filter hook input priority 0; policy accept;
     iifname != \"lo\" meta nfproto ipv6 drop;
-    ip saddr @from drop;
+    ip saddr @from counter name lost drop;
   }
 }
 ";
@@ -111,6 +112,26 @@ impl Site {
         self.cut.clone_from(directions);
         Ok(())
     }
+
+    /// Packets that cut links have lost so far; none where no link can be cut.
+    pub fn lost_packets(&self) -> Result<Option<u64>> {
+        if !self.has_networks {
+            return Ok(None);
+        }
+        let lost = self.machines.iter().map(|machine| machine.run(lost_here)?);
+        lost.sum::<Result<u64>>().map(Some)
+    }
+}
+
+fn lost_here() -> Result<u64> {
+    let output = Command::new("nft").args(["list", "counter", "inet", "cut", "lost"]).output().context("nft")?;
+    ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr).trim());
+    packets(&String::from_utf8_lossy(&output.stdout)).context("nft tells of no packets")
+}
+
+/// The number after the word, as nft writes a counter.
+fn packets(told: &str) -> Option<u64> {
+    told.split_whitespace().skip_while(|word| *word != "packets").nth(1)?.parse().ok()
 }
 
 fn name(number: usize) -> String {
@@ -157,4 +178,18 @@ fn nft(script: &str) -> Result<()> {
     let output = child.wait_with_output().context("nft")?;
     ensure!(output.status.success(), "nft: {}\n{script}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_read_as_nft_writes_it() {
+        let told = "table inet cut {\n\tcounter lost {\n\t\tpackets 12 bytes 840\n\t}\n}\n";
+        assert_eq!(packets(told), Some(12));
+        for wrong in ["", "packets", "packets many bytes 1", "table inet cut { }"] {
+            assert_eq!(packets(wrong), None, "{wrong}");
+        }
+    }
 }

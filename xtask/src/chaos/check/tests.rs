@@ -97,6 +97,7 @@ fn nodes_must_agree_and_serve_again_and_have_nothing_open() {
     check(events(), &never, &["did not serve again"]);
     let open = Rest { open: vec![2], ..rest(vec![state(&["i"])]) };
     check(events(), &open, &["node-a still has 2 open requests"]);
+    check(events(), &rest(Vec::new()), &["no api told its State"]);
     let complaint = Rest { complaints: vec!["something".to_owned()], ..rest(vec![state(&["i"])]) };
     check(events(), &complaint, &["something"]);
 }
