@@ -6,6 +6,7 @@
 
 mod body;
 mod guard;
+mod late_head;
 mod live;
 mod reply;
 mod router;

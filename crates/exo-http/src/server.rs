@@ -1,6 +1,7 @@
 //! Listening, connections, and the end.
 
 use crate::guard::ApiKey;
+use crate::late_head;
 use crate::live::LiveOptions;
 use crate::router::Router;
 use crate::stall::StallGuard;
@@ -40,7 +41,8 @@ pub struct ServerOptions {
     pub max_body_bytes: usize,
     /// From the head of a request to the end of its answer.
     pub request_timeout: Duration,
-    /// For the head of a request, for each part of its body, and for a client that stopped reading.
+    /// For the head of a request, for each part of its body, and for a client that stopped reading. Who is late with a
+    /// head or a body is told so (408); a connection on which nothing was asked is closed without a word.
     pub header_timeout: Duration,
     /// Requests of counted routes at the same time.
     pub max_concurrent: usize,
@@ -163,21 +165,23 @@ async fn connection(stream: TcpStream, app: axum::Router, patience: Duration, sh
     // Tokens are small and must not wait for each other.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(StallGuard::new(stream, patience));
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(64 << 10)
         .serve_connection(io, TowerToHyperService::new(app));
-    let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
-        result = connection.as_mut() => result,
+        result = &mut connection => result,
         () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended badly");
+    let Err(error) = result else { return };
+    tracing::debug!(%error, "a connection ended badly");
+    if error.is_timeout() {
+        let parts = connection.into_parts();
+        late_head::answer(parts.io.into_inner(), &parts.read_buf, patience).await;
     }
 }
 

@@ -182,11 +182,19 @@ async fn a_handler_that_is_late_is_answered_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_trickles_is_cut_off() {
+async fn a_client_that_trickles_is_told_and_cut_off() {
     let limits = ServerOptions { header_timeout: Duration::from_millis(50), ..options() };
     let running = Running::start(limits, echo_router()).await;
-    let no_head = running.ask("GET /open HT").await;
-    assert!(!no_head.contains("200"), "{no_head}");
+    for head in ["G", "GET /open HT", "GET /open HTTP/1.1\r\nhost: localhost\r\n"] {
+        let late = running.ask(head).await;
+        let (head, body) = late.split_once("\r\n\r\n").unwrap_or_else(|| panic!("an answer, not {late:?}"));
+        assert!(head.starts_with("HTTP/1.1 408 ") && head.contains("connection: close"), "{late}");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{late}");
+        assert!(body.starts_with("{\"error\":{") && body.contains("\"code\":\"head_too_slow\""), "{late}");
+    }
+    assert_eq!(running.ask("").await, "", "who asks nothing is told nothing");
+    let second = running.ask("GET /open HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(second.starts_with("HTTP/1.1 200") && !second.contains("408"), "the next request never came: {second}");
     let no_body = running.ask("POST /echo/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n1").await;
     assert!(no_body.starts_with("HTTP/1.1 408") && no_body.contains("body_too_slow"), "{no_body}");
     running.stop().await;
