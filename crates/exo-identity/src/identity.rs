@@ -126,6 +126,12 @@ impl Identity {
         Ok(identity)
     }
 
+    /// What the node tells its runner anew: who was thrown out, and the certificate that later links show.
+    pub fn follow_node(&self, handed_over: &RunnerIdentity) -> Result<(), CryptoError> {
+        self.set_members(handed_over.members.clone());
+        self.replace(&handed_over.parts)
+    }
+
     /// The members that were told last.
     pub fn members(&self) -> Arc<Members> {
         self.shared.members.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -202,14 +202,15 @@ async fn write(
                 Some(message) => message,
                 None => tokio::select! {
                     biased;
-                    message = outbox.recv() => match message {
-                        Some(message) => message,
-                        None => return,
-                    },
+                    // Before an order that was given later: links are made with what is known when they are ordered.
                     () = changed(&mut changes) => {
                         next = identity.as_ref().map(|identity| HostMessage::Identity(identity.for_runner()));
                         continue;
                     }
+                    message = outbox.recv() => match message {
+                        Some(message) => message,
+                        None => return,
+                    },
                 },
             };
             let frame = match frame::encode(&message) {

@@ -1,11 +1,12 @@
 //! Real children. A test that needs a child which speaks the protocol runs itself again, as that child.
 
+use exo_identity::{Identity, Members};
 use exo_runner_host::{
     ExitReport, HostMessage, Limits, Runner, RunnerEvent, RunnerEvents, RunnerHost, RunnerMessage, RunnerProgram,
     RunnerSide, SendError, SpawnError,
 };
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 const CHILD: &str = "as-child";
@@ -168,6 +169,39 @@ async fn messages_go_both_ways() {
         let expect = RunnerMessage::Failed { retry, message: message.to_owned() };
         assert_eq!(next(&mut events).await, RunnerEvent::Message(expect));
     }
+}
+
+#[tokio::test]
+async fn a_child_is_told_its_node_first_and_again_before_what_is_ordered_after_a_change() {
+    const NAME: &str = "a_child_is_told_its_node_first_and_again_before_what_is_ordered_after_a_change";
+    if is_child() {
+        let mut side = RunnerSide::from_stdin().expect("the host left a socket");
+        while let Ok(Some(message)) = side.reader.read() {
+            let heard = match &message {
+                HostMessage::Identity(told) => {
+                    let identity = Identity::of_runner(told).expect("it can be used");
+                    assert!(!identity.has_authority(), "the authority's key stays with the worker");
+                    format!("node {}, {} revoked", identity.node_id(), identity.members().revoked.len())
+                }
+                other => other.name().to_owned(),
+            };
+            side.writer.write(&RunnerMessage::Failed { retry: false, message: heard }).expect("the host listens");
+        }
+        return;
+    }
+    let node = |name: &str| exo_types::NodeId::new(name).expect("a good id");
+    let identity = Identity::found(node("a"), "test", SystemTime::now()).expect("founds");
+    let outcast = Identity::found(node("b"), "test", SystemTime::now()).expect("founds");
+    let host = RunnerHost::new().expect("a thread can be started").with_identity(identity.clone());
+    let (runner, mut events) = host.spawn(myself(NAME)).await.expect("the program is there");
+    let heard =
+        |message: &str| RunnerEvent::Message(RunnerMessage::Failed { retry: false, message: message.to_owned() });
+    assert_eq!(next(&mut events).await, heard("node a, 0 revoked"));
+    let revoked = [(outcast.key_fingerprint(), node("b"))].into();
+    identity.set_members(Members { revoked, ..Members::default() });
+    runner.send(HostMessage::Shutdown).expect("it reads");
+    assert_eq!(next(&mut events).await, heard("node a, 1 revoked"));
+    assert_eq!(next(&mut events).await, heard("shutdown"));
 }
 
 #[tokio::test]

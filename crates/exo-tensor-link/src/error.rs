@@ -34,7 +34,7 @@ pub enum LinkError {
     /// The peer closed it between two frames, or died, or a [`Closer`](crate::Closer) was used.
     #[error("the link is closed")]
     Closed,
-    /// One side does not accept the other's certificate, or what called does not speak TLS.
+    /// One side does not accept the other's certificate, or not any more, or what called does not speak TLS.
     #[error("{0}")]
     Peer(#[from] exo_identity::HandshakeRefused),
     /// The peer does not speak as agreed.

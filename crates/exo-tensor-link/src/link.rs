@@ -9,7 +9,7 @@ use crate::secure::Secure;
 use crate::sender::LinkSender;
 use crate::socket::Socket;
 use crate::tensor_link::TensorLink;
-use exo_identity::Identity;
+use exo_identity::{Facts, Identity};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -97,6 +97,11 @@ impl Link {
     /// Two halves for two threads. Dropping one leaves the other; a closer of either ends both.
     pub fn split(self) -> (LinkSender, LinkReceiver) {
         (self.sender, self.receiver)
+    }
+
+    /// Who the other side is, as its certificate said when the link was made.
+    pub fn peer(&self) -> Result<Facts, LinkError> {
+        self.sender.peer()
     }
 
     /// Most values in a frame, as both sides agreed.

@@ -57,7 +57,7 @@ impl LinkReceiver {
     }
 
     fn check_open(&self) -> Result<(), LinkError> {
-        if self.over || self.socket.is_closed() { Err(LinkError::Closed) } else { Ok(()) }
+        if self.over || self.socket.is_closed() { Err(self.socket.closed()) } else { Ok(()) }
     }
 
     /// Waits until a whole frame, checked, stands at `start`.
@@ -92,7 +92,7 @@ impl LinkReceiver {
     fn ended(&self) -> LinkError {
         let received = self.end - self.start;
         if received == 0 || self.socket.is_closed() {
-            LinkError::Closed
+            self.socket.closed()
         } else {
             ProtocolError::Truncated { received }.into()
         }

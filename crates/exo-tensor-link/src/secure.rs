@@ -5,7 +5,7 @@
 use crate::closer::Closer;
 use crate::error::LinkError;
 use crate::socket::Socket;
-use exo_identity::{HandshakeRefused, Identity, TENSOR, peer_of, server_name};
+use exo_identity::{Facts, HandshakeRefused, Identity, TENSOR, peer_of, server_name};
 use rustls::{ClientConnection, Connection, ServerConnection};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -66,9 +66,13 @@ impl Secure {
             let _told = secure.flush(deadline);
         }
         shaken?;
-        let facts = peer_of(lock(&secure.tls).peer_certificates()).map_err(|error| LinkError::Peer(error.into()))?;
-        tracing::debug!(node = %facts.name.node_id, "a link is encrypted");
+        tracing::debug!(node = %secure.peer()?.name.node_id, "a link is encrypted");
         Ok(secure)
+    }
+
+    /// Who the other side is, as its certificate said.
+    pub fn peer(&self) -> Result<Facts, LinkError> {
+        peer_of(lock(&self.tls).peer_certificates()).map_err(|error| LinkError::Peer(error.into()))
     }
 
     fn shake_hands(&mut self, deadline: Instant) -> Result<(), LinkError> {
@@ -90,6 +94,11 @@ impl Secure {
 
     pub fn is_closed(&self) -> bool {
         self.socket.is_closed()
+    }
+
+    /// Why nothing goes any more.
+    pub fn closed(&self) -> LinkError {
+        self.socket.closed()
     }
 
     /// Ends one direction; with both, closers that are still held keep no link alive.

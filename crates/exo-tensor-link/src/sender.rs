@@ -5,6 +5,7 @@ use crate::error::LinkError;
 use crate::frame::{Agreed, Header, Kind};
 use crate::handshake::Precision;
 use crate::secure::Secure;
+use exo_identity::Facts;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::net::Shutdown;
@@ -80,8 +81,13 @@ impl LinkSender {
         self.socket.closer()
     }
 
+    /// Who the other side is, as its certificate said when the link was made.
+    pub(crate) fn peer(&self) -> Result<Facts, LinkError> {
+        self.socket.peer()
+    }
+
     fn check_open(&self) -> Result<(), LinkError> {
-        if self.over || self.socket.is_closed() { Err(LinkError::Closed) } else { Ok(()) }
+        if self.over || self.socket.is_closed() { Err(self.socket.closed()) } else { Ok(()) }
     }
 }
 

@@ -55,6 +55,11 @@ impl Socket {
         self.closer.is_closed()
     }
 
+    /// Why nothing goes any more.
+    pub fn closed(&self) -> LinkError {
+        self.closer.error()
+    }
+
     /// Ends one direction; with both, closers that are still held keep no link alive.
     pub fn shut(&self, direction: Shutdown) {
         // The peer may have closed it already.
@@ -141,6 +146,6 @@ impl Socket {
     fn failed(&self, source: io::Error, doing: &'static str) -> LinkError {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut};
         let gone = matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut);
-        if gone || self.closer.is_closed() { LinkError::Closed } else { LinkError::Io { doing, source } }
+        if gone || self.closer.is_closed() { self.closed() } else { LinkError::Io { doing, source } }
     }
 }

@@ -330,6 +330,29 @@ fn ranks_of_another_cluster_expired_and_revoked_ones_are_refused_and_told() {
 }
 
 #[test]
+fn a_peer_that_is_thrown_out_ends_the_calls_of_its_link_with_the_reason() {
+    let listener = listen();
+    let address = listener.address();
+    let first = found("a");
+    let second = Identity::from_parts(&first.vouch(node("b"), SystemTime::now()).expect("vouches")).expect("good");
+    let called = thread::spawn(move || Link::connect(address, &second, &handshake(0, 1), soon()).expect("connects"));
+    let mut link = listener.accept(&first, &handshake(1, 0), soon()).expect("accepts");
+    let mut called = called.join().expect("does not panic");
+    let peer = link.peer().expect("it has shown a certificate");
+    assert_eq!(peer.name.node_id, node("b"));
+    let (closer, waits) = (link.closer(), thread::spawn(move || (receive(&mut link).map(drop), link)));
+    let revoked = [(peer.key_fingerprint(), node("b"))].into();
+    first.set_members(exo_identity::Members { revoked, ..exo_identity::Members::default() });
+    closer.refuse(first.check_facts(&peer).expect_err("it was thrown out"));
+    let (received, mut link) = waits.join().expect("does not panic");
+    for ended in [received, link.send(b"", &[1.0], soon()), receive(&mut link).map(drop)] {
+        let Err(LinkError::Peer(reason)) = ended else { panic!("{ended:?}") };
+        assert_eq!(reason.word(), "revoked");
+    }
+    assert!(matches!(receive(&mut called), Err(LinkError::Closed)), "no frame left");
+}
+
+#[test]
 fn nothing_readable_travels() {
     let (listener, relay) = (listen(), std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
     let (address, relayed) = (listener.address(), relay.local_addr().expect("bound"));

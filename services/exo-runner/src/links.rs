@@ -8,21 +8,23 @@
 //! that a rank that does nothing notices at once when a neighbour dies. A rank that loses one link closes all, and so the
 //! loss reaches every rank, until all have begun anew.
 
+mod caller;
 mod door;
+mod incarnation;
 mod neighbours;
 mod ranks;
-mod stop;
 
+pub(crate) use incarnation::Incarnation;
 pub(crate) use ranks::{RankGroup, RingStages};
 
 use crate::credentials::Credentials;
-use crate::inbox::{Cause, Inbox, LinkCause};
+use crate::inbox::{Inbox, LinkCause};
 use crate::progress::Progress;
 use crate::step_bytes::{self, Step, StepBytesError};
+use caller::Caller;
 use door::Door;
-use exo_identity::Identity;
 use exo_runner_host::{Load, RankAddress};
-use exo_tensor_link::{BindError, Handshake, Link, LinkError, LinkReceiver, Listener, Precision};
+use exo_tensor_link::{BindError, Handshake, LinkError, Listener, Precision};
 use exo_types::Shard;
 use neighbours::{Group, Nexts};
 use std::io;
@@ -31,11 +33,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use stop::Stop;
 use thiserror::Error;
-
-/// The other ranks are told to connect at about the same time.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A link may be silent for ever; this only bounds one call.
 const QUIET: Duration = Duration::from_secs(3600);
@@ -110,10 +108,7 @@ pub(crate) struct Links {
     endpoint: SocketAddr,
     terms: Terms,
     deadline: Duration,
-    incarnation: u64,
-    inbox: Inbox,
-    identity: Identity,
-    stop: Arc<Stop>,
+    incarnation: Arc<Incarnation>,
     /// What comes back to rank 0.
     returns: Option<Receiver<Frame>>,
     /// Whether the rank that steps come from is connected, if there is one.
@@ -182,21 +177,19 @@ impl Links {
     pub(crate) fn listen(order: &Load, width: usize, incarnation: u64, around: Around) -> Result<Self, LinksError> {
         let settings = order.links.as_ref().ok_or(LinksError::NoSettings)?;
         let Around { credentials, inbox } = around;
-        let identity = credentials.now().ok_or(LinksError::NoIdentity)?;
+        let identity = credentials.identity().ok_or(LinksError::NoIdentity)?;
+        let incarnation = Arc::new(Incarnation::new(incarnation, identity, inbox));
+        credentials.watch_over(&incarnation);
         let listener = bind(settings.listen, settings.ports)?;
         let endpoint = SocketAddr::new(settings.advertise, listener.address().port());
         let terms = Terms::new(order, width);
-        let stop = Arc::new(Stop::default());
         let comes_back = terms.shard.device_rank == 0 && terms.shard.previous().is_some();
         let (to_head, returns) = sync_channel(1);
         let door = Door {
             listener,
-            credentials,
             callers: terms.callers(),
             terms: terms.clone(),
-            stop: stop.clone(),
-            incarnation,
-            inbox: inbox.clone(),
+            incarnation: incarnation.clone(),
             returns: comes_back.then_some(to_head),
         };
         thread::Builder::new().name("door".to_owned()).spawn(move || door.run())?;
@@ -204,7 +197,7 @@ impl Links {
         let has_previous = terms.shard.previous().is_none();
         let returns = comes_back.then_some(returns);
         let (nexts, group) = (Nexts::default(), Group::default());
-        Ok(Self { endpoint, terms, deadline, incarnation, inbox, identity, stop, returns, has_previous, nexts, group })
+        Ok(Self { endpoint, terms, deadline, incarnation, returns, has_previous, nexts, group })
     }
 
     /// Where other ranks find this one.
@@ -219,12 +212,9 @@ impl Links {
                 let handshake = self.terms.handshake(peer.rank, channel, peer.incarnation);
                 let caller = Caller {
                     endpoint: peer.endpoint.clone(),
-                    identity: self.identity.clone(),
                     handshake,
                     channel,
-                    stop: self.stop.clone(),
-                    incarnation: self.incarnation,
-                    inbox: self.inbox.clone(),
+                    incarnation: self.incarnation.clone(),
                 };
                 thread::Builder::new().name(format!("rank-{}", peer.rank)).spawn(move || caller.run())?;
             }
@@ -275,7 +265,7 @@ impl Links {
 
 impl Drop for Links {
     fn drop(&mut self) {
-        self.stop.ask();
+        self.incarnation.end();
     }
 }
 
@@ -287,63 +277,6 @@ fn bind(address: std::net::IpAddr, (first, last): (u16, u16)) -> Result<Listener
             Ok(listener) => return Ok(listener),
             Err(BindError::InUse { .. }) if !ports.is_empty() => {}
             Err(error) => return Err(LinksError::Ports { first, last, error }),
-        }
-    }
-}
-
-/// The thread that calls a rank, and then listens whether it is still there.
-struct Caller {
-    endpoint: String,
-    identity: Identity,
-    handshake: Handshake,
-    channel: Channel,
-    stop: Arc<Stop>,
-    incarnation: u64,
-    inbox: Inbox,
-}
-
-impl Caller {
-    fn run(self) {
-        let peer = self.handshake.peer;
-        match self.call() {
-            Err(reason) => self.tell(LinkCause::Broken(reason)),
-            Ok(link) => {
-                self.stop.bind(&link);
-                match self.channel {
-                    Channel::Group => self.tell(LinkCause::Group(peer, Box::new(link))),
-                    Channel::Steps => {
-                        let (sender, receiver) = link.split();
-                        self.tell(LinkCause::Next(peer, Box::new(sender)));
-                        let reason = watch(receiver, peer);
-                        self.tell(LinkCause::Broken(format!("rank {peer}: {reason}")));
-                    }
-                }
-            }
-        }
-    }
-
-    fn call(&self) -> Result<Link, String> {
-        let Handshake { peer, .. } = self.handshake;
-        let address: SocketAddr =
-            self.endpoint.parse().map_err(|_| format!("{:?} is no address of a rank", self.endpoint))?;
-        let link = Link::connect(address, &self.identity, &self.handshake, Instant::now() + CONNECT_DEADLINE);
-        link.map_err(|error| format!("rank {peer} at {address} cannot be reached: {error}"))
-    }
-
-    fn tell(&self, cause: LinkCause) {
-        // Without a runner there is nobody to tell.
-        let _ = self.inbox.send(Cause::Link(self.incarnation, cause));
-    }
-}
-
-/// Waits until a rank that sends nothing is gone.
-fn watch(mut receiver: LinkReceiver, peer: u32) -> StepError {
-    let (mut metadata, mut values) = (Vec::new(), Vec::new());
-    loop {
-        match receiver.recv_into(&mut metadata, &mut values, Instant::now() + QUIET) {
-            Err(LinkError::Timeout { .. }) => {}
-            Err(error) => return error.into(),
-            Ok(_) => return StepError::Unexpected(peer),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Real runner processes over a generated model, driven as their worker drives them.
 
-use exo_identity::Identity;
+use exo_identity::{Identity, Members};
 use exo_runner_host::{
     Confinement, Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, NetworkUse, RankAddress, Runner,
     RunnerEvent, RunnerEvents, RunnerHost, RunnerMessage, RunnerProgram,
@@ -106,6 +106,8 @@ struct Answer {
     usage: Usage,
     vector: Option<Vec<f32>>,
     error: Option<ErrorCode>,
+    /// In words.
+    reason: String,
 }
 
 impl Answer {
@@ -127,7 +129,7 @@ impl Answer {
                 return true;
             }
             StreamChunk::Error(error) => {
-                self.error = Some(error.code);
+                (self.error, self.reason) = (Some(error.code), error.message);
                 return true;
             }
         }
@@ -230,6 +232,14 @@ async fn alone(host: &RunnerHost, path: &Path) -> Rank {
 
 /// Has all ranks, which are loaded, connect to each other.
 async fn connect(ranks: &mut [Rank], loaded: &[(Option<String>, u64)]) {
+    order_links(ranks, loaded);
+    for rank in ranks {
+        rank.ready().await;
+    }
+}
+
+/// Tells them to.
+fn order_links(ranks: &[Rank], loaded: &[(Option<String>, u64)]) {
     for (place, rank) in ranks.iter().enumerate() {
         let address = |rank: u32| {
             let (endpoint, incarnation) = loaded[rank as usize].clone();
@@ -237,9 +247,6 @@ async fn connect(ranks: &mut [Rank], loaded: &[(Option<String>, u64)]) {
         };
         let peers = rank.shard.calls().into_iter().map(address).collect();
         rank.send(HostMessage::Connect(Connect { incarnation: loaded[place].1, peers }));
-    }
-    for rank in ranks {
-        rank.ready().await;
     }
 }
 
@@ -254,22 +261,44 @@ async fn sharing(host: &RunnerHost, path: &Path, stages: u32, size: u32) -> Vec<
 }
 
 async fn started(host: &RunnerHost, orders: impl Iterator<Item = Load>) -> (Vec<Rank>, Vec<(Option<String>, u64)>) {
+    let (mut ranks, loaded) = waiting(orders.map(|order| (host, order))).await;
+    connect(&mut ranks, &loaded).await;
+    (ranks, loaded)
+}
+
+/// Ranks that are loaded and wait to be connected.
+async fn waiting(orders: impl Iterator<Item = (&RunnerHost, Load)>) -> (Vec<Rank>, Vec<(Option<String>, u64)>) {
     let mut ranks = Vec::new();
     let mut loaded = Vec::new();
-    for order in orders {
+    for (host, order) in orders {
         ranks.push(Rank::start(host, order).await);
     }
     for rank in &mut ranks {
         loaded.push(rank.loaded().await);
     }
-    connect(&mut ranks, &loaded).await;
     (ranks, loaded)
 }
 
+fn node(name: &str) -> exo_types::NodeId {
+    exo_types::NodeId::new(name).expect("a good id")
+}
+
+/// The first node of a cluster.
+fn found(name: &str) -> Identity {
+    Identity::found(node(name), "test", SystemTime::now()).expect("founds")
+}
+
+/// Another node of the same cluster, with a certificate of that time.
+fn admitted(first: &Identity, name: &str, when: SystemTime) -> Identity {
+    Identity::from_parts(&first.vouch(node(name), when).expect("vouches")).expect("good")
+}
+
 fn host() -> RunnerHost {
-    let node = exo_types::NodeId::new("node").expect("a good id");
-    let identity = Identity::found(node, "test", SystemTime::now()).expect("founds");
-    RunnerHost::new().expect("a thread can be started").with_identity(identity)
+    host_of(&found("node"))
+}
+
+fn host_of(identity: &Identity) -> RunnerHost {
+    RunnerHost::new().expect("a thread can be started").with_identity(identity.clone())
 }
 
 #[tokio::test]
@@ -574,4 +603,59 @@ async fn a_rank_of_an_earlier_life_is_not_connected_to() {
     ranks[0].send(HostMessage::Connect(Connect { incarnation, peers }));
     let (_, anew) = ranks[0].loaded().await;
     assert!(anew > incarnation, "refused, and listening anew");
+}
+
+#[tokio::test]
+async fn links_to_a_node_that_is_thrown_out_close_at_once_and_are_not_made_again() {
+    let model = model();
+    // Parts of layers in a row, and ranks that share layers; while something is asked, and while nothing is.
+    for (stages, size, is_asked) in [(2, 1, true), (1, 2, true), (1, 2, false)] {
+        let first = found("a");
+        let second = admitted(&first, "b", SystemTime::now());
+        let hosts = [host_of(&first), host_of(&second)];
+        let orders = hosts.iter().zip(0..).map(|(host, rank)| {
+            (host, Load { shard: shared(rank, stages, size), ..order(&model.path(), rank, LAYERS) })
+        });
+        let (mut ranks, loaded) = waiting(orders).await;
+        connect(&mut ranks, &loaded).await;
+        if is_asked {
+            ranks[0].send(HostMessage::Generate(text("lost", CONTEXT - 100)));
+            ranks[0].first_token("lost").await;
+        }
+        // The node that is thrown out is not told.
+        let revoked = [(second.key_fingerprint(), node("b"))].into();
+        assert!(first.set_members(Members { revoked, ..Members::default() }));
+        if is_asked {
+            let answer = ranks[0].answer("lost").await;
+            assert_eq!(answer.error, Some(ErrorCode::PeerLost));
+        }
+        let again = [ranks[0].loaded().await, ranks[1].loaded().await];
+        assert!(again[0].1 > loaded[0].1, "{stages} stages of {size}");
+        order_links(&ranks, &again);
+        let refused = ranks[0].loaded().await;
+        assert!(refused.1 > again[0].1, "a node that is out is not linked to again");
+    }
+}
+
+#[tokio::test]
+async fn ranks_that_waited_past_a_renewal_show_the_new_certificate_and_links_outlive_the_next() {
+    let model = model();
+    let first = found("a");
+    let ended = SystemTime::now() - Duration::from_secs(40 * 24 * 3600);
+    let second = admitted(&first, "b", ended);
+    let hosts = [host_of(&first), host_of(&second)];
+    let orders = hosts.iter().zip(0..).map(|(host, rank)| (host, order(&model.path(), rank, 2)));
+    let (mut ranks, loaded) = waiting(orders).await;
+    // Both call each other: the certificate that ended would be refused at either end.
+    let renew = || second.replace(&first.vouch(node("b"), SystemTime::now()).expect("vouches")).expect("good");
+    renew();
+    connect(&mut ranks, &loaded).await;
+    ranks[0].send(HostMessage::Generate(text("on", 400)));
+    ranks[0].first_token("on").await;
+    renew();
+    ranks[1].send(HostMessage::Ping);
+    // The renewal was told before the ping.
+    assert!(matches!(ranks[1].message().await, RunnerMessage::Progress { .. }));
+    let answer = ranks[0].answer("on").await;
+    assert_eq!((answer.error, answer.finish), (None, Some(FinishReason::Length)), "{}", answer.reason);
 }
