@@ -23,6 +23,7 @@ struct World {
     logs: Vec<OwnLog>,
     said: Vec<Option<MasterPresence>>,
     groups: BTreeMap<SessionId, Group>,
+    /// The second does not hear the first.
     cut: BTreeSet<(usize, usize)>,
     /// What is seen of whom, until the next look.
     views: BTreeMap<(usize, usize), Option<MasterPresence>>,
@@ -43,8 +44,13 @@ impl World {
         }
     }
 
+    fn hears(&self, who: usize, whom: usize) -> bool {
+        who == whom || !self.cut.contains(&(whom, who))
+    }
+
+    /// Questions and answers get through.
     fn reaches(&self, a: usize, b: usize) -> bool {
-        a == b || !self.cut.contains(&(a.min(b), a.max(b)))
+        speak(&self.cut, a, b)
     }
 
     fn is_up(&self, master: usize) -> bool {
@@ -70,7 +76,7 @@ impl World {
         if who == whom || !self.is_up(who) {
             return;
         }
-        let seen = self.said[whom].clone().filter(|_| self.is_up(whom) && self.reaches(who, whom));
+        let seen = self.said[whom].clone().filter(|_| self.is_up(whom) && self.hears(who, whom));
         if self.views.get(&(who, whom)).cloned().flatten() == seen {
             return;
         }
@@ -123,7 +129,7 @@ impl World {
         let serves = self.masters.get(leader).and_then(Option::as_ref).is_some_and(Election::may_serve);
         let group = self.groups.get_mut(session).filter(|group| group.leader == Some(leader));
         let now = self.now;
-        let Some(group) = group.filter(|_| serves && !self.cut.contains(&(who.min(leader), who.max(leader)))) else {
+        let Some(group) = group.filter(|_| serves && speak(&self.cut, who, leader)) else {
             if let Some(election) = &mut self.masters[who] {
                 election.on_join_failed(now);
             }
@@ -151,9 +157,7 @@ impl World {
             let able = present.iter().copied().find(|who| side(*who) * 2 > members.len());
             let Some(group) = self.groups.get_mut(&session) else { continue };
             let stays = group.leader.is_some_and(|leader| {
-                let together = present.iter().filter(|other| {
-                    **other == leader || !self.cut.contains(&(leader.min(**other), leader.max(**other)))
-                });
+                let together = present.iter().filter(|other| speak(&self.cut, leader, **other));
                 present.contains(&leader) && together.count() * 2 > members.len()
             });
             if !stays {
@@ -215,11 +219,17 @@ impl World {
     }
 }
 
+fn speak(cut: &BTreeSet<(usize, usize)>, a: usize, b: usize) -> bool {
+    a == b || !(cut.contains(&(a, b)) || cut.contains(&(b, a)))
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Boot(usize),
     Crash(usize),
     Look(usize, usize),
+    /// The second does not hear the first any more.
+    Deafen(usize, usize),
     Cut(usize, usize),
     Heal(usize, usize),
     Elect,
@@ -233,6 +243,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => one().prop_map(Step::Boot),
         1 => one().prop_map(Step::Crash),
         8 => (one(), one()).prop_map(|(a, b)| Step::Look(a, b)),
+        1 => (one(), one()).prop_map(|(a, b)| Step::Deafen(a, b)),
         1 => (one(), one()).prop_map(|(a, b)| Step::Cut(a, b)),
         1 => (one(), one()).prop_map(|(a, b)| Step::Heal(a, b)),
         4 => Just(Step::Elect),
@@ -256,8 +267,9 @@ proptest! {
                 Step::Boot(who) => world.boot(at(who)),
                 Step::Crash(who) => world.crash(at(who)),
                 Step::Look(who, whom) => world.look(at(who), at(whom)),
-                Step::Cut(a, b) => drop(world.cut.insert((at(a).min(at(b)), at(a).max(at(b))))),
-                Step::Heal(a, b) => drop(world.cut.remove(&(at(a).min(at(b)), at(a).max(at(b))))),
+                Step::Deafen(a, b) => drop(world.cut.insert((at(a), at(b)))),
+                Step::Cut(a, b) => world.cut.extend([(at(a), at(b)), (at(b), at(a))]),
+                Step::Heal(a, b) => world.cut.retain(|cut| *cut != (at(a), at(b)) && *cut != (at(b), at(a))),
                 Step::Elect => world.elect(),
                 Step::Wait(millis) => world.wait(Duration::from_millis(millis)),
                 Step::Work(who) => {
