@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked whether the certificate wants to be renewed: often enough beside twenty days.
 const LOOK: Duration = Duration::from_secs(600);
+/// Never more often, not even with a certificate that is about to end.
+const LOOK_LEAST: Duration = Duration::from_secs(5);
 /// Between two tries to be written down in a State that does not know this node.
 const WORD: Duration = Duration::from_secs(10);
 /// One try to have it renewed.
@@ -91,7 +93,7 @@ pub(crate) async fn keep_identity(
 ) {
     let store = IdentityStore::new(data_dir.path());
     let mut view = node.view();
-    let (mut next_look, mut next_word) = (Instant::now() + LOOK, Instant::now());
+    let (mut next_look, mut next_word) = (Instant::now() + pause(identity.not_after()), Instant::now());
     let hangup = signal(SignalKind::hangup());
     let mut hangup = hangup.inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be caught")).ok();
     loop {
@@ -103,9 +105,9 @@ pub(crate) async fn keep_identity(
                 next_look = Instant::now();
             }
             () = tokio::time::sleep_until(next_look) => {
-                next_look = Instant::now() + LOOK;
                 let latest = view.borrow().clone();
                 look(&identity, &store, &bus, &latest).await;
+                next_look = Instant::now() + pause(identity.not_after());
             }
             changed = view.changed() => {
                 if changed.is_err() {
@@ -122,6 +124,13 @@ pub(crate) async fn keep_identity(
             }
         }
     }
+}
+
+/// How long to wait before the next look: there is time for several tries before the certificate ends, also for a
+/// machine that slept through most of its time.
+fn pause(not_after: SystemTime) -> Duration {
+    let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
+    (left / 3).clamp(LOOK_LEAST, LOOK)
 }
 
 /// Somebody asks by a signal.
@@ -203,3 +212,6 @@ async fn renew(identity: &Identity, store: &IdentityStore, bus: &Bus, view: &Vie
     let reply = AdmissionReply::decode(&answer.0).map_err(|error| error.to_string())?;
     identity.renew(store, reply).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
