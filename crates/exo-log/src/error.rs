@@ -30,15 +30,13 @@ pub enum OpenError {
         /// What is newer.
         reason: String,
     },
-    /// Another node's.
-    #[error(
-        "the log {path} belongs to node {owner}; a log is never copied to another node: move it away and join again"
-    )]
+    /// Another node's, or another cluster's.
+    #[error("the log {path} belongs to {owner}")]
     Foreign {
         /// Where.
         path: String,
         /// Whose it is.
-        owner: String,
+        owner: LogOwner,
     },
     /// The system says no.
     #[error("the log {path} cannot be opened: {reason}; check the directory's owner and free space")]
@@ -48,6 +46,31 @@ pub enum OpenError {
         /// The system's reason.
         reason: String,
     },
+}
+
+/// Whose log it is, if not this node's in this cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogOwner {
+    /// Another node's.
+    #[error("node {0}; a log is never copied to another node: move it away and join again (exo cluster join)")]
+    Node(NodeId),
+    /// This node's, when it was in another cluster.
+    #[error(
+        "cluster {}, and this node is of cluster {} now; put the node's `identity` back from a backup, or join that \
+         cluster again (exo cluster join), or go on in this cluster with what the log says (exo cluster recover)",
+        short(.theirs), short(.ours)
+    )]
+    Cluster {
+        /// The one that the log is of.
+        theirs: String,
+        /// The one that the node is of.
+        ours: String,
+    },
+}
+
+/// Enough of a fingerprint for a person to tell two apart.
+fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..12).unwrap_or(fingerprint)
 }
 
 /// Why the disk did not do what it was told.

@@ -49,7 +49,8 @@ pub use batch::DraftEvent;
 pub use counters::LogCounters;
 pub use disk::{DirectoryDisk, Disk, DiskFile, FaultyDisk, Place, SmallFile};
 pub use error::{
-    AppendError, FoundError, HandOverError, LinearizeError, MemberError, OpenError, ReadError, StorageError, ToolError,
+    AppendError, FoundError, HandOverError, LinearizeError, LogOwner, MemberError, OpenError, ReadError, StorageError,
+    ToolError,
 };
 pub use event_log::{Appended, EventLog, Page};
 pub use feed::{Feed, Subscription, SubscriptionError};

@@ -4,12 +4,15 @@ use crate::disk::Disk;
 use crate::members_file::MembersFile;
 use crate::raft_types::{SnapshotMeta, index_of, members_of};
 use crate::store::{Identity, Loaded, Store};
-use crate::{LogOptions, Members, OpenError, RaftId};
+use crate::{LogOptions, LogOwner, Members, OpenError, RaftId};
 use crate::{dice::Dice, machine};
 use exo_state::{State, apply};
-use exo_types::SessionId;
+use exo_types::{NodeId, SessionId};
 use openraft::EntryPayload;
 use std::sync::Arc;
+
+#[cfg(test)]
+mod tests;
 
 /// What a log held when it was opened.
 #[derive(Debug, Clone)]
@@ -63,7 +66,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(disk: Arc<dyn Disk>, options: &LogOptions) -> Result<Opened, OpenError> {
     match try_open(disk.clone(), options) {
         Err(OpenError::Damaged { path, reason }) => {
-            let quarantined = quarantine(&*disk, path, reason)?;
+            let quarantined = quarantine(&*disk, &options.node_id, path, reason)?;
             let mut opened = try_open(disk, options)?;
             opened.recovered.quarantined = Some(quarantined);
             Ok(opened)
@@ -74,11 +77,11 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &LogOptions) -> Result<Opened, 
 
 /// Puts a damaged log away, if somebody else has it. Who that is stays on the disk: this process may end before they
 /// have taken it in again.
-fn quarantine(disk: &dyn Disk, path: String, reason: String) -> Result<Quarantined, OpenError> {
+fn quarantine(disk: &dyn Disk, own: &NodeId, path: String, reason: String) -> Result<Quarantined, OpenError> {
     let unavailable = |error: std::io::Error| OpenError::Unavailable { path: path.clone(), reason: error.to_string() };
     let record = MembersFile::read(disk).map_err(unavailable)?.unwrap_or_default();
-    // Which of them this one was stood in the damaged file; more than one voter is somebody else in any case.
-    if record.members.voters.len() < 2 {
+    // Learners may lack the end of it.
+    if record.members.voters.iter().all(|voter| voter.node_id == *own) {
         return Err(OpenError::Damaged { path, reason });
     }
     let moved_to = disk.quarantine().map_err(unavailable)?;
@@ -89,12 +92,39 @@ fn quarantine(disk: &dyn Disk, path: String, reason: String) -> Result<Quarantin
 fn try_open(disk: Arc<dyn Disk>, options: &LogOptions) -> Result<Opened, OpenError> {
     let path = disk.name();
     let (mut store, mut loaded) = Store::open(disk)?;
-    match &loaded.identity {
-        Some(identity) if identity.node_id == options.node_id => {}
-        Some(identity) => return Err(OpenError::Foreign { path, owner: identity.node_id.to_string() }),
-        None => loaded.identity = Some(make_identity(&mut store, options)?),
-    }
+    check_owner(&path, &loaded, options)?;
+    write_owner(&mut store, &mut loaded, options)?;
     read(&path, store, loaded)
+}
+
+/// What a log does not say of its owner is no objection: it is new, or of a version that wrote less.
+fn check_owner(path: &str, loaded: &Loaded, options: &LogOptions) -> Result<(), OpenError> {
+    let foreign = |owner| Err(OpenError::Foreign { path: path.to_owned(), owner });
+    if let Some(identity) = &loaded.identity
+        && identity.node_id != options.node_id
+    {
+        return foreign(LogOwner::Node(identity.node_id.clone()));
+    }
+    match (&loaded.cluster, &options.cluster) {
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            foreign(LogOwner::Cluster { theirs: theirs.clone(), ours: ours.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes what is not written of the owner.
+fn write_owner(store: &mut Store, loaded: &mut Loaded, options: &LogOptions) -> Result<(), OpenError> {
+    let adopted = options.cluster.clone().filter(|_| loaded.cluster.is_none());
+    if loaded.identity.is_some() && adopted.is_none() {
+        return Ok(());
+    }
+    let identity = loaded.identity.clone().unwrap_or_else(|| new_identity(options));
+    let saved = store.save_owner(&identity, adopted.as_deref(), loaded.committed);
+    saved.map_err(|error| OpenError::Unavailable { path: error.path, reason: error.reason })?;
+    loaded.identity = Some(identity);
+    loaded.cluster = adopted.or(loaded.cluster.take());
+    Ok(())
 }
 
 /// Opens without asking whose it is, and without putting anything away.
@@ -132,13 +162,10 @@ fn read(path: &str, store: Store, loaded: Loaded) -> Result<Opened, OpenError> {
     Ok(Opened { store, loaded, identity, start, recovered })
 }
 
-fn make_identity(store: &mut Store, options: &LogOptions) -> Result<Identity, OpenError> {
+fn new_identity(options: &LogOptions) -> Identity {
     // 0 is openraft's default and stands for nobody.
     let raft_id = RaftId(Dice::new(options.entropy).next().max(1));
-    let identity = Identity { node_id: options.node_id.clone(), raft_id };
-    let saved = store.save_identity(&identity);
-    saved.map_err(|error| OpenError::Unavailable { path: error.path, reason: error.reason })?;
-    Ok(identity)
+    Identity { node_id: options.node_id.clone(), raft_id }
 }
 
 fn start_of(path: &str, loaded: &Loaded) -> Result<machine::Start, OpenError> {

@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct LogOptions {
     /// The node whose log it is. A directory of another node's log is refused.
     pub node_id: NodeId,
+    /// The cluster that the node belongs to: the fingerprint of its authority. A log of another cluster is refused; one
+    /// that does not say belongs to this one from now on. None: it is not asked.
+    pub cluster: Option<String>,
     /// Unlike anybody else's: the [`crate::RaftId`] and the jitter of elections come from it. The log asks no other
     /// source of randomness, so that a run with the same numbers is the same run.
     pub entropy: u64,
@@ -29,6 +32,7 @@ impl LogOptions {
     pub fn new(node_id: NodeId, entropy: u64) -> Self {
         Self {
             node_id,
+            cluster: None,
             entropy,
             heartbeat: Duration::from_secs(1),
             election: (Duration::from_millis(2500), Duration::from_millis(4500)),

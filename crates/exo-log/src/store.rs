@@ -5,6 +5,7 @@
 //! small file `tail`. redb takes the last commit for torn when its pages do not check, and falls back to the one
 //! before: that is right for a commit that was never complete, and damage otherwise, which the note tells.
 
+mod file_header;
 mod load;
 mod record;
 mod tail_note;
@@ -28,6 +29,7 @@ const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const IDENTITY: &str = "identity";
+const CLUSTER: &str = "cluster";
 const SESSION: &str = "session";
 const VOTE: &str = "vote";
 const PURGED: &str = "purged";
@@ -144,10 +146,19 @@ impl Store {
         })
     }
 
-    pub(crate) fn save_identity(&mut self, identity: &Identity) -> Result<(), StorageError> {
-        let tail = self.next_tail(None);
-        self.commit("save its identity", |transaction| {
+    /// Writes whose log it is. The cluster has a record of its own: a version that knows none reads the rest.
+    pub(crate) fn save_owner(
+        &mut self,
+        identity: &Identity,
+        cluster: Option<&str>,
+        committed: Option<LogId>,
+    ) -> Result<(), StorageError> {
+        let tail = self.next_tail(committed);
+        self.commit("save whose it is", |transaction| {
             put(transaction, IDENTITY, identity)?;
+            if let Some(cluster) = cluster {
+                put(transaction, CLUSTER, &cluster)?;
+            }
             put(transaction, TAIL, &tail)
         })
     }
@@ -179,6 +190,17 @@ impl Store {
         let tail = self.next_tail(committed);
         self.commit("save a snapshot", |transaction| {
             put_snapshot(transaction, meta, data)?;
+            put(transaction, TAIL, &tail)
+        })
+    }
+
+    /// What a newer exo might write.
+    #[cfg(test)]
+    pub(crate) fn save_of_next_version(&mut self) -> Result<(), StorageError> {
+        let tail = self.next_tail(None);
+        self.commit("save the session", |transaction| {
+            let record = record::frame_of(record::VERSION + 1, record::META, SESSION.as_bytes(), b"new");
+            transaction.open_table(META)?.insert(SESSION, record.as_slice())?;
             put(transaction, TAIL, &tail)
         })
     }
@@ -302,7 +324,12 @@ fn open_and_load(disk: &dyn Disk, counting: &Arc<Counting>) -> Result<(Database,
     };
     let is_new = !disk.has_log().map_err(unavailable)?;
     let note = tail_note::read(disk).map_err(unavailable)?;
-    let backend = Backend { file: disk.open().map_err(unavailable)?, counting: counting.clone() };
+    let file = disk.open().map_err(unavailable)?;
+    if let Some(version) = file_header::newer_version(&*file).map_err(unavailable)? {
+        let reason = format!("its file has format version {version}");
+        return Err(OpenError::Newer { path: path(), reason });
+    }
+    let backend = Backend { file, counting: counting.clone() };
     let created = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
     let mut database = created.map_err(|error| open_error(path(), error))?;
     // redb checks pages only after a crash; a log is small enough to check them always.
@@ -328,6 +355,8 @@ fn open_error(path: String, error: DatabaseError) -> OpenError {
         DatabaseError::Storage(redb::StorageError::Io(io)) if !is_of_content(&io) => {
             OpenError::Unavailable { path, reason }
         }
+        // What failed before was the disk.
+        DatabaseError::Storage(redb::StorageError::PreviousIo) => OpenError::Unavailable { path, reason },
         _ => OpenError::Damaged { path, reason },
     }
 }
@@ -337,6 +366,7 @@ fn failure_of_load(path: String, failure: &Failure) -> OpenError {
     match failure {
         Failure::Record(RecordError::Newer { .. }) => OpenError::Newer { path, reason },
         Failure::Redb(redb::Error::Io(io)) if !is_of_content(io) => OpenError::Unavailable { path, reason },
+        Failure::Redb(redb::Error::PreviousIo) => OpenError::Unavailable { path, reason },
         Failure::Record(_) | Failure::Redb(_) => OpenError::Damaged { path, reason },
     }
 }

@@ -1,6 +1,7 @@
 //! Where the logs of a master's sessions are kept.
 
 use crate::layout::{ARCHIVED, SessionLogs};
+use exo_identity::Fingerprint;
 use exo_log::{FaultyDisk, Place};
 use exo_types::SessionId;
 use std::collections::BTreeMap;
@@ -22,6 +23,10 @@ pub trait LogHome: fmt::Debug + Send + Sync + 'static {
     fn set_current(&self, slot: &Slot) -> io::Result<()>;
     /// What [`exo_log`] opens.
     fn place(&self, slot: &Slot) -> Place;
+    /// The cluster whose logs they are: the fingerprint of its authority. None: nobody asks.
+    fn cluster(&self) -> Option<String> {
+        None
+    }
     /// The directory with a log of the format before replication, if there is one.
     fn legacy(&self) -> Option<&Path> {
         None
@@ -32,12 +37,13 @@ pub trait LogHome: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct DirectoryHome {
     logs: SessionLogs,
+    cluster: Fingerprint,
 }
 
 impl DirectoryHome {
     /// Nothing is made yet.
-    pub fn new(data_dir: &Path) -> Self {
-        Self { logs: SessionLogs::of(data_dir) }
+    pub fn new(data_dir: &Path, cluster: Fingerprint) -> Self {
+        Self { logs: SessionLogs::of(data_dir), cluster }
     }
 }
 
@@ -57,6 +63,10 @@ impl LogHome for DirectoryHome {
 
     fn place(&self, slot: &Slot) -> Place {
         Place::Directory(slot.clone())
+    }
+
+    fn cluster(&self) -> Option<String> {
+        Some(self.cluster.to_string())
     }
 
     fn legacy(&self) -> Option<&Path> {

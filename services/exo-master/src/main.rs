@@ -12,7 +12,7 @@ fn main() -> ExitCode {
 
 async fn serve(process: Process) -> Result<(), MasterError> {
     let Process { config, data_dir, identity, bus, node, notifier, shutdown, .. } = process;
-    let status = notifier.service("master");
+    let (status, cluster) = (notifier.service("master"), identity.cluster());
     let _desk = AdmissionDesk::open(identity, &bus, node.clone()).await?;
-    run(MasterContext { config, data_dir, bus, node, status }, shutdown).await
+    run(MasterContext { config, data_dir, cluster, bus, node, status }, shutdown).await
 }

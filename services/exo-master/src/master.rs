@@ -18,6 +18,7 @@ use crate::sessions::{Found, OpenSession, Sessions};
 use exo_bus::{Bus, Incoming, PresenceChange, PresenceToken};
 use exo_config::Config;
 use exo_election::{Election, Options, OwnLog};
+use exo_identity::Fingerprint;
 use exo_log::{LogRole, LogStanding};
 use exo_node::{DataDir, NodeHandle, serving};
 use exo_telemetry::ServiceStatus;
@@ -38,6 +39,8 @@ pub struct MasterContext {
     pub config: Arc<Config>,
     /// The node's directory; the logs are in `master/` there.
     pub data_dir: Arc<DataDir>,
+    /// The cluster that this node belongs to.
+    pub cluster: Fingerprint,
     /// The bus.
     pub bus: Bus,
     /// This process's place in the cluster.
@@ -48,7 +51,7 @@ pub struct MasterContext {
 
 /// Runs a master until `shutdown`. What was accepted is on the disks of a majority then; nothing else is lost.
 pub async fn run(context: MasterContext, shutdown: CancellationToken) -> Result<(), MasterError> {
-    let home = Arc::new(DirectoryHome::new(context.data_dir.path()));
+    let home = Arc::new(DirectoryHome::new(context.data_dir.path(), context.cluster));
     let options = MasterOptions::from(context.config.as_ref());
     run_over(context.bus, options, home, Some(context.status), shutdown).await
 }

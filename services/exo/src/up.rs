@@ -67,7 +67,8 @@ async fn serve(role: Role, process: Process) -> Result<(), UpError> {
         let (config, bus, node, shutdown) = (config.clone(), bus.clone(), node.clone(), shutdown.clone());
         match part {
             Role::Master => {
-                let context = MasterContext { config, data_dir: data_dir.clone(), bus, node, status };
+                let (data_dir, cluster) = (data_dir.clone(), identity.cluster());
+                let context = MasterContext { config, data_dir, cluster, bus, node, status };
                 let desk = AdmissionDesk::open(identity.clone(), &context.bus, context.node.clone()).await;
                 let desk = desk.map_err(exo_master::MasterError::from)?;
                 services.spawn(async move {

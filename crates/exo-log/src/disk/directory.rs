@@ -10,6 +10,9 @@ use std::sync::{Mutex, PoisonError};
 const LOG: &str = "log.redb";
 const QUARANTINE: &str = "quarantine";
 
+/// Logs that are kept in quarantine, of all that lie beside each other.
+const KEPT: usize = 5;
+
 /// Keeps a log in a directory of its own.
 #[derive(Debug)]
 pub struct DirectoryDisk {
@@ -42,6 +45,25 @@ fn make_directory(path: &Path) -> io::Result<()> {
 /// What is renamed or made in a directory is there after a power cut only when the directory was synced.
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// What is in quarantine, by the number at the end of its name: in the order in which it was put there.
+fn numbered(shelf: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(shelf)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.rsplit_once('-')?.1.parse().ok());
+        all.extend(number.map(|number| (number, entry.path())));
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// What somebody else put there has no number, and stays.
+fn remove_oldest(shelf: &Path) -> io::Result<()> {
+    let all = numbered(shelf)?;
+    all.iter().take(all.len().saturating_sub(KEPT)).try_for_each(|(_, path)| fs::remove_dir_all(path))
 }
 
 impl Disk for DirectoryDisk {
@@ -106,8 +128,8 @@ impl Disk for DirectoryDisk {
         let shelf = parent.join(QUARANTINE);
         make_directory(&shelf)?;
         let label = self.path.file_name().map_or_else(|| "log".into(), |name| name.to_string_lossy());
-        let free = (1..).map(|n| shelf.join(format!("{label}-{n}"))).find(|target| !target.exists());
-        let target = free.ok_or(io::ErrorKind::AlreadyExists)?;
+        let number = numbered(&shelf)?.last().map_or(1, |(last, _)| last.saturating_add(1));
+        let target = shelf.join(format!("{label}-{number}"));
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         make_directory(&target)?;
         // The log goes last: whoever is stopped before that finds it damaged once more.
@@ -118,6 +140,9 @@ impl Disk for DirectoryDisk {
             }
         }
         sync_directory(&self.path)?;
+        if let Err(error) = remove_oldest(&shelf) {
+            tracing::warn!(path = %shelf.display(), %error, "old logs in quarantine cannot be removed");
+        }
         sync_directory(&shelf)?;
         Ok(target.display().to_string())
     }
@@ -150,5 +175,39 @@ impl DiskFile for OpenFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_all_at(data, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Puts a log away that says which it is, and gives what is in quarantine then.
+    fn put_away(logs: &Path, label: &str, says: &str) -> (PathBuf, Vec<String>) {
+        let disk = DirectoryDisk::new(logs.join(label));
+        disk.open().expect("opens").write(0, says.as_bytes()).expect("writes");
+        let moved = PathBuf::from(disk.quarantine().expect("moves"));
+        assert!(!disk.has_log().expect("looks"), "it is gone from its place");
+        let shelf = fs::read_dir(logs.join(QUARANTINE)).expect("reads");
+        let mut names: Vec<String> =
+            shelf.map(|entry| entry.expect("reads").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        (moved, names)
+    }
+
+    #[test]
+    fn the_quarantine_keeps_the_newest() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        fs::create_dir_all(scratch.path().join("quarantine/by hand")).expect("makes");
+        for number in 1..=12_u64 {
+            // Logs of several sessions share it.
+            let label = if number % 2 == 0 { "3-a" } else { "4-b-2" };
+            let (moved, names) = put_away(scratch.path(), label, &number.to_string());
+            assert_eq!(moved.file_name().and_then(|name| name.to_str()), Some(&*format!("{label}-{number}")));
+            assert_eq!(fs::read_to_string(moved.join(LOG)).expect("is there"), number.to_string());
+            assert_eq!(names.len(), 1 + KEPT.min(usize::try_from(number).expect("small")), "{names:?}");
+        }
+        let (_, names) = put_away(scratch.path(), "3-a", "13");
+        assert_eq!(names, ["3-a-10", "3-a-12", "3-a-13", "4-b-2-11", "4-b-2-9", "by hand"]);
     }
 }

@@ -1,7 +1,9 @@
 //! Reading everything, and believing nothing.
 
 use super::record::{self, RecordError};
-use super::{Failure, IDENTITY, LOG, META, PURGED, SESSION, SNAPSHOT_DATA, SNAPSHOT_META, TAIL, Tail, VOTE, existing};
+use super::{
+    CLUSTER, Failure, IDENTITY, LOG, META, PURGED, SESSION, SNAPSHOT_DATA, SNAPSHOT_META, TAIL, Tail, VOTE, existing,
+};
 use crate::RaftId;
 use crate::raft_types::{Entry, LogId, SnapshotMeta, Vote, index_of};
 use exo_types::{NodeId, SessionId};
@@ -20,6 +22,8 @@ pub(crate) struct Identity {
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) identity: Option<Identity>,
+    /// The cluster that it belongs to; none in a log of an older version.
+    pub(crate) cluster: Option<String>,
     pub(crate) session: Option<SessionId>,
     pub(crate) vote: Option<Vote>,
     pub(crate) purged: Option<LogId>,
@@ -44,6 +48,7 @@ pub(super) fn everything(database: &Database) -> Result<Loaded, Failure> {
     let mut loaded = Loaded::default();
     if let Some(meta) = existing(read.open_table(META))? {
         loaded.identity = get(&meta, IDENTITY)?;
+        loaded.cluster = get(&meta, CLUSTER)?;
         loaded.session = get(&meta, SESSION)?;
         loaded.vote = get(&meta, VOTE)?;
         loaded.purged = get(&meta, PURGED)?;

@@ -44,10 +44,23 @@ pub(crate) fn frame(kind: u8, key: &[u8], payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A whole record of any version.
+#[cfg(test)]
+pub(crate) fn frame_of(version: u8, kind: u8, key: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER];
+    bytes.extend_from_slice(payload);
+    seal_as(version, kind, key, &mut bytes);
+    bytes
+}
+
 fn seal(kind: u8, key: &[u8], bytes: &mut [u8]) {
-    let checksum = checksum(kind, VERSION, key, &bytes[HEADER..]);
+    seal_as(VERSION, kind, key, bytes);
+}
+
+fn seal_as(version: u8, kind: u8, key: &[u8], bytes: &mut [u8]) {
+    let checksum = checksum(kind, version, key, &bytes[HEADER..]);
     bytes[0] = kind;
-    bytes[1] = VERSION;
+    bytes[1] = version;
     bytes[2..HEADER].copy_from_slice(&checksum.to_le_bytes());
 }
 

@@ -1,5 +1,6 @@
 //! What the log promises.
 
+mod at_open;
 mod cluster;
 mod damage;
 mod disk_trouble;

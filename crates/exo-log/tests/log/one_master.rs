@@ -191,15 +191,3 @@ async fn a_directory_keeps_a_log_for_one_process_of_one_node() {
     role(&log, LogRole::Leader).await;
     log.close().await;
 }
-
-#[tokio::test]
-async fn a_place_that_cannot_be_used_is_told() {
-    let scratch = tempfile::tempdir().expect("a scratch directory");
-    let file = scratch.path().join("file");
-    std::fs::write(&file, "in the way").expect("writes");
-    let network = Network::default();
-    let options = exo_log::LogOptions::new(node("a"), 5);
-    let opened = EventLog::open(Place::Directory(file.join("log")), options, network.end_of(&node("a"))).await;
-    let error = opened.expect_err("no directory");
-    assert!(matches!(error, OpenError::Unavailable { .. }), "{error}");
-}

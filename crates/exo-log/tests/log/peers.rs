@@ -114,6 +114,8 @@ async fn a_flood_is_bounded() {
     let letter = letters.last().expect("some").clone();
     let name = node("a");
     join_all((0..500).map(|_| cluster.log("b").on_peer(&name, letter.clone()))).await;
+    // As many as are answered at a time are; the others are refused at once, and counted.
+    assert_eq!(cluster.log("b").counters().busy, 500 - 64);
     cluster.append(6..=6).await.expect("nobody is disturbed");
     cluster.caught_up(6).await;
 }

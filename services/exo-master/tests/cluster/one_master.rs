@@ -4,8 +4,9 @@
 use super::harness::*;
 use bytes::Bytes;
 use exo_bus::{Faults, MemoryNetwork};
-use exo_log::{EventLog, LogOptions, PeerCallError, PeerTransport};
-use exo_master::{LogHome, MasterOptions, MemoryHome};
+use exo_identity::Fingerprint;
+use exo_log::{EventLog, LogOptions, LogOwner, OpenError, PeerCallError, PeerTransport};
+use exo_master::{DirectoryHome, LogHome, MasterError, MasterOptions, MemoryHome, run_over};
 use exo_node::{CommandError, Role, View};
 use exo_state::{State, apply};
 use exo_types::{
@@ -16,6 +17,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test(start_paused = true)]
 async fn a_placement_is_accepted_and_comes_to_everybody() {
@@ -217,6 +219,24 @@ async fn long_lived(home: &MemoryHome, name: &str, events: u64) -> State {
     log.close().await;
     home.set_current(&slot).expect("keeps it");
     state
+}
+
+/// The identity was lost and made anew, the log was not.
+#[tokio::test]
+async fn a_log_of_another_cluster_is_no_log_of_this_master() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let (lost, new) = (Fingerprint::of(b"lost"), Fingerprint::of(b"new"));
+    let home = DirectoryHome::new(scratch.path(), lost);
+    let slot = home.begin(None).expect("begins");
+    let options = LogOptions { cluster: home.cluster(), ..LogOptions::new(node_id("m"), 5) };
+    let (log, _) = EventLog::open(home.place(&slot), options, Arc::new(Nobody)).await.expect("opens");
+    log.close().await;
+    home.set_current(&slot).expect("keeps it");
+    let bus = MemoryNetwork::new(3).join(node_id("m")).await.expect("joins");
+    let home = Arc::new(DirectoryHome::new(scratch.path(), new));
+    let ended = run_over(bus, MasterOptions::default(), home, None, CancellationToken::new()).await;
+    let Err(MasterError::Open(OpenError::Foreign { owner, .. })) = ended else { panic!("{ended:?}") };
+    assert_eq!(owner, LogOwner::Cluster { theirs: lost.to_string(), ours: new.to_string() });
 }
 
 #[tokio::test(start_paused = true)]
