@@ -57,4 +57,4 @@ pub use session::{JoinSession, LeaveSession, LogMember, RequestLeave, SessionRep
 pub use shard::{Shard, ShardError, Sharding, TensorShare};
 pub use standing::{MasterCounters, MasterRole, MasterStanding, RequestStanding};
 pub use task::{Task, TaskStatus};
-pub use topology::{Connection, Topology};
+pub use topology::{Addresses, Connection, Topology};

@@ -16,6 +16,55 @@ pub struct Connection {
     pub sink_address: String,
 }
 
+/// Addresses at which one node reaches another: each once, in order. Nearly always one, and there is one of these for
+/// every two nodes, so that it takes no more than it holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "BTreeSet<String>")]
+pub struct Addresses(Vec<String>);
+
+impl Addresses {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// False if it was there.
+    fn insert(&mut self, address: &str) -> bool {
+        let Err(place) = self.place_of(address) else { return false };
+        self.0.reserve_exact(1);
+        self.0.insert(place, address.to_owned());
+        true
+    }
+
+    /// False if it was not there.
+    fn remove(&mut self, address: &str) -> bool {
+        let Ok(place) = self.place_of(address) else { return false };
+        self.0.remove(place);
+        true
+    }
+
+    fn place_of(&self, address: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|known| known.as_str().cmp(address))
+    }
+}
+
+impl From<BTreeSet<String>> for Addresses {
+    fn from(addresses: BTreeSet<String>) -> Self {
+        let mut all = Vec::with_capacity(addresses.len());
+        all.extend(addresses);
+        Self(all)
+    }
+}
+
+impl<'a> IntoIterator for &'a Addresses {
+    type Item = &'a String;
+    type IntoIter = std::slice::Iter<'a, String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
 /// The nodes, and the ways between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -23,7 +72,7 @@ pub struct Topology {
     /// All nodes.
     pub nodes: BTreeSet<NodeId>,
     /// Source, sink, addresses of the sink.
-    pub connections: BTreeMap<NodeId, BTreeMap<NodeId, BTreeSet<String>>>,
+    pub connections: BTreeMap<NodeId, BTreeMap<NodeId, Addresses>>,
 }
 
 impl Topology {
@@ -32,7 +81,7 @@ impl Topology {
         self.nodes.insert(connection.source.clone());
         self.nodes.insert(connection.sink.clone());
         let sinks = self.connections.entry(connection.source.clone()).or_default();
-        sinks.entry(connection.sink.clone()).or_default().insert(connection.sink_address.clone())
+        sinks.entry(connection.sink.clone()).or_default().insert(&connection.sink_address)
     }
 
     /// Removes one direction of one way; false if it was not there.
@@ -86,6 +135,18 @@ mod tests {
         assert!(topology.connect(&way("a", "b", "fd00::2")));
         assert_eq!(topology.addresses(&node("a"), &node("b")).collect::<Vec<_>>(), ["10.0.0.2", "fd00::2"]);
         assert_eq!(topology.addresses(&node("b"), &node("a")).count(), 0);
+    }
+
+    #[test]
+    fn addresses_are_read_in_any_order() {
+        let text = r#"{"nodes":["a","b"],"connections":{"a":{"b":["fd00::2","10.0.0.2","fd00::2"]}}}"#;
+        let mut topology: Topology = serde_json::from_str(text).expect("reads");
+        let written = serde_json::to_string(&topology).expect("writes");
+        assert_eq!(written, r#"{"nodes":["a","b"],"connections":{"a":{"b":["10.0.0.2","fd00::2"]}}}"#);
+        assert!(!topology.connect(&way("a", "b", "fd00::2")));
+        assert!(topology.disconnect(&way("a", "b", "fd00::2")));
+        assert!(!topology.disconnect(&way("a", "b", "fd00::2")));
+        assert_eq!(topology.addresses(&node("a"), &node("b")).collect::<Vec<_>>(), ["10.0.0.2"]);
     }
 
     #[test]
