@@ -6,7 +6,7 @@ use crate::keys;
 use crate::links::LinkReport;
 use crate::names::{Message, PresenceKind, ProcessId, Service, StreamService, Topic};
 use crate::presence::{PresenceToken, PresenceWatch};
-use crate::refusals::{FOREIGN_ID, Refusals};
+use crate::refusals::{FOREIGN_ID, OTHER_SESSION, Refusals};
 use crate::request::Requests;
 use crate::stream::{IncomingStreams, StreamReceiver, StreamTable};
 use crate::subscription::Subscription;
@@ -139,6 +139,18 @@ impl Bus {
         stream: StreamService<Q, I>,
     ) -> Result<IncomingStreams<Q, I>, BusError> {
         IncomingStreams::open(self.shared.clone(), stream).await
+    }
+
+    /// Counts messages that came well over the bus and belong to a session that is not followed.
+    pub fn count_other_session(&self, messages: u64) {
+        if messages > 0 {
+            self.shared.refusals.add(OTHER_SESSION, messages);
+        }
+    }
+
+    /// Counts what a service of this process refused, besides what the bus itself refuses.
+    pub fn count_refusal(&self, reason: &'static str) {
+        self.shared.refusals.count(reason);
     }
 
     /// Who is linked to this process, and what was refused.

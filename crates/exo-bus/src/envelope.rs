@@ -9,6 +9,7 @@
 
 use crate::error::PublishError;
 use crate::names::ProcessId;
+use crate::refusals::{GARBAGE, OTHER_VERSION};
 use bytes::Bytes;
 use exo_types::NodeId;
 use serde::Serialize;
@@ -79,6 +80,16 @@ pub(crate) enum EnvelopeError {
     Node { reason: String },
     #[error("the body is not what was expected: {reason}")]
     Body { reason: String },
+}
+
+impl EnvelopeError {
+    /// One word, for counters.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Newer { .. } => OTHER_VERSION,
+            _ => GARBAGE,
+        }
+    }
 }
 
 /// Everything but the body.

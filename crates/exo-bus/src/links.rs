@@ -60,7 +60,7 @@ pub struct LinkReport {
     /// Callers that are still shaking hands.
     pub half_open: usize,
     /// What was refused, and how often: callers without a good certificate, garbage, silence, messages that cannot be
-    /// read or are of a newer version, floods.
+    /// read or are of a newer version, replays, events of other sessions, floods.
     pub refused: BTreeMap<String, u64>,
     /// Other clusters that were found; only the first few.
     pub foreign: Vec<ForeignCluster>,

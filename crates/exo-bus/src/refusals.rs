@@ -11,6 +11,15 @@ pub(crate) const FLOOD: &str = "flood";
 /// Something else than what belongs there.
 pub(crate) const GARBAGE: &str = "garbage";
 
+/// Of a version that this process does not read.
+pub(crate) const OTHER_VERSION: &str = "other_version";
+
+/// Said before, and put again.
+pub(crate) const REPLAYED: &str = "replayed";
+
+/// Of a session that is not followed: an old one, or one that lost.
+pub(crate) const OTHER_SESSION: &str = "other_session";
+
 /// Somebody speaks for somebody else.
 pub(crate) const FOREIGN_ID: &str = "foreign_id";
 
@@ -23,7 +32,12 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     pub fn count(&self, reason: &'static str) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        self.add(reason, 1);
+    }
+
+    /// So many more of it.
+    pub fn add(&self, reason: &'static str, more: u64) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += more;
         self.changed.send_replace(());
     }
 
@@ -34,10 +48,7 @@ impl Refusals {
 
     /// What cannot be read.
     pub fn count_error(&self, error: &EnvelopeError) {
-        self.count(match error {
-            EnvelopeError::Newer { .. } => "other_version",
-            _ => GARBAGE,
-        });
+        self.count(error.word());
     }
 
     /// Adds them to others.

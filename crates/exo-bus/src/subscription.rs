@@ -6,7 +6,7 @@ use crate::error::{BusError, RecvError};
 use crate::keys;
 use crate::mailbox::{Mailbox, Popped};
 use crate::names::{Message, ProcessId, Topic};
-use crate::refusals::{FLOOD, GARBAGE};
+use crate::refusals::{FLOOD, GARBAGE, REPLAYED};
 use crate::transport::Registration;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -85,7 +85,10 @@ impl<M: Message> Subscription<M> {
             return Some(Err(self.undecodable(envelope.header.from.to_string(), &reason)));
         }
         match self.missing_before(&envelope.header) {
-            None => None,
+            None => {
+                self.shared.refusals.count(REPLAYED);
+                None
+            }
             Some(0) => Some(self.decode(&envelope)),
             Some(count) => {
                 self.behind_gap = Some(envelope);

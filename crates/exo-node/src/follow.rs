@@ -56,6 +56,7 @@ pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: ViewWriter, rec
         for name in driver.follower.take_unreadable() {
             tracing::warn!(name, "an event of a newer version was skipped; update exo on this node");
         }
+        driver.bus.count_other_session(driver.follower.take_foreign());
         let folded = driver.follower.take_folded();
         if let Some(change) = driver.follower.take_change() {
             // Whoever the view wakes finds the events that made it.

@@ -106,6 +106,8 @@ pub struct Follower {
     behind: Option<(Instant, EventIndex)>,
     changed: bool,
     unreadable: BTreeSet<String>,
+    /// Events of sessions that are not followed.
+    foreign: u64,
     folded: VecDeque<IndexedEvent>,
 }
 
@@ -123,6 +125,7 @@ impl Default for Follower {
             behind: None,
             changed: false,
             unreadable: BTreeSet::new(),
+            foreign: 0,
             folded: VecDeque::new(),
         }
     }
@@ -133,10 +136,12 @@ impl Follower {
     /// leader of the followed one is there, only after it had some time to hand over.
     pub fn on_master(&mut self, now: Instant, node: NodeId, presence: MasterPresence) {
         let leader = self.masters.leader().cloned();
+        let is_back = !self.masters.is_there(&node);
         let is_other = self.masters.on_master(now, node, presence);
         self.on_masters(now, is_other);
-        if self.masters.leader() != leader.as_ref() {
-            // What the old leader committed last may never have been published.
+        // What the old leader committed last may never have been published. And while nobody leads, nobody says how far
+        // the log is: who was cut off from its masters asks the first that is there again.
+        if self.masters.leader() != leader.as_ref() || (leader.is_none() && is_back) {
             self.ask_soon(now);
         }
     }
@@ -175,6 +180,7 @@ impl Follower {
     /// An event, in whatever order.
     pub fn on_event(&mut self, now: Instant, message: GlobalForwarderEvent) {
         if !self.follows(&message.session) {
+            self.foreign += 1;
             return;
         }
         self.last = self.last.max(message.event.idx);
@@ -255,6 +261,11 @@ impl Follower {
     /// Names of events of a newer version that were skipped since the last call.
     pub fn take_unreadable(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.unreadable)
+    }
+
+    /// Events of sessions that are not followed, since the last call: of one that has ended, or has yet to be found.
+    pub fn take_foreign(&mut self) -> u64 {
+        std::mem::take(&mut self.foreign)
     }
 
     fn follows(&self, session: &SessionId) -> bool {

@@ -4,8 +4,8 @@
 use exo_bus::{Bus, MemoryNetwork, PresenceToken, topics};
 use exo_node::{CommandError, Identity, Node, NodeHandle, Role};
 use exo_types::{
-    Candidate, Command, CommandId, CommandReply, Event, EventIndex, EventLogPage, IndexedEvent, InstanceId,
-    MasterPresence, Millis, NodeId, Refusal, RefusalCode, SessionId,
+    Candidate, Command, CommandId, CommandReply, Event, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent,
+    InstanceId, MasterPresence, Millis, NodeId, Refusal, RefusalCode, SessionId,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -216,4 +216,23 @@ async fn a_gap_is_closed_by_another_master_while_the_leader_is_silent() {
     assert_eq!((joined.leader, joined.masters.len()), (Some(node("a")), 2));
     let count = |master: &Master| *master.pages.lock().expect("no test panics here");
     assert_eq!((count(&a), count(&b)), (0, 1), "one answer, to the asker alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_another_session_are_counted_and_change_nothing() {
+    let network = MemoryNetwork::new(6);
+    let a = Master::start(&network, "a", presence(true, 1), true).await;
+    let bus = network.join(node("w")).await.expect("joins");
+    let handle = Node::join(&bus, Identity { node_id: node("w"), role: Role::Worker }).await.expect("joins");
+    until_led_by(&handle, "a").await;
+    // The next event by its number, of a session that has ended.
+    let event = IndexedEvent { idx: EventIndex(2), origin: None, event: Event::NodeTimedOut { node_id: node("w") } };
+    let session = SessionId { generation: 0, master_node_id: node("old") };
+    for _ in 0..3 {
+        let replayed = GlobalForwarderEvent { session: session.clone(), event: event.clone() };
+        a.bus.publish(topics::GLOBAL_EVENTS, &replayed).await.expect("leaves");
+    }
+    let counted = bus.links_where(|links| links.refused.get("other_session") == Some(&3));
+    timeout(SECOND, counted).await.expect("all are counted");
+    assert_eq!(handle.view().borrow().state.last_event_applied_idx, EventIndex(1));
 }

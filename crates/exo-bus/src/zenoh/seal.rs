@@ -5,8 +5,9 @@
 //! certificate of the node which it names, over the place where it was put, the question that it answers, and its bytes.
 //! What is signed for one place is of no use in another. The keys are those that links have shown.
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, EnvelopeError};
 use crate::names::ProcessId;
+use crate::refusals::{FOREIGN_ID, GARBAGE};
 use bytes::{Bytes, BytesMut};
 use exo_identity::{Facts, Identity};
 use exo_types::NodeId;
@@ -39,8 +40,8 @@ pub(super) enum Place<'a> {
 pub(super) enum SealError {
     #[error("{length} bytes are too few for a sealed message")]
     Short { length: usize },
-    #[error("it cannot be read: {reason}")]
-    Unreadable { reason: String },
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] EnvelopeError),
     #[error("process {process} is not one of node {claimed}")]
     OtherNode { process: ProcessId, claimed: NodeId },
     #[error("it was not signed by node {claimed}")]
@@ -51,8 +52,9 @@ impl SealError {
     /// One word, for counters.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Short { .. } | Self::Unreadable { .. } => "garbage",
-            Self::OtherNode { .. } | Self::NotSigned { .. } => "foreign_id",
+            Self::Short { .. } => GARBAGE,
+            Self::Unreadable(error) => error.word(),
+            Self::OtherNode { .. } | Self::NotSigned { .. } => FOREIGN_ID,
         }
     }
 }
@@ -120,9 +122,8 @@ impl Seals {
         let short = SealError::Short { length: sealed.len() };
         let length = sealed.len().checked_sub(SEAL).ok_or(short)?;
         let (message, seal) = (sealed.slice(..length), &sealed[length..]);
-        let header =
-            Envelope::parse(message.clone()).map_err(|error| SealError::Unreadable { reason: error.to_string() })?;
-        let (process, claimed) = (header.header.process, header.header.from);
+        let header = Envelope::parse(message.clone())?.header;
+        let (process, claimed) = (header.process, header.from);
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             if known.processes.get(&process) != Some(&claimed) {

@@ -39,6 +39,8 @@ struct World {
     honest: Bus,
     victim: Bus,
     rogue: Bus,
+    /// The rogue's, with which it puts what it likes.
+    unsealed: zenoh::Session,
 }
 
 impl World {
@@ -53,23 +55,29 @@ impl World {
         let honest = config(first.clone(), port, None).join().await.expect("joins");
         let victim = config(member("victim"), 0, Some(port)).join().await.expect("joins");
         let (own, transport) = config(member("rogue"), 0, Some(port)).open().await.expect("opens");
+        let unsealed = transport.unsealed();
         let process = if steals_process { victim.process() } else { own };
         let rogue = Bus::join(node("victim"), process, Arc::new(transport)).await.expect("joins");
         for bus in [&honest, &victim, &rogue] {
             let linked = bus.links_where(|links| links.neighbours.len() >= 2);
             timeout(LONG, linked).await.expect("three that know one meet");
         }
-        Self { honest, victim, rogue }
+        Self { honest, victim, rogue, unsealed }
     }
 
     /// Returns once the honest one has refused more than that.
     async fn refused_more_than(&self, before: u64) {
-        let refused = self.honest.links_where(|links| foreign_ids(links) > before);
-        timeout(LONG, refused).await.expect("it is counted");
+        self.counted("foreign_id", before).await;
+    }
+
+    /// Returns once the honest one has counted more of that than it had.
+    async fn counted(&self, word: &str, before: u64) {
+        let refused = self.honest.links_where(|links| count_of(links, word) > before);
+        timeout(LONG, refused).await.unwrap_or_else(|_| panic!("{word} is not in {:?}", self.honest.links().refused));
     }
 
     fn foreign_ids(&self) -> u64 {
-        foreign_ids(&self.honest.links())
+        count_of(&self.honest.links(), "foreign_id")
     }
 
     /// Returns once `other` knows what `bus` has subscribed to and serves: what is announced behind it comes behind it.
@@ -84,8 +92,54 @@ impl World {
     }
 }
 
-fn foreign_ids(links: &LinkReport) -> u64 {
-    links.refused.get("foreign_id").copied().unwrap_or_default()
+fn count_of(links: &LinkReport, word: &str) -> u64 {
+    links.refused.get(word).copied().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_recorded_and_is_put_again_is_counted_and_heard_once() {
+    const PLACE: &str = "exo/lab/topic/news";
+    let world = World::new(false).await;
+    let mut news = world.honest.subscribe(NEWS).await.expect("subscribes");
+    let recorder = world.unsealed.declare_subscriber(PLACE).await.expect("any member may listen");
+    for speaker in [&world.rogue, &world.victim] {
+        World::is_known(&world.honest, speaker).await.expect("watches");
+    }
+    // What the recorder announces behind its subscription is not believed, and shows that the victim knows of it.
+    let _watch = world.victim.watch(ROLE).await.expect("watches");
+    let _forged = world.rogue.announce(ROLE, &"recorder".to_owned()).await.expect("leaves");
+    let known = world.victim.links_where(|links| count_of(links, "foreign_id") > 0);
+    timeout(LONG, known).await.expect("it is counted");
+    world.victim.publish(NEWS, &"first".to_owned()).await.expect("leaves");
+    let recorded = timeout(LONG, recorder.recv_async()).await.expect("in time").expect("a message");
+    assert_eq!(timeout(LONG, news.recv()).await.expect("in time"), Ok("first".to_owned()));
+    world.unsealed.put(PLACE, recorded.payload().clone()).await.expect("leaves");
+    // The seal is the victim's own and good; that it is old is seen by whoever reads the topic.
+    let mut next = Box::pin(news.recv());
+    let replayed = async {
+        tokio::select! {
+            () = world.counted("replayed", 0) => {}
+            heard = &mut next => panic!("{heard:?} was heard twice"),
+        }
+    };
+    replayed.await;
+    world.victim.publish(NEWS, &"second".to_owned()).await.expect("leaves");
+    assert_eq!(timeout(LONG, next).await.expect("in time"), Ok("second".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_another_version_is_counted_as_such_and_disturbs_nobody() {
+    let world = World::new(false).await;
+    let mut news = world.honest.subscribe(NEWS).await.expect("subscribes");
+    for speaker in [&world.rogue, &world.victim] {
+        World::is_known(&world.honest, speaker).await.expect("watches");
+    }
+    let newer = [u8::MAX; 200];
+    world.unsealed.put("exo/lab/topic/news", newer.to_vec()).await.expect("leaves");
+    world.counted("other_version", 0).await;
+    assert_eq!(count_of(&world.honest.links(), "garbage"), 0);
+    world.victim.publish(NEWS, &"true".to_owned()).await.expect("leaves");
+    assert_eq!(timeout(LONG, news.recv()).await.expect("in time"), Ok("true".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

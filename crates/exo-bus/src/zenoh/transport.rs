@@ -101,6 +101,12 @@ impl ZenohTransport {
         })
     }
 
+    /// What is under the seals, for members of a test that do not behave.
+    #[cfg(test)]
+    pub fn unsealed(&self) -> Session {
+        self.session.clone()
+    }
+
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
