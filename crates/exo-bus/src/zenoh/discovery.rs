@@ -169,7 +169,8 @@ impl Scout {
     }
 
     async fn answer(&self, to: SocketAddr) {
-        let place = sockets::source_towards(to).and_then(|source| self.places.seen_on(source, source.is_loopback()));
+        let source = self.sockets.address_towards(to);
+        let place = source.and_then(|source| self.places.seen_on(source, source.is_loopback()));
         if let Some(place) = place {
             self.sockets.answer(&self.packet(Kind::Answer, &place).write(), to).await;
         }

@@ -3,7 +3,9 @@
 use super::fixture::{Fixture, LONG, Zenoh, admitted, found, free_port, meet, within};
 use exo_bus::{BusError, PresenceKind, RequestError, Scouting, Service, ZenohConfig};
 use exo_identity::Identity;
-use std::net::{Ipv4Addr, UdpSocket};
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 const ROLE: PresenceKind<String> = PresenceKind::new("role");
@@ -39,6 +41,36 @@ async fn processes_of_one_machine_find_each_other_by_multicast() {
     meet(&a, &b).await;
     meet(&b, &c).await;
     meet(&c, &a).await;
+}
+
+/// A global IPv6 address of this machine on an interface that can multicast; loopback cannot, over IPv6.
+fn global_ipv6() -> Option<Ipv6Addr> {
+    let can = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_MULTICAST;
+    let all = getifaddrs().ok()?.filter(|entry| entry.flags.contains(can));
+    let addresses = all.filter_map(|entry| Some(entry.address?.as_sockaddr_in6()?.ip()));
+    addresses.into_iter().find(|address| !address.is_loopback() && !address.is_unicast_link_local())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_find_each_other_where_only_ipv6_carries_hellos() {
+    let Some(address) = global_ipv6() else {
+        println!("skipped: no interface here has IPv6 and multicast");
+        return;
+    };
+    for listen in [Ipv6Addr::UNSPECIFIED, address] {
+        // Whoever holds the port alone keeps everybody from listening for hellos over IPv4.
+        let silence = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+        let port = silence.local_addr().expect("bound").port();
+        let first = found("a");
+        let join = |identity| {
+            let listen = vec![SocketAddr::from((listen, 0))];
+            ZenohConfig { listen, loopback_only: false, ..scouting(identity, port) }.join()
+        };
+        let a = join(first.clone()).await.expect("joins");
+        let b = join(admitted(&first, "b")).await.expect("joins");
+        meet(&a, &b).await;
+        println!("found over IPv6 alone, listening on {listen}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,6 +29,7 @@ impl Places {
         let listens_there = self.bound.iter().find(|address| address.ip() == interface);
         let any = self.bound.first()?;
         if let Some(address) = listens_there {
+            let advertised = advertised.or_else(|| named(address.ip()));
             return Some(Place { port: address.port(), advertised });
         }
         if self.everywhere || advertised.is_some() {
@@ -36,6 +37,14 @@ impl Places {
         }
         // A neighbour on this machine reaches all its addresses.
         is_loopback.then(|| Place { port: any.port(), advertised: Some(any.ip()) })
+    }
+}
+
+/// Hellos over IPv6 come from the interface's own address on the link: who listens on another has to name it.
+fn named(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V6(address) if !address.is_loopback() && !address.is_unicast_link_local() => Some(address.into()),
+        _ => None,
     }
 }
 
@@ -75,6 +84,14 @@ mod tests {
         check(&one, "10.0.0.1", Some((7, None)));
         check(&one, "10.9.9.9", None);
         check(&one, "127.0.0.1", Some((7, Some("10.0.0.1"))));
+    }
+
+    #[test]
+    fn who_listens_on_one_address_of_ipv6_names_it_for_hellos_come_from_another() {
+        let one = places(&["[fd00::1]:7", "[fe80::1]:8"], &["[fd00::1]:7", "[fe80::1]:8"], None);
+        check(&one, "fd00::1", Some((7, Some("fd00::1"))));
+        check(&one, "fe80::1", Some((8, None)));
+        check(&one, "fd00::2", None);
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub(super) struct Sockets {
     port: u16,
     loopback_only: bool,
     names: Vec<String>,
+    /// Where this process is called.
+    listens: Vec<IpAddr>,
     ears: Vec<Arc<UdpSocket>>,
     voices: BTreeMap<Interface, Voice>,
     readers: JoinSet<()>,
@@ -80,6 +82,7 @@ impl Sockets {
             port,
             loopback_only: settings.loopback_only,
             names: settings.interfaces.clone(),
+            listens: settings.listen.iter().map(SocketAddr::ip).collect(),
             ears: Vec::new(),
             voices: BTreeMap::new(),
             readers: JoinSet::new(),
@@ -146,13 +149,27 @@ impl Sockets {
 
     fn interfaces(&self) -> BTreeSet<Interface> {
         let all = getifaddrs().map(|all| all.filter_map(|entry| interface(&entry)).collect::<BTreeSet<_>>());
-        let mut one_ipv6_each = BTreeSet::new();
-        all.unwrap_or_default()
+        let mut wanted: Vec<Interface> = all
+            .unwrap_or_default()
             .into_iter()
             .filter(|interface| interface.is_loopback || !self.loopback_only)
             .filter(|interface| self.names.is_empty() || interface.is_loopback || self.names.contains(&interface.name))
-            .filter(|interface| interface.address.is_ipv4() || one_ipv6_each.insert(interface.index))
-            .collect()
+            .collect();
+        // Of several addresses of IPv6 the one that this process is called at stands for the interface.
+        wanted.sort_by_key(|interface| !self.listens.contains(&interface.address));
+        let mut one_ipv6_each = BTreeSet::new();
+        wanted.retain(|interface| interface.address.is_ipv4() || one_ipv6_each.insert(interface.index));
+        wanted.into_iter().collect()
+    }
+
+    /// Our address on the interface over which that one was heard.
+    pub fn address_towards(&self, to: SocketAddr) -> Option<IpAddr> {
+        let on_link = match to {
+            SocketAddr::V6(to) if to.ip().is_unicast_link_local() => Some(to.scope_id()),
+            _ => None,
+        };
+        let is_there = |voice: &&Voice| voice.address().is_ipv6() && Some(voice.interface.index) == on_link;
+        self.voices().find(is_there).map(Voice::address).or_else(|| source_towards(to))
     }
 
     fn take_up(&mut self, interface: &Interface) -> io::Result<Voice> {
@@ -232,7 +249,7 @@ fn ear(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// The address that this machine uses towards another.
-pub(super) fn source_towards(to: SocketAddr) -> Option<IpAddr> {
+fn source_towards(to: SocketAddr) -> Option<IpAddr> {
     let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     // Connecting a UDP socket sends nothing.
     let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
