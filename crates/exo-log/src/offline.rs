@@ -98,7 +98,9 @@ pub fn restore(
     }
     let Opened { mut store, identity, .. } = opening::open(disk, &LogOptions::new(founder, entropy))?;
     let own = Member { node_id: identity.node_id, raft_id: identity.raft_id };
-    let content = Content { state: backup.state, events: Vec::new() };
+    // Also what was taken away later is wanted again.
+    let state = Arc::new(Arc::unwrap_or_clone(backup.state).reborn());
+    let content = Content { state, events: Vec::new() };
     begin(&mut store, &session, &own, &content).map_err(|error| ToolError::File { path, reason: error.to_string() })?;
     store.close();
     verify(directory)

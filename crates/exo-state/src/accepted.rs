@@ -34,6 +34,11 @@ impl AcceptedCommands {
         self.0.values().rev().find(|accepted| accepted.command_id == *command_id)
     }
 
+    /// All of them, the oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &AcceptedCommand> + ExactSizeIterator {
+        self.0.values()
+    }
+
     /// How many are remembered.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -6,7 +6,7 @@ mod membership;
 mod nodes;
 mod tasks;
 
-use crate::{AcceptedCommand, FactAge, State};
+use crate::{AcceptedCommand, FactAge, State, lineage};
 use exo_types::{Event, EventIndex, IndexedEvent};
 
 /// Why an event changed nothing but the index.
@@ -68,14 +68,20 @@ pub fn apply(state: &mut State, event: &IndexedEvent) -> Applied {
         state.origins.record(fact, event.idx);
     }
     match apply_event(state, &event.event) {
-        Ok(()) => Applied::Changed,
+        Ok(()) => {
+            lineage::note(state, &event.event);
+            Applied::Changed
+        }
         Err(skip) => Applied::Skipped(skip),
     }
 }
 
 fn apply_event(state: &mut State, event: &Event) -> Effect {
     match event {
-        Event::SessionOpened { session, when: _ } => set(&mut state.session, Some(session.clone())),
+        Event::SessionOpened { session, when: _ } => {
+            lineage::on_opened(state, session);
+            set(&mut state.session, Some(session.clone()))
+        }
         Event::NodeGatheredInfo { node_id, info } => nodes::gathered_info(state, node_id, info),
         Event::NodeResourcesChanged { node_id, resources } => nodes::resources_changed(state, node_id, *resources),
         Event::NodeHardwareChanged { node_id, hardware } => nodes::hardware_changed(state, node_id, hardware),
@@ -108,6 +114,8 @@ fn apply_event(state: &mut State, event: &Event) -> Effect {
         Event::JoinTokenDeleted { id } => membership::token_deleted(state, id),
         Event::NodeAdmitted { node_id, key_fingerprint } => membership::admitted(state, node_id, key_fingerprint),
         Event::NodeRevoked { node_id } => membership::revoked(state, node_id),
+        Event::KeyRevoked { node_id, key_fingerprint } => membership::key_revoked(state, node_id, key_fingerprint),
+        Event::SessionAdopted { histories, births } => changed(lineage::adopted(state, histories, births)),
         Event::Unknown(unknown) => Err(Skip::NewerVersion { name: unknown.name.clone() }),
     }
 }

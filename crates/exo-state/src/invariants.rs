@@ -1,6 +1,6 @@
 //! What holds in every State that `apply` made. One function for each; the tests fold at random and ask them all.
 
-use crate::{AcceptedCommands, Origins, State};
+use crate::{AcceptedCommands, Lineage, Origins, State};
 use exo_types::{IntentId, NodeId, RunnerId};
 use std::collections::BTreeSet;
 
@@ -26,6 +26,8 @@ pub fn check_invariants(state: &State) -> Result<(), Violation> {
     an_intent_has_one_instance_at_most(state)?;
     a_token_that_admits_one_node_admitted_one(state)?;
     a_revoked_key_is_nobodys(state)?;
+    what_came_in_is_there(state)?;
+    remembered_sessions_are_bounded_and_in_order(state)?;
     remembered_commands_are_bounded(state)?;
     remembered_lives_are_bounded(state)
 }
@@ -130,6 +132,25 @@ pub fn a_revoked_key_is_nobodys(state: &State) -> Result<(), Violation> {
         let is_out = state.identity.revoked.contains_key(key);
         verify(!is_out, "a revoked key is nobody's", || node.to_string())
     })
+}
+
+/// What goes takes along where it came in.
+pub fn what_came_in_is_there(state: &State) -> Result<(), Violation> {
+    let births = &state.lineage.births;
+    let identity = &state.identity;
+    let holds = births.intents.keys().all(|id| state.intents.contains_key(id))
+        && births.instances.keys().all(|id| state.instances.contains_key(id))
+        && births.join_tokens.keys().all(|id| identity.join_tokens.contains_key(id))
+        && births.admitted.keys().all(|node| identity.admitted.contains_key(node))
+        && births.drained.keys().all(|node| state.drained_nodes.contains(node));
+    verify(holds, "what came in is there", || format!("{births:?}"))
+}
+
+/// Takeovers do not make the State grow.
+pub fn remembered_sessions_are_bounded_and_in_order(state: &State) -> Result<(), Violation> {
+    let histories = &state.lineage.histories;
+    let holds = histories.len() <= Lineage::limit() && histories.is_sorted_by(|one, next| one.session < next.session);
+    verify(holds, "remembered sessions are bounded and in order", || histories.len().to_string())
 }
 
 /// Commands do not make the State grow.

@@ -20,6 +20,7 @@ mod identity;
 mod invariants;
 #[cfg(test)]
 mod issues;
+mod lineage;
 mod queries;
 mod state;
 #[cfg(test)]
@@ -31,5 +32,6 @@ pub use codec::{CodecError, FORMAT_VERSION, decode_event, decode_state, encode_e
 pub use facts::{FactAge, FactMark, Origins};
 pub use identity::{IdentityState, JoinTokenState};
 pub use invariants::{Violation, check_invariants};
+pub use lineage::{Horizon, Lineage};
 pub use queries::NodeAddress;
 pub use state::State;

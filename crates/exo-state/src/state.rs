@@ -1,6 +1,6 @@
 //! What everybody computes by folding the events.
 
-use crate::{AcceptedCommands, IdentityState, Origins};
+use crate::{AcceptedCommands, IdentityState, Lineage, Origins};
 use exo_types::{
     EventIndex, Instance, InstanceId, Intent, IntentId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeResources,
     RunnerId, RunnerStatus, SessionId, Task, TaskId, Topology,
@@ -48,6 +48,9 @@ pub struct State {
     pub identity: IdentityState,
     /// What was accepted last, so that a repeated command gets the first answer from any master.
     pub accepted_commands: AcceptedCommands,
+    /// What it descends from: what tells news from what was taken away, when two clusters meet.
+    #[serde(skip_serializing_if = "Lineage::is_empty")]
+    pub lineage: Lineage,
     /// How far the facts of each node are applied.
     pub origins: Origins,
 }

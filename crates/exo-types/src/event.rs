@@ -1,9 +1,9 @@
 //! What happened, in the past tense.
 
 use crate::{
-    CommandId, Connection, EventIndex, FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord,
-    KeyFingerprint, Millis, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeResources, RunnerId,
-    RunnerStatus, SessionId, Task, TaskId, TaskStatus,
+    Births, CommandId, Connection, EventIndex, FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId,
+    JoinTokenRecord, KeyFingerprint, LogPlace, Millis, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo,
+    NodeResources, RunnerId, RunnerStatus, SessionId, Task, TaskId, TaskStatus,
 };
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
@@ -185,6 +185,20 @@ pub enum Event {
     NodeRevoked {
         /// Which.
         node_id: NodeId,
+    },
+    /// A key is nobody's any more; another session threw its node out.
+    KeyRevoked {
+        /// Whose it was.
+        node_id: NodeId,
+        /// Which.
+        key_fingerprint: KeyFingerprint,
+    },
+    /// Another session was given up for this one: what it had is in the State now, or was taken away.
+    SessionAdopted {
+        /// How far it was, and what it descends from.
+        histories: Vec<LogPlace>,
+        /// Where what it brought came in.
+        births: Births,
     },
     /// From a newer version.
     #[serde(skip)]

@@ -15,6 +15,7 @@ mod hardware;
 mod ids;
 mod instance;
 mod intent;
+mod lineage;
 mod membership;
 mod memory;
 mod model;
@@ -47,6 +48,7 @@ pub use ids::{
 };
 pub use instance::{Instance, InstanceError, ShardAssignments};
 pub use intent::Intent;
+pub use lineage::{Births, LogPlace};
 pub use membership::{JoinTokenRecord, KeyFingerprint};
 pub use memory::Memory;
 pub use model::{DownloadProgress, ModelCard, NodeDownload};

@@ -1,15 +1,33 @@
 //! What runs in a session that is given up goes on in the one that stays. Pure.
 //!
 //! Adopted are the nodes with what they have, the instances that can be under their own names, the wishes behind them,
-//! and how their runners are: so no worker finds a State without its runners, and none is started anew. What is there
-//! already under the same name stays as it is.
+//! and how their runners are: so no worker finds a State without its runners, and none is started anew. Who belongs to
+//! the cluster and what was accepted come along. What is there already under the same name stays as it is.
+//!
+//! The two may have gone on apart from a common State. So only what came in after that is new, and what one of the two
+//! took away since then is gone from both: `exo_state::Lineage` tells. A key that either threw out stays out.
+
+mod identity;
+mod taken_away;
 
 use crate::draft::Draft;
-use exo_state::State;
-use exo_types::{Connection, Event, Instance, NodeId};
+use exo_state::{Horizon, State};
+use exo_types::{Births, Connection, Event, EventIndex, Instance, Intent, LogPlace, NodeId};
+use std::collections::BTreeMap;
 
-/// Adds what the other session has and this one has not.
+/// Commands of the other session that are remembered here, at most: the last ones. A command is sent again for a minute,
+/// and what was accepted here has to stay remembered too.
+const COMMANDS: usize = 512;
+
+/// Adds what the other session has and this one has not, and takes away what it took away.
 pub(crate) fn adopt(draft: &mut Draft, other: &State) {
+    let (own, theirs) = (draft.state().horizon(), other.horizon());
+    let begun = draft.state().last_event_applied_idx;
+    if own.has_seen_all_of(&theirs) {
+        return;
+    }
+    identity::revoke_keys(draft, other);
+    taken_away::carry_out(draft, other, &theirs);
     let is_new = |node: &&NodeId| !draft.state().topology.nodes.contains(*node);
     let nodes: Vec<NodeId> = other.topology.nodes.iter().filter(is_new).cloned().collect();
     for node in &nodes {
@@ -19,13 +37,25 @@ pub(crate) fn adopt(draft: &mut Draft, other: &State) {
         adopt_ways(draft, other, node);
     }
     for instance in other.instances.values() {
-        adopt_instance(draft, other, instance);
+        adopt_instance(draft, other, instance, &own);
     }
     for intent in other.open_intents() {
-        if !draft.state().intents.contains_key(&intent.id) {
-            draft.push(Event::IntentRecorded { intent: intent.clone() });
+        adopt_intent(draft, other, intent, &own);
+    }
+    identity::adopt(draft, other, &own);
+    for node_id in &other.drained_nodes {
+        if !draft.state().drained_nodes.contains(node_id) && is_news(&own, &other.lineage.births.drained, node_id) {
+            draft.push(Event::NodeDrained { node_id: node_id.clone(), drained: true });
         }
     }
+    adopt_commands(draft, other);
+    let births = births_of_adopted(draft.state(), other, begun);
+    draft.push(Event::SessionAdopted { histories: theirs.places().collect(), births });
+}
+
+/// Whether it came in after the two went apart. What has no place is of an older version, which knew none.
+fn is_news<K: Ord>(own: &Horizon, births: &BTreeMap<K, LogPlace>, name: &K) -> bool {
+    !births.get(name).is_some_and(|place| own.has_seen(place))
 }
 
 fn adopt_node(draft: &mut Draft, other: &State, node: &NodeId) {
@@ -37,13 +67,10 @@ fn adopt_node(draft: &mut Draft, other: &State, node: &NodeId) {
         draft.push(Event::NodeResourcesChanged { node_id: node_id.clone(), resources: *resources });
     }
     if let Some(hardware) = other.node_hardware.get(node) {
-        draft.push(Event::NodeHardwareChanged { node_id: node_id.clone(), hardware: hardware.clone() });
+        draft.push(Event::NodeHardwareChanged { node_id, hardware: hardware.clone() });
     }
     for download in other.downloads.get(node).into_iter().flatten() {
         draft.push(Event::NodeDownloadProgress { download: download.clone() });
-    }
-    if other.drained_nodes.contains(node) {
-        draft.push(Event::NodeDrained { node_id, drained: true });
     }
 }
 
@@ -57,17 +84,25 @@ fn adopt_ways(draft: &mut Draft, other: &State, source: &NodeId) {
     }
 }
 
+/// Whether the wish is here now. One that was taken back here is not.
+fn adopt_intent(draft: &mut Draft, other: &State, intent: &Intent, own: &Horizon) -> bool {
+    let is_here = draft.state().intents.contains_key(&intent.id);
+    let comes = !is_here && is_news(own, &other.lineage.births.intents, &intent.id);
+    if comes {
+        draft.push(Event::IntentRecorded { intent: intent.clone() });
+    }
+    is_here || comes
+}
+
 /// An instance whose name or runners are taken is left out: its node ends them, and a wish behind it is granted anew.
-fn adopt_instance(draft: &mut Draft, other: &State, instance: &Instance) {
+fn adopt_instance(draft: &mut Draft, other: &State, instance: &Instance, own: &Horizon) {
+    let intent = instance.intent.as_ref().and_then(|id| other.intents.get(id));
+    let is_wanted = intent.is_none_or(|intent| adopt_intent(draft, other, intent, own));
     let state = draft.state();
     let runners = || instance.shard_assignments.runner_to_shard.keys();
     let is_free = !state.instances.contains_key(&instance.instance_id)
         && runners().all(|runner| state.instance_of_runner(runner).is_none());
-    let intent = instance.intent.as_ref().and_then(|id| other.intents.get(id)).cloned();
-    if let Some(intent) = intent.filter(|intent| !draft.state().intents.contains_key(&intent.id)) {
-        draft.push(Event::IntentRecorded { intent });
-    }
-    if !is_free {
+    if !is_wanted || !is_free || !is_news(own, &other.lineage.births.instances, &instance.instance_id) {
         return;
     }
     let may_grant = |id: &exo_types::IntentId| draft.state().instance_of_intent(id).is_none();
@@ -81,6 +116,40 @@ fn adopt_instance(draft: &mut Draft, other: &State, instance: &Instance) {
     }
     let tasks = other.open_tasks(&instance.instance_id).cloned();
     tasks.for_each(|task| draft.push(Event::TaskCreated { task }));
+}
+
+/// So that none of them is carried out again when it is asked again.
+fn adopt_commands(draft: &mut Draft, other: &State) {
+    let accepted = other.accepted_commands.iter();
+    let older = accepted.len().saturating_sub(COMMANDS);
+    for command in accepted.skip(older) {
+        if draft.state().accepted_commands.get(&command.command_id).is_none() {
+            let (command_id, task_id) = (command.command_id.clone(), command.task_id.clone());
+            let instance_id = command.instance_id.clone();
+            draft.push(Event::CommandAccepted { command_id, task_id, instance_id });
+        }
+    }
+}
+
+/// Where what came in here behind `begun` first came in there.
+fn births_of_adopted(state: &State, other: &State, begun: EventIndex) -> Births {
+    fn adopted<K: Ord + Clone>(
+        here: &BTreeMap<K, LogPlace>,
+        there: &BTreeMap<K, LogPlace>,
+        is_adopted: impl Fn(&LogPlace) -> bool,
+    ) -> BTreeMap<K, LogPlace> {
+        let first = there.iter().filter(|(name, _)| here.get(name).is_some_and(&is_adopted));
+        first.map(|(name, place)| (name.clone(), place.clone())).collect()
+    }
+    let is_adopted = |place: &LogPlace| Some(&place.session) == state.session.as_ref() && place.idx > begun;
+    let (here, there) = (&state.lineage.births, &other.lineage.births);
+    Births {
+        intents: adopted(&here.intents, &there.intents, is_adopted),
+        instances: adopted(&here.instances, &there.instances, is_adopted),
+        join_tokens: adopted(&here.join_tokens, &there.join_tokens, is_adopted),
+        admitted: adopted(&here.admitted, &there.admitted, is_adopted),
+        drained: adopted(&here.drained, &there.drained, is_adopted),
+    }
 }
 
 #[cfg(test)]

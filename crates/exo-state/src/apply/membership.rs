@@ -52,3 +52,9 @@ pub(super) fn revoked(state: &mut State, node: &NodeId) -> Effect {
     state.identity.revoked.insert(key, node.clone());
     Ok(())
 }
+
+/// The same of a key that another session knew; its node may be unknown here, or have a new key by now.
+pub(super) fn key_revoked(state: &mut State, node: &NodeId, key: &KeyFingerprint) -> Effect {
+    state.identity.admitted.retain(|_, known| known != key);
+    changed(state.identity.revoked.insert(key.clone(), node.clone()).is_none())
+}

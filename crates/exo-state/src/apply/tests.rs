@@ -4,8 +4,9 @@ use crate::testing::{
 };
 use crate::{JoinTokenState, check_invariants, decode_state, encode_state};
 use exo_types::{
-    FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord, KeyFingerprint, Millis, OriginEpoch,
-    OriginSequence, RunnerFailure, RunnerId, RunnerStatus, TaskId, TaskStatus, UnknownEvent,
+    Births, FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord, KeyFingerprint, LogPlace,
+    Millis, OriginEpoch, OriginSequence, RunnerFailure, RunnerId, RunnerStatus, SessionId, TaskId, TaskStatus,
+    UnknownEvent,
 };
 use proptest::prelude::*;
 
@@ -148,6 +149,24 @@ fn admitted(name: &str, key: &str) -> Event {
 
 fn revoked(name: &str) -> Event {
     Event::NodeRevoked { node_id: node(name) }
+}
+
+fn key_revoked(name: &str, key: &str) -> Event {
+    let key_fingerprint = KeyFingerprint::new(key.repeat(64)).expect("64 digits");
+    Event::KeyRevoked { node_id: node(name), key_fingerprint }
+}
+
+/// With that thing of each kind in it.
+fn session_adopted(generation: u64, idx: u64, name: &str, of: &str) -> Event {
+    let end = LogPlace { session: SessionId { generation, ..session() }, idx: EventIndex(idx) };
+    let births = Births {
+        intents: [(intent_id(name), end.clone())].into(),
+        instances: [(InstanceId::new(name).expect("a good id"), end.clone())].into(),
+        join_tokens: [(JoinTokenId::new(name).expect("a good id"), end.clone())].into(),
+        admitted: [(node(of), end.clone())].into(),
+        drained: [(node(of), end.clone())].into(),
+    };
+    Event::SessionAdopted { histories: vec![end], births }
 }
 
 fn is_skipped(outcome: &Applied) -> bool {
@@ -332,7 +351,12 @@ fn any_event() -> impl Strategy<Value = Event> {
         any_name().prop_map(|name| Event::JoinTokenDeleted { id: JoinTokenId::new(name).expect("a good id") }),
         (any_name(), any_name()).prop_map(|(name, key)| admitted(name, key)),
         any_name().prop_map(revoked),
-        Just(Event::SessionOpened { session: session(), when: Millis(1) }),
+        (any_name(), any_name()).prop_map(|(name, key)| key_revoked(name, key)),
+        (1u64..4).prop_map(|generation| {
+            Event::SessionOpened { session: SessionId { generation, ..session() }, when: Millis(1) }
+        }),
+        (1u64..6, 0u64..40, any_name(), any_name())
+            .prop_map(|(generation, idx, name, node)| { session_adopted(generation, idx, name, node) }),
         Just(Event::Unknown(UnknownEvent { name: "New".to_owned(), fields: None })),
     ]
 }

@@ -4,8 +4,8 @@ use exo_bus::{Bus, MemoryNetwork, PresenceChange, topics};
 use exo_master::{MasterError, MasterOptions, MemoryHome, run_over};
 use exo_node::{CommandError, Identity, Node, NodeHandle, Role, View};
 use exo_types::{
-    Command, CommandReply, CpuInfo, DownloadProgress, Event, Memory, ModelCard, ModelId, NodeDownload, NodeId,
-    NodeInfo, NodeResources, PlaceInstance, Sharding,
+    Command, CommandReply, CpuInfo, DownloadProgress, Event, InstanceId, Memory, ModelCard, ModelId, NodeDownload,
+    NodeId, NodeInfo, NodeResources, PlaceInstance, RunnerStatus, Sharding,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +71,23 @@ pub fn place(min_nodes: u32) -> Command {
     })
 }
 
+/// On that node and no other.
+pub fn place_on(name: &str) -> Command {
+    let Command::PlaceInstance(request) = place(1) else { unreachable!("it places") };
+    Command::PlaceInstance(PlaceInstance { node_ids: vec![node_id(name)], ..request })
+}
+
+pub fn delete(instance_id: InstanceId) -> Command {
+    Command::DeleteInstance { instance_id }
+}
+
+pub fn instance_of(reply: &CommandReply) -> InstanceId {
+    match reply {
+        CommandReply::Accepted { instance_id: Some(instance_id), .. } => instance_id.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
 pub struct Master {
     pub bus: Bus,
     stop: CancellationToken,
@@ -103,6 +120,11 @@ impl Master {
         self.stop.cancel();
         self.task.await.expect("no panic").expect("ends well");
     }
+
+    /// Waits until it ends of itself.
+    pub async fn ended(self) -> Result<(), MasterError> {
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it ends").expect("no panic")
+    }
 }
 
 pub struct Member {
@@ -127,6 +149,13 @@ pub async fn worker(network: &MemoryNetwork, name: &str) -> Member {
 }
 
 impl Member {
+    /// Tells that the runner of an instance on this node is ready.
+    pub fn tell_ready(&self, view: &View, instance_id: &InstanceId) {
+        let (runner, _) = view.state.instances[instance_id].runner_on(self.node.node_id()).expect("placed here");
+        let runner_status = RunnerStatus::RunnerReady { incarnation: 1 };
+        self.node.facts().report(Event::RunnerStatusUpdated { runner_id: runner.clone(), runner_status });
+    }
+
     pub async fn until(&self, what: &str, holds: impl FnMut(&View) -> bool) -> View {
         let mut view = self.node.view();
         let seen = tokio::time::timeout(PATIENCE, view.wait_for(holds)).await;
