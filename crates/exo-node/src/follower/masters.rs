@@ -27,6 +27,11 @@ impl Masters {
         self.choose(now)
     }
 
+    /// Whether that master is there.
+    pub(super) fn is_there(&self, node: &NodeId) -> bool {
+        self.there.contains_key(node)
+    }
+
     /// Its process is gone. True if another session is followed now.
     pub(super) fn on_left(&mut self, now: Instant, node: &NodeId) -> bool {
         self.there.remove(node);

@@ -183,6 +183,19 @@ fn the_state_stays_when_the_master_goes_and_goes_on_when_it_is_back() {
 }
 
 #[test]
+fn who_was_cut_off_asks_the_first_master_that_is_back_though_nobody_leads() {
+    let start = Instant::now();
+    let mut follower = following(start, 3);
+    follower.on_master_left(start, &node("m"));
+    follower.on_master(start, node("o"), member(false, 2));
+    let fetch = follower.poll_fetch(start + GAP_DELAY).expect("asks");
+    assert_eq!((fetch.from, fetch.request.since), (node("o"), EventIndex(4)));
+    follower.on_page(start, page(4..=5, 5)).expect("of use");
+    follower.on_master(start, node("o"), member(false, 3));
+    assert_eq!((at(&follower), follower.poll_fetch(start + GAP_DELAY)), (5, None), "once");
+}
+
+#[test]
 fn only_a_larger_session_is_switched_to() {
     let now = Instant::now();
     let mut follower = following(now, 3);
