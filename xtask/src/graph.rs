@@ -69,3 +69,50 @@ fn reach(workspace: &Workspace, member: &Member, found: &mut BTreeSet<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::testing::workspace;
+    use std::path::Path;
+
+    const CRATES: [(&str, Layer, &[&str]); 3] =
+        [("a", Layer::Pure, &["serde"]), ("b", Layer::Io, &["a"]), ("c", Layer::Service, &["a", "b"])];
+
+    #[test]
+    fn an_arrow_that_follows_from_others_is_left_out() {
+        let drawn = draw(&workspace(Path::new("/nowhere"), &CRATES));
+        let lines: Vec<&str> = drawn.lines().map(str::trim_end).collect();
+        let expect = [
+            "pure",
+            "  a",
+            "engine",
+            "io",
+            "  b                → a",
+            "glue",
+            "service",
+            "  c                → b",
+            "test",
+        ];
+        assert_eq!(lines, expect);
+    }
+
+    #[test]
+    fn an_old_graph_and_a_document_without_one_are_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let workspace = workspace(folder.path(), &CRATES);
+        fs::create_dir(folder.path().join("docs")).expect("a folder");
+        let check_with = |text: &str| {
+            fs::write(folder.path().join(DOCUMENT), text).expect("the document is written");
+            check(&workspace).err().map(|error| error.to_string())
+        };
+        let document = |graph: &str| format!("before\n{BEGIN}{graph}{END}\nafter\n");
+        assert_eq!(check_with(&document(&draw(&workspace))), None);
+        let old = check_with(&document("pure\n  a\n")).expect("it is old");
+        assert!(old.contains("is old"), "{old}");
+        for without in ["before\nafter\n", &format!("before\n{BEGIN}")] {
+            let found = check_with(without).expect("there is none");
+            assert!(found.contains("no line"), "{found}");
+        }
+    }
+}

@@ -60,3 +60,32 @@ impl Layer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_layer_may_use_what_stands_below_it() {
+        let uses = |layer: Layer| {
+            let may = Layer::ALL.into_iter().filter(|other| layer.may_use(*other)).map(Layer::name);
+            may.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(uses(Layer::Pure), "pure");
+        assert_eq!(uses(Layer::Engine), "pure engine");
+        assert_eq!(uses(Layer::Io), "pure engine io");
+        assert_eq!(uses(Layer::Glue), "pure engine io glue");
+        assert_eq!(uses(Layer::Service), "pure engine io glue");
+        assert_eq!(uses(Layer::Test), "pure engine io glue test");
+    }
+
+    #[test]
+    fn a_layer_is_read_as_it_is_written() {
+        for layer in Layer::ALL {
+            assert_eq!(Layer::parse(layer.name()).expect("a layer"), layer);
+        }
+        for wrong in ["", "Pure", "io ", "core"] {
+            assert!(Layer::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

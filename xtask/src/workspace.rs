@@ -64,3 +64,23 @@ fn member(package: &Package) -> Result<Member> {
         dependencies,
     })
 }
+
+#[cfg(test)]
+pub mod testing {
+    //! Workspaces that do not exist.
+
+    use super::{Layer, Member, Workspace};
+    use std::path::Path;
+
+    /// Crates at a place: their names, their layers, what they depend on.
+    pub fn workspace(root: &Path, crates: &[(&str, Layer, &[&str])]) -> Workspace {
+        let member = |(name, layer, dependencies): &(&str, Layer, &[&str])| Member {
+            name: (*name).to_owned(),
+            folder: root.join(name),
+            layer: *layer,
+            dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let members = crates.iter().map(member).map(|member| (member.name.clone(), member)).collect();
+        Workspace { root: root.to_owned(), members }
+    }
+}
