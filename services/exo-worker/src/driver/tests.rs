@@ -8,7 +8,7 @@ use exo_identity::Identity;
 use exo_models::ModelStore;
 use exo_node::View;
 use exo_plan::{Backoff, LocalNode};
-use exo_runner_host::{LinkSettings, RunnerHost, RunnerSide};
+use exo_runner_host::{HostMessage, LinkSettings, RunnerHost, RunnerMessage, RunnerSide};
 use exo_state::{State, apply};
 use exo_telemetry::Notifier;
 use exo_testkit::{ModelSpec, ModelTokens};
@@ -24,6 +24,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -32,6 +33,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 const AS_RUNNER: &str = "as-runner";
+const AS_STUCK_RUNNER: &str = "as-stuck-runner";
 const DEADLINE: Duration = Duration::from_secs(40);
 const LAYERS: u32 = 4;
 
@@ -45,6 +47,37 @@ fn a_runner_process() {
         let side = RunnerSide::from_stdin().expect("started by a worker");
         let ended = exo_runner::run(side, || std::process::abort());
         ended.expect("a runner that ends well");
+    }
+}
+
+/// Not a test either, but a runner that gets stuck: the thread that computes stands still in the step of the first
+/// request, and the one that listens answers the worker's questions for ever.
+#[test]
+fn a_runner_process_that_gets_stuck() {
+    if !std::env::args().any(|arg| arg == AS_STUCK_RUNNER) {
+        return;
+    }
+    let RunnerSide { mut reader, writer } = RunnerSide::from_stdin().expect("started by a worker");
+    let busy = Arc::new(AtomicBool::new(false));
+    while let Ok(Some(message)) = reader.read() {
+        let answer = match message {
+            HostMessage::Load(order) => RunnerMessage::Loaded { tensor_endpoint: None, incarnation: order.incarnation },
+            HostMessage::Connect(order) => RunnerMessage::Ready { incarnation: order.incarnation },
+            HostMessage::Ping => RunnerMessage::Progress { steps: 1, busy: busy.load(Ordering::Relaxed) },
+            HostMessage::Generate(_) => {
+                let busy = busy.clone();
+                std::thread::spawn(move || {
+                    busy.store(true, Ordering::Relaxed);
+                    loop {
+                        std::thread::park();
+                    }
+                });
+                continue;
+            }
+            HostMessage::Identity(_) | HostMessage::Cancel { .. } => continue,
+            HostMessage::Shutdown => return,
+        };
+        writer.write(&answer).expect("the worker listens");
     }
 }
 
@@ -217,21 +250,28 @@ impl Cluster {
     }
 }
 
-/// A script that becomes this test program as a runner, and notes the number of its process.
+/// A script that becomes this test program as a runner, and notes the number of its process. One that finds the file
+/// [`stuck_once`] takes it away, and gets stuck.
 fn script(folder: &Path, name: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a running program has a file");
-    let test = concat!(module_path!(), "::a_runner_process");
-    let test = test.split_once("::").map_or(test, |(_, test)| test);
+    let module = module_path!().split_once("::").map_or("", |(_, module)| module);
     let path = folder.join(name);
-    let pids = folder.join(format!("{name}.pids"));
+    let (exe, pids, stuck) = (exe.display(), folder.join(format!("{name}.pids")), stuck_once(folder));
     let lines = format!(
-        "#!/bin/sh\necho $$ >> '{}'\nexec '{}' --exact {test} {AS_RUNNER} --nocapture\n",
-        pids.display(),
-        exe.display()
+        "#!/bin/sh\necho $$ >> '{pids}'\n\
+         if rm '{stuck}' 2> /dev/null; then test=_that_gets_stuck as={AS_STUCK_RUNNER}; else test= as={AS_RUNNER}; fi\n\
+         exec '{exe}' --exact {module}::a_runner_process$test $as --nocapture\n",
+        pids = pids.display(),
+        stuck = stuck.display(),
     );
     std::fs::write(&path, lines).expect("it can be written");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
     path
+}
+
+/// While it is there, the next runner gets stuck.
+fn stuck_once(folder: &Path) -> PathBuf {
+    folder.join("stuck")
 }
 
 fn runner(name: &str) -> RunnerId {
@@ -276,6 +316,8 @@ struct End {
     tokens: Vec<u32>,
     finish: Option<FinishReason>,
     error: Option<ErrorCode>,
+    /// In words.
+    reason: String,
 }
 
 async fn end(stream: &mut StreamReceiver<StreamChunk>) -> End {
@@ -287,7 +329,7 @@ async fn end(stream: &mut StreamReceiver<StreamChunk>) -> End {
                 end.tokens.extend(token.token_ids);
                 end.finish = token.finish_reason;
             }
-            StreamChunk::Error(error) => end.error = Some(error.code),
+            StreamChunk::Error(error) => (end.error, end.reason) = (Some(error.code), error.message),
         }
     }
     end
@@ -346,6 +388,23 @@ async fn a_runner_that_stands_still_is_noticed_killed_and_replaced() {
     cluster.until(|state| !state.runners.values().any(RunnerStatus::is_ready)).await;
     cluster.ready().await;
     assert_ne!(cluster.pid("a"), hung);
+    assert_eq!(cluster.answer("a", request("next", 8)).await.tokens.len(), 8);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_runner_that_answers_and_gets_nowhere_is_noticed_killed_and_replaced() {
+    let cluster = Cluster::of(&["a"]).await;
+    std::fs::write(stuck_once(cluster.folder.path()), "").expect("it can be written");
+    cluster.place(&["a"]).await;
+    let stuck = cluster.pid("a");
+    let mut stream = cluster.ask("a", request("stuck", 8)).await;
+    let ended = end(&mut stream).await;
+    assert_eq!((ended.error, ended.tokens.len()), (Some(ErrorCode::RunnerHung), 0));
+    assert!(ended.reason.contains("no progress"), "{}", ended.reason);
+    cluster.until(|state| !state.runners.values().any(RunnerStatus::is_ready)).await;
+    cluster.ready().await;
+    assert_ne!(cluster.pid("a"), stuck);
     assert_eq!(cluster.answer("a", request("next", 8)).await.tokens.len(), 8);
     cluster.stop().await;
 }
