@@ -147,21 +147,21 @@ impl RefusalKind {
         matches!(self, Self::NotAMaster | Self::Later)
     }
 
-    /// One word, for counters.
-    pub fn word(self) -> &'static str {
+    /// How refusals of this kind are counted.
+    pub fn counter(self) -> &'static str {
         match self {
-            Self::Unreadable => "unreadable",
-            Self::OtherCluster => "other_cluster",
-            Self::OtherNamespace => "other_namespace",
-            Self::UnknownToken => "unknown_token",
-            Self::ExpiredToken => "expired_token",
-            Self::UsedToken => "used_token",
-            Self::ForgedToken => "forged_token",
-            Self::Revoked => "revoked",
-            Self::NameTaken => "name_taken",
-            Self::NotAMaster => "not_a_master",
-            Self::Later => "later",
-            Self::Other => "other",
+            Self::Unreadable => "join_unreadable",
+            Self::OtherCluster => "join_other_cluster",
+            Self::OtherNamespace => "join_other_namespace",
+            Self::UnknownToken => "join_unknown_token",
+            Self::ExpiredToken => "join_expired_token",
+            Self::UsedToken => "join_used_token",
+            Self::ForgedToken => "join_forged_token",
+            Self::Revoked => "join_revoked",
+            Self::NameTaken => "join_name_taken",
+            Self::NotAMaster => "join_not_a_master",
+            Self::Later => "join_later",
+            Self::Other => "join_other",
         }
     }
 }

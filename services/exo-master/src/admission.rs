@@ -28,7 +28,7 @@ impl AdmissionDesk {
         let renewals = bus.serve(topics::RENEW).await?;
         let visits = identity.desk().open();
         let mut clerk = JoinSet::new();
-        clerk.spawn(serve(identity, node, visits, renewals));
+        clerk.spawn(serve(identity, bus.clone(), node, visits, renewals));
         Ok(Self { clerk })
     }
 }
@@ -36,6 +36,7 @@ impl AdmissionDesk {
 /// One after the other: the log would put them into an order anyway.
 async fn serve(
     identity: Identity,
+    bus: Bus,
     node: NodeHandle,
     mut visits: mpsc::Receiver<Visit>,
     mut renewals: Requests<Blob, Blob>,
@@ -44,7 +45,7 @@ async fn serve(
         tokio::select! {
             biased;
             renewal = renewals.recv() => match renewal {
-                Ok(renewal) => answer_renewal(&identity, &node, renewal).await,
+                Ok(renewal) => answer_renewal(&identity, &bus, &node, renewal).await,
                 Err(RecvError::Closed) => return,
                 Err(error) => tracing::warn!(%error, "a wish for a certificate cannot be read"),
             },
@@ -59,8 +60,12 @@ async fn answer_visit(identity: &Identity, node: &NodeHandle, visit: Visit) {
     }
 }
 
-async fn answer_renewal(identity: &Identity, node: &NodeHandle, renewal: Incoming<Blob, Blob>) {
+async fn answer_renewal(identity: &Identity, bus: &Bus, node: &NodeHandle, renewal: Incoming<Blob, Blob>) {
     let reply = decide(identity, node, &renewal.request.0).await;
+    // The link counts what a visitor of the desk is refused; this one comes over the bus.
+    if let Some(Ok(AdmissionReply::Refused(refused))) = reply.as_deref().map(AdmissionReply::decode) {
+        bus.count_refusal(refused.kind.counter());
+    }
     let told = match reply {
         Some(reply) => renewal.reply(&Blob(reply)),
         None => return renewal.refuse("the certificate could not be signed; see the master's log"),
@@ -75,7 +80,7 @@ async fn decide(identity: &Identity, node: &NodeHandle, request: &[u8]) -> Optio
     let reply = match admit(identity, node, request).await {
         Ok(approved) => approved.grant(identity, SystemTime::now()),
         Err(refused) => {
-            tracing::info!(kind = refused.kind.word(), "a node is not let in: {refused}");
+            tracing::info!(kind = refused.kind.counter(), "a node is not let in: {refused}");
             Ok(AdmissionReply::Refused(refused))
         }
     };
@@ -115,15 +120,17 @@ fn standing(state: &State, id: &JoinTokenId) -> Option<TokenStanding> {
 
 /// Has the log take it.
 async fn record(node: &NodeHandle, view: &View, approved: &Approved) -> Result<(), AdmissionRefused> {
-    let fingerprint = KeyFingerprint::new(approved.key_fingerprint().to_string());
-    let key_fingerprint = fingerprint.map_err(|error| later(&error.to_string()))?;
+    let fingerprint = approved.key_fingerprint().to_string();
+    let key_fingerprint = KeyFingerprint::new(fingerprint.clone()).map_err(|error| later(&error.to_string()))?;
     let (node_id, token) = (approved.node_id().clone(), approved.token().cloned());
     let command = Command::AdmitNode { node_id, key_fingerprint, token };
     match node.commands().send(command, RECORD).await {
         Ok(CommandReply::Accepted { .. }) => Ok(()),
         Ok(CommandReply::Refused(refusal)) => {
             let is_taken = view.state.identity.admitted.contains_key(approved.node_id());
+            let is_out = view.state.identity.revoked.keys().any(|key| key.as_str() == fingerprint);
             let kind = match refusal.code {
+                RefusalCode::Forbidden if is_out => RefusalKind::Revoked,
                 RefusalCode::Forbidden | RefusalCode::Invalid if is_taken => RefusalKind::NameTaken,
                 RefusalCode::Forbidden | RefusalCode::Invalid => RefusalKind::UsedToken,
                 RefusalCode::NotFound => RefusalKind::UnknownToken,

@@ -66,7 +66,7 @@ async fn visit(shared: &Shared, start: StartHandshake<Metered>) -> Result<(), No
     };
     if let Ok(AdmissionReply::Refused(refused)) = AdmissionReply::decode(&reply) {
         let from = tls.get_ref().0.tcp().peer_addr()?;
-        shared.refuse(&format!("join_{}", refused.kind.word()), from, &refused);
+        shared.refuse(refused.kind.counter(), from, &refused);
     }
     let told = tokio::time::timeout(REPLY, async {
         let length = u32::try_from(reply.len()).map_err(io::Error::other)?.to_le_bytes();
