@@ -49,8 +49,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         count(&shared.counting.reopened);
     }
-    let fault = shared.standing.latest().fault;
-    stand_still(&shared, fault);
+    let LogStanding { fault, is_over, .. } = shared.standing.latest();
+    stand_still(&shared, fault, is_over);
 }
 
 async fn start(shared: &Arc<Shared>) -> Option<Raft> {
@@ -93,10 +93,10 @@ fn config(shared: &Shared) -> Config {
 }
 
 /// Tells that this log takes no part.
-fn stand_still(shared: &Shared, fault: Option<String>) {
+fn stand_still(shared: &Shared, fault: Option<String>, is_over: bool) {
     let before = shared.standing.latest();
-    let standing =
-        LogStanding { role: LogRole::Stopped, leader: None, lag: BTreeMap::new(), quorum_heard: None, fault, ..before };
+    let (role, leader, lag) = (LogRole::Stopped, None, BTreeMap::new());
+    let standing = LogStanding { role, leader, lag, quorum_heard: None, fault, is_over, ..before };
     shared.standing.tell(standing);
     shared.pacemaker().on_duty(Instant::now(), Duty::Learn);
 }
@@ -105,7 +105,7 @@ fn stand_still(shared: &Shared, fault: Option<String>) {
 async fn reopen(shared: &Shared) -> bool {
     let fault = shared.store.failure().map_or_else(|| "the log stopped".to_owned(), |error| error.to_string());
     tracing::error!(fault, "the log takes no part until its disk works again");
-    stand_still(shared, Some(fault));
+    stand_still(shared, Some(fault), false);
     loop {
         tokio::select! {
             biased;
@@ -115,12 +115,12 @@ async fn reopen(shared: &Shared) -> bool {
         match shared.store.reopen().await {
             Ok(()) => return true,
             Err(error @ (OpenError::Damaged { .. } | OpenError::Newer { .. } | OpenError::Foreign { .. })) => {
-                tracing::error!(%error, "the log is not what it was; restart exo-master");
-                stand_still(shared, Some(format!("{error}; restart exo-master")));
+                tracing::error!(%error, "the log is not what it was");
+                stand_still(shared, Some(error.to_string()), true);
                 shared.stop.cancelled().await;
                 return false;
             }
-            Err(error) => stand_still(shared, Some(error.to_string())),
+            Err(error) => stand_still(shared, Some(error.to_string()), false),
         }
     }
 }
@@ -297,6 +297,7 @@ fn standing(shared: &Shared, metrics: &Metrics) -> LogStanding {
         applied: shared.machine.progress().event,
         quorum_heard,
         fault: None,
+        is_over: false,
     }
 }
 

@@ -72,4 +72,6 @@ pub struct LogStanding {
     pub quorum_heard: Option<Duration>,
     /// Why it is stopped, and what to do.
     pub fault: Option<String>,
+    /// It is stopped for good: close it and open it anew, which puts a damaged log away if others have it.
+    pub is_over: bool,
 }

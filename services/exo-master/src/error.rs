@@ -13,6 +13,9 @@ pub enum MasterError {
     /// A session cannot be begun.
     #[error(transparent)]
     Found(#[from] FoundError),
+    /// Its log was found damaged while it ran. Begun anew, it puts the log away and gets it from the others.
+    #[error("the log is not what it was: {0}; started again, the master gets it from the others, if there are any")]
+    Damaged(String),
     /// Where the logs are kept.
     #[error(
         "the directory of the logs cannot be used: {0}; check owner and free space of `master` in the data directory"

@@ -50,3 +50,4 @@ pub use error::MasterError;
 pub use home::{DirectoryHome, LogHome, MemoryHome, Slot};
 pub use master::{MasterContext, run, run_over};
 pub use options::MasterOptions;
+pub use presence::Patience;

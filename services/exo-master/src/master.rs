@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// What a master needs.
+#[derive(Clone)]
 pub struct MasterContext {
     /// The configuration.
     pub config: Arc<Config>,
@@ -71,18 +72,13 @@ pub async fn run_over(
     let mut inputs = Inputs::open(&bus).await?;
     let mut master = Master::new(bus, options, sessions, found, status);
     master.tell_status(|status| status.ready());
-    master.round(Work::default()).await?;
-    loop {
-        let cause = master.next(&mut inputs, &shutdown).await;
-        let mut work = Work::default();
-        if !master.on(cause, &mut work).await? {
-            return master.end().await;
-        }
-        if master.takes_work() {
-            inputs.drain(&mut work);
-        }
-        master.round(work).await?;
+    let result = master.go_round(&mut inputs, &shutdown).await;
+    if result.is_ok() {
+        master.take_leave().await;
     }
+    // Also after an error: whoever begins anew opens it again.
+    master.close().await;
+    result
 }
 
 /// Whether this master leads the session of its log.
@@ -143,7 +139,7 @@ impl Master {
         let own_log = own_log(found.session.as_ref(), found.lost.as_ref(), false);
         Self {
             election: Election::new(Instant::now().into_std(), election_options, own_log),
-            presence: Presence::new(options.node_grace, options.place_after),
+            presence: Presence::new(options.absent, options.unseen),
             masters: Masters::default(),
             life: 1,
             session: found.session,
@@ -167,6 +163,22 @@ impl Master {
             options,
             status,
             sessions,
+        }
+    }
+
+    /// Until it is told to stop.
+    async fn go_round(&mut self, inputs: &mut Inputs, stop: &CancellationToken) -> Result<(), MasterError> {
+        self.round(Work::default()).await?;
+        loop {
+            let cause = self.next(inputs, stop).await;
+            let mut work = Work::default();
+            if !self.on(cause, &mut work).await? {
+                return Ok(());
+            }
+            if self.takes_work() {
+                inputs.drain(&mut work);
+            }
+            self.round(work).await?;
         }
     }
 
@@ -260,7 +272,7 @@ impl Master {
                 let key = token.to_string();
                 self.election.on_process(now, key.clone(), node.clone(), payload.roles.master, payload.session);
                 if payload.roles.worker {
-                    self.presence.on_joined(key, node);
+                    self.presence.on_joined(now, key, node);
                 }
             }
             PresenceChange::Left { token, .. } => {
@@ -277,6 +289,7 @@ impl Master {
             refuse(work.commands, None);
             return Ok(());
         }
+        self.check_log()?;
         self.follow_log();
         let now = Instant::now().into_std();
         self.election.on_log(now, self.own_log());
@@ -288,6 +301,16 @@ impl Master {
         let line = self.describe();
         self.tell_status(|status| status.set_status(line));
         Ok(())
+    }
+
+    /// A log that is stopped for good has to be opened anew; a disk that is full works again some day.
+    fn check_log(&self) -> Result<(), MasterError> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let standing = session.standing.borrow();
+        match &standing.fault {
+            Some(fault) if standing.is_over => Err(MasterError::Damaged(fault.clone())),
+            _ => Ok(()),
+        }
     }
 
     fn standing(&self) -> Option<LogStanding> {
@@ -331,14 +354,18 @@ impl Master {
         Some(job::leave(self.bus.clone(), session.id.clone(), session.log.clone()))
     }
 
-    /// The end: what is under way is written or refused, then the log is closed.
-    async fn end(mut self) -> Result<(), MasterError> {
+    /// Stopped in order: it leaves its session, if it is to.
+    async fn take_leave(&mut self) {
         self.tell_status(ServiceStatus::stopping);
         if let Some(leave) = self.leave().filter(|_| self.options.leave_on_stop && !self.has_left)
             && let Done::Left { result: Err(reason) } = leave.await
         {
             tracing::warn!(reason, "ended without being let go");
         }
+    }
+
+    /// The end: what is under way is written or refused, then the log is closed.
+    async fn close(mut self) {
         self.token = None;
         if let Some(Entry { log, .. }) = self.entry.take() {
             log.close().await;
@@ -347,7 +374,6 @@ impl Master {
         if let Some(OpenSession { log, .. }) = self.session.take() {
             log.close().await;
         }
-        Ok(())
     }
 
     fn tell_status(&self, tell: impl FnOnce(&ServiceStatus)) {

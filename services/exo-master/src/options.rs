@@ -1,5 +1,6 @@
 //! What the configuration says about the master.
 
+use crate::presence::Patience;
 use exo_config::Config;
 use exo_placement::Defaults;
 use exo_types::ModelId;
@@ -16,11 +17,14 @@ pub struct MasterOptions {
     pub defaults: Defaults,
     /// How long to listen for a leader before leading.
     pub listen: Duration,
-    /// A node whose last process is gone for so long is taken for lost and leaves the State. Short: the silence of a lost
-    /// machine is noticed by the bus within two seconds, and both together are well below three.
-    pub node_grace: Duration,
-    /// After that much absence its instances go elsewhere; a restart takes less.
-    pub place_after: Duration,
+    /// How long the last process of a node may be gone. It is lost after a short time: the silence of a lost machine is
+    /// noticed by the bus within two seconds, and both together are well below three. What it holds goes elsewhere after
+    /// a longer one; a restart takes less.
+    pub absent: Patience,
+    /// The same for nodes that a master that begins to lead has not seen yet. Longer: a link that broke with the last
+    /// leader is dialled again after pauses of up to four seconds. A node that is dead all the same is lost within three
+    /// seconds of the beginning, and what it held is placed again within five.
+    pub unseen: Patience,
     /// Between two announcements of a leader.
     pub announce_every: Duration,
     /// How long a larger session has to be there before the own one is given up for it.
@@ -40,8 +44,8 @@ impl Default for MasterOptions {
             wishes: Vec::new(),
             defaults: Defaults::default(),
             listen: Duration::from_millis(400),
-            node_grace: Duration::from_millis(400),
-            place_after: Duration::from_millis(2200),
+            absent: Patience { lost: Duration::from_millis(400), placed: Duration::from_millis(2200) },
+            unseen: Patience { lost: Duration::from_millis(2500), placed: Duration::from_millis(4700) },
             announce_every: Duration::from_secs(1),
             settle: Duration::from_secs(1),
             retry: Duration::from_millis(500),

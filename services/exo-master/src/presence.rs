@@ -7,25 +7,38 @@ use std::time::{Duration, Instant};
 /// Nodes with at least one worker process, and since when others have none.
 #[derive(Debug)]
 pub(crate) struct Presence {
-    grace: Duration,
-    /// After that much absence its instances go elsewhere.
-    place_after: Duration,
+    absent: Patience,
+    /// With nodes that a master that begins to lead has never seen: they may still be about to find it.
+    unseen: Patience,
     /// Announcement → node.
     announced: BTreeMap<String, NodeId>,
-    absent_since: BTreeMap<NodeId, Instant>,
-    /// Those who left lately, also when they left the State already.
-    left_since: BTreeMap<NodeId, Instant>,
+    /// When they are lost.
+    lost_at: BTreeMap<NodeId, Instant>,
+    /// Until when what they held stays theirs, also when they left the State already.
+    kept_until: BTreeMap<NodeId, Instant>,
+}
+
+/// How long a node may be away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Before it is taken for lost and leaves the State.
+    pub lost: Duration,
+    /// Before its instances go elsewhere.
+    pub placed: Duration,
 }
 
 impl Presence {
-    pub(crate) fn new(grace: Duration, place_after: Duration) -> Self {
-        let (absent_since, left_since) = (BTreeMap::new(), BTreeMap::new());
-        Self { grace, place_after, announced: BTreeMap::new(), absent_since, left_since }
+    pub(crate) fn new(absent: Patience, unseen: Patience) -> Self {
+        let (lost_at, kept_until) = (BTreeMap::new(), BTreeMap::new());
+        Self { absent, unseen, announced: BTreeMap::new(), lost_at, kept_until }
     }
 
-    pub(crate) fn on_joined(&mut self, announcement: String, node: NodeId) {
-        self.absent_since.remove(&node);
-        self.left_since.remove(&node);
+    /// One that comes back has the whole time again: it is used from when it has told what it is.
+    pub(crate) fn on_joined(&mut self, now: Instant, announcement: String, node: NodeId) {
+        self.lost_at.remove(&node);
+        if let Some(until) = self.kept_until.get_mut(&node) {
+            *until = now + self.absent.placed;
+        }
         self.announced.insert(announcement, node);
     }
 
@@ -33,38 +46,46 @@ impl Presence {
         if let Some(node) = self.announced.remove(announcement)
             && !self.is_there(&node)
         {
-            self.left_since.insert(node.clone(), now);
-            self.absent_since.insert(node, now);
+            self.kept_until.insert(node.clone(), now + self.absent.placed);
+            self.lost_at.insert(node, now + self.absent.lost);
         }
     }
 
     /// Nodes that may be back in a moment: what they held stays theirs so long.
     pub(crate) fn left_lately(&mut self, now: Instant) -> BTreeSet<NodeId> {
-        let place_after = self.place_after;
-        self.left_since.retain(|_, since| now < *since + place_after);
-        self.left_since.keys().cloned().collect()
+        self.kept_until.retain(|_, until| now < *until);
+        self.kept_until.keys().cloned().collect()
     }
 
-    /// Starts the clock for nodes that the State has and that were never seen, and forgets those that it has not.
+    /// This master begins to lead: the clock starts for nodes that the State has and that were never seen. The master
+    /// they had may have gone with this one, or with this process's last life, and they dial again with pauses.
+    pub(crate) fn begin(&mut self, now: Instant, nodes: &BTreeSet<NodeId>) {
+        self.expect_for(self.unseen, now, nodes);
+    }
+
+    /// Starts the clock for nodes that came into the State and are not there, and forgets those that left it.
     pub(crate) fn expect(&mut self, now: Instant, nodes: &BTreeSet<NodeId>) {
-        self.absent_since.retain(|node, _| nodes.contains(node));
+        self.expect_for(self.absent, now, nodes);
+    }
+
+    fn expect_for(&mut self, patience: Patience, now: Instant, nodes: &BTreeSet<NodeId>) {
+        self.lost_at.retain(|node, _| nodes.contains(node));
         for node in nodes {
-            if !self.is_there(node) {
-                self.absent_since.entry(node.clone()).or_insert(now);
+            if !self.is_there(node) && !self.lost_at.contains_key(node) {
+                self.lost_at.insert(node.clone(), now + patience.lost);
+                self.kept_until.entry(node.clone()).or_insert(now + patience.placed);
             }
         }
     }
 
     /// Nodes whose grace is over.
     pub(crate) fn lost(&self, now: Instant) -> impl Iterator<Item = &NodeId> {
-        self.absent_since.iter().filter(move |(_, since)| now >= **since + self.grace).map(|(node, _)| node)
+        self.lost_at.iter().filter(move |(_, at)| now >= **at).map(|(node, _)| node)
     }
 
     /// When the next grace ends.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let lost = self.absent_since.values().min().map(|since| *since + self.grace);
-        let placed = self.left_since.values().min().map(|since| *since + self.place_after);
-        lost.into_iter().chain(placed).min()
+        self.lost_at.values().chain(self.kept_until.values()).min().copied()
     }
 
     fn is_there(&self, node: &NodeId) -> bool {
@@ -76,11 +97,15 @@ impl Presence {
 mod tests {
     use super::*;
 
-    const GRACE: Duration = Duration::from_millis(2500);
-    const PLACE_AFTER: Duration = Duration::from_secs(4);
+    const ABSENT: Patience = Patience { lost: Duration::from_millis(2500), placed: Duration::from_secs(4) };
+    const UNSEEN: Patience = Patience { lost: Duration::from_secs(9), placed: Duration::from_secs(20) };
 
     fn node(name: &str) -> NodeId {
         NodeId::new(name).expect("a good id")
+    }
+
+    fn nodes<const N: usize>(names: [&str; N]) -> BTreeSet<NodeId> {
+        names.map(node).into()
     }
 
     fn lost(presence: &Presence, now: Instant) -> Vec<&str> {
@@ -90,52 +115,70 @@ mod tests {
     #[test]
     fn a_node_is_lost_when_its_last_process_is_gone_for_the_grace() {
         let start = Instant::now();
-        let mut presence = Presence::new(GRACE, PLACE_AFTER);
-        presence.on_joined("a-1".to_owned(), node("a"));
-        presence.on_joined("a-2".to_owned(), node("a"));
+        let mut presence = Presence::new(ABSENT, UNSEEN);
+        presence.on_joined(start, "a-1".to_owned(), node("a"));
+        presence.on_joined(start, "a-2".to_owned(), node("a"));
         presence.on_left(start, "a-1");
-        assert!(lost(&presence, start + GRACE * 9).is_empty(), "another process is there");
+        assert!(lost(&presence, start + ABSENT.lost * 9).is_empty(), "another process is there");
         presence.on_left(start, "a-2");
-        assert!(lost(&presence, start + GRACE / 2).is_empty());
-        assert_eq!(lost(&presence, start + GRACE), ["a"]);
-        assert_eq!(presence.poll_timeout(), Some(start + GRACE));
+        assert!(lost(&presence, start + ABSENT.lost / 2).is_empty());
+        assert_eq!(lost(&presence, start + ABSENT.lost), ["a"]);
+        assert_eq!(presence.poll_timeout(), Some(start + ABSENT.lost));
     }
 
     #[test]
     fn a_restart_within_the_grace_loses_nothing() {
         let start = Instant::now();
-        let mut presence = Presence::new(GRACE, PLACE_AFTER);
-        presence.on_joined("a-1".to_owned(), node("a"));
+        let mut presence = Presence::new(ABSENT, UNSEEN);
+        presence.on_joined(start, "a-1".to_owned(), node("a"));
         presence.on_left(start, "a-1");
-        presence.on_joined("a-2".to_owned(), node("a"));
-        assert!(lost(&presence, start + GRACE * 9).is_empty());
+        presence.on_joined(start, "a-2".to_owned(), node("a"));
+        assert!(lost(&presence, start + ABSENT.lost * 9).is_empty());
     }
 
     #[test]
     fn what_a_node_held_stays_its_own_for_a_while_after_it_is_lost() {
         let start = Instant::now();
-        let mut presence = Presence::new(GRACE, PLACE_AFTER);
-        presence.on_joined("a-1".to_owned(), node("a"));
+        let mut presence = Presence::new(ABSENT, UNSEEN);
+        presence.on_joined(start, "a-1".to_owned(), node("a"));
         presence.on_left(start, "a-1");
-        presence.expect(start + GRACE, &BTreeSet::new());
-        assert_eq!(presence.left_lately(start + GRACE).len(), 1);
-        assert_eq!(presence.poll_timeout(), Some(start + PLACE_AFTER));
-        presence.on_joined("a-2".to_owned(), node("a"));
-        assert!(presence.left_lately(start + GRACE).is_empty(), "it is back");
-        presence.on_left(start + PLACE_AFTER, "a-2");
-        assert!(presence.left_lately(start + PLACE_AFTER * 2).is_empty());
-        assert_eq!(presence.poll_timeout(), Some(start + PLACE_AFTER + GRACE));
+        let gone = start + ABSENT.lost;
+        presence.expect(gone, &BTreeSet::new());
+        assert_eq!(presence.left_lately(gone), nodes(["a"]));
+        assert_eq!(presence.poll_timeout(), Some(start + ABSENT.placed));
+        presence.on_joined(gone, "a-2".to_owned(), node("a"));
+        assert_eq!(presence.left_lately(gone), nodes(["a"]), "it is back, and has not told what it is");
+        assert!(presence.left_lately(gone + ABSENT.placed).is_empty());
+        presence.on_left(gone + ABSENT.placed, "a-2");
+        assert!(presence.left_lately(gone + ABSENT.placed * 2).is_empty());
+        assert_eq!(presence.poll_timeout(), Some(gone + ABSENT.placed + ABSENT.lost));
     }
 
     #[test]
     fn a_node_that_the_state_has_and_that_never_comes_is_lost() {
         let start = Instant::now();
-        let mut presence = Presence::new(GRACE, PLACE_AFTER);
-        presence.expect(start, &BTreeSet::from([node("a"), node("b")]));
-        presence.on_joined("b-1".to_owned(), node("b"));
-        presence.expect(start + GRACE, &BTreeSet::from([node("a"), node("b")]));
-        assert_eq!(lost(&presence, start + GRACE), ["a"]);
-        presence.expect(start + GRACE, &BTreeSet::from([node("b")]));
+        let mut presence = Presence::new(ABSENT, UNSEEN);
+        presence.expect(start, &nodes(["a", "b"]));
+        presence.on_joined(start, "b-1".to_owned(), node("b"));
+        presence.expect(start + ABSENT.lost, &nodes(["a", "b"]));
+        assert_eq!(lost(&presence, start + ABSENT.lost), ["a"]);
+        assert_eq!(presence.left_lately(start + ABSENT.lost), nodes(["a", "b"]), "what it held waits for it");
+        presence.expect(start + ABSENT.lost, &nodes(["b"]));
+        assert!(presence.left_lately(start + ABSENT.placed).is_empty());
         assert_eq!(presence.poll_timeout(), None, "what left the State is forgotten");
+    }
+
+    #[test]
+    fn who_begins_to_lead_waits_longer_for_whom_it_never_saw() {
+        let start = Instant::now();
+        let mut presence = Presence::new(ABSENT, UNSEEN);
+        presence.on_joined(start, "b-1".to_owned(), node("b"));
+        presence.on_left(start, "b-1");
+        presence.begin(start, &nodes(["a", "b"]));
+        presence.expect(start, &nodes(["a", "b"]));
+        assert_eq!(lost(&presence, start + ABSENT.lost), ["b"]);
+        assert_eq!(presence.left_lately(start + ABSENT.placed), nodes(["a"]));
+        assert_eq!(lost(&presence, start + UNSEEN.lost), ["a", "b"]);
+        assert!(presence.left_lately(start + UNSEEN.placed).is_empty());
     }
 }

@@ -51,7 +51,7 @@ impl Master {
                 let state = Arc::unwrap_or_clone(session.state());
                 session.publisher.set_leading(true);
                 let now = Instant::now().into_std();
-                self.presence.expect(now, &state.topology.nodes);
+                self.presence.begin(now, &state.topology.nodes);
                 self.leading = Leading::Yes(term, Box::new(Lead::new(now, state)));
             }
             Err(reason) => {
