@@ -3,7 +3,7 @@
 use crate::cli::UpArgs;
 use exo_api::ApiContext;
 use exo_config::Mode;
-use exo_master::{AdmissionDesk, MasterContext};
+use exo_master::{AdmissionDesk, MasterContext, MasterError};
 use exo_node::Role;
 use exo_service::{Process, configure, run_with};
 use exo_worker::WorkerContext;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, thiserror::Error)]
 enum UpError {
     #[error(transparent)]
-    Master(#[from] exo_master::MasterError),
+    Master(#[from] MasterError),
     #[error(transparent)]
     Worker(#[from] exo_worker::WorkerError),
     #[error(transparent)]
@@ -70,9 +70,9 @@ async fn serve(role: Role, process: Process) -> Result<(), UpError> {
                 let (data_dir, cluster) = (data_dir.clone(), identity.cluster());
                 let context = MasterContext { config, data_dir, cluster, bus, node, status };
                 let desk = AdmissionDesk::open(identity.clone(), &context.bus, context.node.clone()).await;
-                let desk = desk.map_err(exo_master::MasterError::from)?;
+                let desk = desk.map_err(MasterError::from)?;
                 services.spawn(async move {
-                    let result = exo_master::run(context, shutdown).await;
+                    let result = run_master(context, shutdown).await;
                     drop(desk);
                     Ok(result?)
                 });
@@ -95,6 +95,17 @@ async fn serve(role: Role, process: Process) -> Result<(), UpError> {
         first_error = first_error.and(result);
     }
     first_error
+}
+
+/// A log that is found damaged is opened anew here, not in another process: what the worker and the api beside the master
+/// serve goes on.
+async fn run_master(context: MasterContext, shutdown: CancellationToken) -> Result<(), MasterError> {
+    loop {
+        match exo_master::run(context.clone(), shutdown.clone()).await {
+            Err(error @ MasterError::Damaged(_)) => tracing::error!(%error, "the master begins anew"),
+            result => return result,
+        }
+    }
 }
 
 /// A thread of its own: a read of standard input cannot be interrupted, and must not keep the runtime from ending.

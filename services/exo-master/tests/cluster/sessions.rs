@@ -2,9 +2,9 @@
 
 use super::harness::*;
 use exo_bus::MemoryNetwork;
-use exo_master::{MasterOptions, MemoryHome};
+use exo_master::{MasterError, MasterOptions, MemoryHome};
 use exo_node::View;
-use exo_types::{CommandReply, Event, InstanceId, RunnerStatus, SessionId};
+use exo_types::{Command, InstanceId, KeyFingerprint, SessionId};
 use tokio::time::Instant;
 
 fn session(generation: u64, name: &str) -> SessionId {
@@ -17,12 +17,9 @@ fn senior(seniority: u32) -> MasterOptions {
 
 /// Has "m" placed on that worker and ready.
 async fn serve(worker: &Member) -> InstanceId {
-    let reply = worker.send(place(1)).await.expect("answered");
-    let CommandReply::Accepted { instance_id: Some(instance_id), .. } = reply else { panic!("{reply:?}") };
+    let instance_id = instance_of(&worker.send(place(1)).await.expect("answered"));
     let view = worker.until("placed", |view| view.state.instances.contains_key(&instance_id)).await;
-    let runner_id = view.state.instances[&instance_id].head().expect("a runner").1.clone();
-    let runner_status = RunnerStatus::RunnerReady { incarnation: 1 };
-    worker.node.facts().report(Event::RunnerStatusUpdated { runner_id, runner_status });
+    worker.tell_ready(&view, &instance_id);
     worker.until("ready", |view| view.state.instances.values().all(|instance| view.state.is_ready(instance))).await;
     instance_id
 }
@@ -87,12 +84,75 @@ async fn a_survivor_of_two_goes_on_from_what_was_acknowledged() {
     let view = worker.until("the survivor takes over", taken).await;
     assert!((SECOND * 30..SECOND * 33).contains(&died.elapsed()), "{:?}", died.elapsed());
     assert!(view.state.instances.get(&placed).is_some_and(|instance| view.state.is_ready(instance)));
-    assert!(is_accepted(&worker.send(place(1)).await.expect("answered")));
-    // The other one comes back, and belongs to the new session.
+    let second = instance_of(&worker.send(place(1)).await.expect("answered"));
+    assert!(is_accepted(&worker.send(delete(placed.clone())).await.expect("answered")));
+    // The other one comes back, and belongs to the new session. What it remembers is older.
     let _back = master(&network, leader.as_str(), &home, MasterOptions::default()).await;
     until_voters(&network, 2).await;
+    tokio::time::sleep(SECOND * 5).await;
     let view = worker.node.view().borrow().clone();
-    assert_eq!((view.session, view.state.instances.len()), (Some(session(2, survivor.as_str())), 2));
+    assert_eq!(view.session, Some(session(2, survivor.as_str())));
+    assert_eq!(view.state.instances.keys().collect::<Vec<_>>(), [&second], "what was deleted does not come back");
+    assert_eq!(view.state.intents.len(), 1);
+}
+
+/// Each of two voters takes the other for dead and goes on, with the worker of its node.
+#[tokio::test(start_paused = true)]
+async fn what_two_that_went_on_apart_deleted_is_gone_when_they_meet() {
+    for (seed, seniority) in [(11, [0, 9]), (12, [9, 0])] {
+        let network = MemoryNetwork::new(seed);
+        let names = ["a", "b"];
+        let mut running = Vec::new();
+        for (name, seniority) in names.into_iter().zip(seniority) {
+            running.push(master(&network, name, &MemoryHome::new(seed), senior(seniority)).await);
+        }
+        until_voters(&network, 2).await;
+        let workers = [worker(&network, "a").await, worker(&network, "b").await];
+        workers[0].until("both are known", |view| view.state.downloads.len() == 2).await;
+        let mut placed = Vec::new();
+        for name in ["a", "a", "b", "b"] {
+            placed.push(instance_of(&workers[0].send(place_on(name)).await.expect("answered")));
+        }
+        network.partition(&node_id("a"), &node_id("b"));
+        let mut expected = std::collections::BTreeSet::from([placed[1].clone(), placed[3].clone()]);
+        for (worker, (name, deleted)) in workers.iter().zip([("a", &placed[0]), ("b", &placed[2])]) {
+            let alone = |view: &View| view.session == Some(session(2, name)) && view.leader.is_some();
+            worker.until("it goes on alone", alone).await;
+            assert!(is_accepted(&worker.send(delete(deleted.clone())).await.expect("answered")));
+            expected.insert(instance_of(&worker.send(place_on(name)).await.expect("answered")));
+        }
+        network.heal(&node_id("a"), &node_id("b"));
+        until_voters(&network, 2).await;
+        let winner = if seniority[0] > seniority[1] { "a" } else { "b" };
+        for worker in &workers {
+            let met = |view: &View| view.session == Some(session(2, winner)) && view.is_joined();
+            let view = worker.until("they have met", |view| met(view) && view.state.downloads.len() == 2).await;
+            assert_eq!(view.state.instances.keys().cloned().collect::<std::collections::BTreeSet<_>>(), expected);
+            assert_eq!(view.state.intents.len(), expected.len());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_revoked_by_the_one_that_gives_way_stays_revoked() {
+    let network = MemoryNetwork::new(13);
+    network.partition(&node_id("a"), &node_id("b"));
+    let _a = master(&network, "a", &MemoryHome::new(1), senior(9)).await;
+    let _b = master(&network, "b", &MemoryHome::new(2), senior(0)).await;
+    let (a, b) = (worker(&network, "a").await, worker(&network, "b").await);
+    let key = KeyFingerprint::new("7".repeat(64)).expect("64 digits");
+    let admit = || Command::AdmitNode { node_id: node_id("x"), key_fingerprint: key.clone(), token: None };
+    for (member, leader) in [(&a, "a"), (&b, "b")] {
+        member.until("its own master leads", |view| view.leader == Some(node_id(leader))).await;
+        assert!(is_accepted(&member.send(admit()).await.expect("answered")));
+    }
+    let revoke = Command::RevokeNode { node_id: node_id("x") };
+    assert!(is_accepted(&b.send(revoke).await.expect("answered")));
+    network.heal(&node_id("a"), &node_id("b"));
+    until_voters(&network, 2).await;
+    let view = a.until("it is out", |view| !view.state.identity.revoked.is_empty()).await;
+    assert!(view.state.identity.admitted.is_empty() && view.session == Some(session(1, "a")));
+    assert!(!is_accepted(&a.send(admit()).await.expect("answered")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,6 +186,33 @@ async fn masters_that_start_together_end_in_one_session() {
             master.stop().await;
         }
     }
+}
+
+/// The disk is full for a while, and not what it was when it works again.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_found_damaged_ends_the_master_and_the_next_one_heals_it() {
+    let network = MemoryNetwork::new(14);
+    let mut three = masters(&network, &["a", "b", "c"], &MasterOptions::default()).await;
+    let leader = until_voters(&network, 3).await;
+    let worker = worker(&network, "w").await;
+    worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    let at = three.iter().position(|(master, _)| *master.bus.node() != leader).expect("three");
+    let (hurt, home) = three.remove(at);
+    let name = hurt.bus.node().to_string();
+    let disk = home.disk().expect("it has a log");
+    disk.set_full(true);
+    let placed = instance_of(&worker.send(place(1)).await.expect("the others answer"));
+    tokio::time::sleep(SECOND * 3).await;
+    assert!((0..400).all(|_| disk.flip_bit()));
+    disk.set_full(false);
+    let ended = hurt.ended().await;
+    assert!(matches!(ended, Err(MasterError::Damaged(_))), "{ended:?}");
+    // What a service manager does.
+    let _back = master(&network, &name, &home, MasterOptions::default()).await;
+    tokio::time::sleep(SECOND * 30).await;
+    assert_eq!(disk.quarantined(), 1);
+    until_voters(&network, 3).await;
+    assert!(worker.node.view().borrow().state.instances.contains_key(&placed));
 }
 
 #[tokio::test(start_paused = true)]
