@@ -4,29 +4,16 @@ use super::harness::*;
 use exo_bus::{MemoryNetwork, topics};
 use exo_master::{MasterOptions, MemoryHome};
 use exo_node::View;
-use exo_types::{
-    Command, CommandReply, Event, InstanceId, Memory, NodeId, NodeResources, RequestLeave, RunnerStatus, SessionReply,
-};
+use exo_types::{Command, CommandReply, Event, NodeId, RequestLeave, RunnerStatus, SessionReply};
 use std::time::Duration;
 use tokio::time::Instant;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-fn instance_of(reply: &CommandReply) -> InstanceId {
-    match reply {
-        CommandReply::Accepted { instance_id: Some(instance_id), .. } => instance_id.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
 /// Takes the leader out of the masters.
 fn take_leader<T>(masters: &mut Vec<(Master, T)>, leader: &NodeId) -> (Master, T) {
     let at = masters.iter().position(|(master, _)| master.bus.node() == leader).expect("one of them leads");
     masters.remove(at)
-}
-
-fn delete(instance_id: InstanceId) -> Command {
-    Command::DeleteInstance { instance_id }
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,27 +210,62 @@ async fn who_leaves_is_taken_out_before_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_placed_is_there_after_all_masters_restart() {
+async fn who_is_stopped_and_is_to_leave_then_is_taken_out_before_it_ends() {
+    let network = MemoryNetwork::new(13);
+    let options = MasterOptions { leave_on_stop: true, ..MasterOptions::default() };
+    let mut masters = masters(&network, &NAMES, &options).await;
+    let worker = worker(&network, "w").await;
+    let leader = worker.until("the worker is known", |view| view.state.downloads.len() == 1).await.leader;
+    // Who does not lead first, then the leader itself: it hands over.
+    let at = masters.iter().position(|(master, _)| Some(master.bus.node()) != leader.as_ref()).expect("three");
+    let (other, _) = masters.remove(at);
+    let (leading, _) = take_leader(&mut masters, &leader.expect("somebody leads"));
+    for (left, leaving) in [(2, other), (1, leading)] {
+        leaving.stop().await;
+        // It ended when it was out: nobody needs its vote any more.
+        assert!(is_accepted(&worker.send(place(1)).await.expect("answered")));
+        assert_eq!(voters(&network).await.len(), left);
+    }
+}
+
+/// Every machine loses its power: all masters, and the worker with its runners.
+#[tokio::test(start_paused = true)]
+async fn what_was_placed_is_placed_and_ready_again_after_everything_restarts() {
     let network = MemoryNetwork::new(8);
     let masters = masters(&network, &NAMES, &MasterOptions::default()).await;
-    let worker = worker(&network, "w").await;
-    worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
-    let placed = instance_of(&worker.send(place(1)).await.expect("answered"));
+    let first = worker(&network, "w").await;
+    first.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    let placed = instance_of(&first.send(place(1)).await.expect("answered"));
+    let view = first.until("placed", |view| view.state.instances.contains_key(&placed)).await;
+    first.tell_ready(&view, &placed);
+    first.until("ready", |view| view.state.ready_instances(&model()).count() == 1).await;
     let mut homes = Vec::new();
     for (killed, home) in masters {
         homes.push((killed.bus.node().to_string(), home));
         killed.kill(&network).await;
     }
+    network.kill(first.bus.process());
+    drop(first);
     tokio::time::sleep(SECOND * 60).await;
     let mut back = Vec::new();
     for (name, home) in &homes {
         back.push(master(&network, name, home, MasterOptions::default()).await);
     }
-    let resources = NodeResources { ram_total: Memory::mib(4000), ram_available: Memory::mib(1999) };
-    worker.node.facts().report(Event::NodeResourcesChanged { node_id: node_id("w"), resources });
-    let told = |view: &View| view.state.free_memory(&node_id("w")) == Memory::mib(1999);
-    let view = worker.until("it goes on", told).await;
-    assert!(view.state.instances.contains_key(&placed) && view.state.intents.len() == 1);
+    // Its machine takes longer: the masters do not wait for it.
+    let api = member(&network, "api", exo_node::Role::Api).await;
+    let view = api.until("it is lost", |view| view.is_joined() && view.state.topology.nodes.is_empty()).await;
+    assert_eq!((view.state.intents.len(), view.state.ready_instances(&model()).count()), (1, 0));
+    tokio::time::sleep(SECOND * 10).await;
+    let again = worker(&network, "w").await;
+    let here = |view: &View| {
+        let mut instances = view.state.instances.values();
+        !view.state.downloads.is_empty() && instances.any(|instance| instance.runner_on(&node_id("w")).is_some())
+    };
+    let view = again.until("placed again", here).await;
+    assert_eq!((view.state.instances.len(), view.state.intents.len()), (1, 1));
+    let instance_id = view.state.instances.keys().next().expect("one").clone();
+    again.tell_ready(&view, &instance_id);
+    api.until("ready again", |view| view.state.ready_instances(&model()).count() == 1).await;
     for master in back {
         master.stop().await;
     }
@@ -254,13 +276,20 @@ async fn a_follower_gets_what_it_missed_while_nobody_leads() {
     let network = MemoryNetwork::new(9);
     let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
     let worker = worker(&network, "w").await;
+    let late = member(&network, "late", exo_node::Role::Api).await;
     let view = worker.until("the worker is known", |view| view.state.downloads.len() == 1).await;
+    late.until("the worker is known there too", |view| view.state.downloads.len() == 1).await;
+    NAMES.iter().for_each(|name| network.partition(&node_id("late"), &node_id(name)));
+    let placed = instance_of(&worker.send(place(1)).await.expect("answered"));
+    let known = worker.until("placed", |view| view.state.instances.contains_key(&placed)).await;
     take_leader(&mut masters, &view.leader.expect("somebody leads")).0.kill(&network).await;
     masters.pop().expect("two are left").0.kill(&network).await;
     tokio::time::sleep(SECOND * 10).await;
-    let late = member(&network, "late", exo_node::Role::Api).await;
-    tokio::time::sleep(SECOND * 5).await;
-    assert_eq!(late.node.view().borrow().leader, None);
+    assert!(late.node.view().borrow().state.instances.is_empty(), "it was cut off");
+    network.heal_all();
+    let view = late.until("it is current", |view| view.state.instances.contains_key(&placed)).await;
+    assert_eq!((view.leader, view.state.last_event_applied_idx), (None, known.state.last_event_applied_idx));
+    assert_eq!(view.state, worker.node.view().borrow().state, "from the one master that is left");
     drop(masters);
 }
 
