@@ -1,5 +1,7 @@
 //! What the compiler does not check.
 
+mod exo_cases;
+
 use crate::graph;
 use crate::layer::Layer;
 use crate::workspace::{Member, Workspace};
@@ -61,6 +63,7 @@ pub fn run() -> Result<()> {
     check_files(&workspace.root, &mut findings)?;
     check_dependency_list(&workspace, &mut findings)?;
     check_promises(&workspace.root, &mut findings)?;
+    exo_cases::check(&workspace.root, &mut findings)?;
     if let Err(error) = graph::check(&workspace) {
         findings.push(format!("{error:#}"));
     }
@@ -202,14 +205,19 @@ fn check_row(root: &Path, document: &str, row: &str, findings: &mut Vec<String>)
         findings.push(format!("{document}: no test is named for {row:?}"));
     }
     for name in names {
-        let (file, test) = name.split_once("::").map_or((name, None), |(file, test)| (file, Some(test)));
-        let path = root.join(file);
-        let found = match test {
-            None => path.exists(),
-            Some(test) => fs::read_to_string(&path).is_ok_and(|source| source.contains(&format!("fn {test}"))),
-        };
-        if !found {
+        if !names_a_test(root, name) {
             findings.push(format!("{document}: {name} does not exist"));
+        }
+    }
+}
+
+/// Whether `file::test`, or `file` alone, is there.
+fn names_a_test(root: &Path, name: &str) -> bool {
+    match name.split_once("::") {
+        None => root.join(name).exists(),
+        Some((file, test)) => {
+            let source = fs::read_to_string(root.join(file));
+            source.is_ok_and(|source| source.contains(&format!("fn {test}(")))
         }
     }
 }

@@ -213,4 +213,6 @@ fn grant_wishes(draft: &mut Draft, wishes: &[ModelId], circumstances: &Circumsta
 }
 
 #[cfg(test)]
+mod exo_cases;
+#[cfg(test)]
 mod tests;

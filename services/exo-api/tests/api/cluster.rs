@@ -108,7 +108,10 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start() -> Self {
-        let network = MemoryNetwork::new(7);
+        Self::start_on(MemoryNetwork::new(7)).await
+    }
+
+    pub async fn start_on(network: MemoryNetwork) -> Self {
         let master = network.join(node("master")).await.expect("the memory bus is open to all");
         let worker = network.join(node("worker")).await.expect("the memory bus is open to all");
         let worker_process = worker.process();

@@ -4,6 +4,7 @@ mod cluster;
 mod embeddings;
 mod events;
 mod issues;
+mod probes;
 
 use cluster::{Cluster, instance, node, ready};
 use exo_api::{Api, ApiContext};

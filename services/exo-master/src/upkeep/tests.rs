@@ -5,7 +5,7 @@ use exo_types::{Memory, RunnerFailure};
 const READY: RunnerStatus = RunnerStatus::RunnerReady { incarnation: 1 };
 
 /// A cluster with "m" placed as "c1" on so many nodes.
-fn placed(nodes: &[(&str, u64)], on: u32) -> State {
+pub(super) fn placed(nodes: &[(&str, u64)], on: u32) -> State {
     let state = cluster(nodes);
     fold(state.clone(), decide_ok(&state, "c1", &place("m", on)).events)
 }
@@ -19,7 +19,7 @@ fn keep_up(state: State, lost: &[NodeId], wishes: &[ModelId]) -> (State, Vec<Str
     (state, complaints)
 }
 
-fn nodes_of(state: &State) -> Vec<Vec<&str>> {
+pub(super) fn nodes_of(state: &State) -> Vec<Vec<&str>> {
     let ranks = |instance: &'_ Instance| -> Vec<String> {
         instance.ranks().into_iter().map(|(node, _, _)| node.to_string()).collect()
     };
