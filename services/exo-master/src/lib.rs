@@ -48,6 +48,6 @@ pub use args::Args;
 pub use decide::{Circumstances, Decision, decide};
 pub use error::MasterError;
 pub use home::{DirectoryHome, LogHome, MemoryHome, Slot};
-pub use master::{MasterContext, run, run_over};
+pub use master::{MasterContext, run, run_beside_others, run_over};
 pub use options::MasterOptions;
 pub use presence::Patience;

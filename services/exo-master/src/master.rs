@@ -57,7 +57,18 @@ pub async fn run(context: MasterContext, shutdown: CancellationToken) -> Result<
     run_over(context.bus, options, home, Some(context.status), shutdown).await
 }
 
-/// The same with its logs anywhere, and without a service manager if there is none to be told.
+/// The same in a process that other services share: a log that is found damaged is opened anew here, not in another
+/// process, so that what they serve goes on.
+pub async fn run_beside_others(context: MasterContext, shutdown: CancellationToken) -> Result<(), MasterError> {
+    loop {
+        match run(context.clone(), shutdown.clone()).await {
+            Err(error @ MasterError::Damaged(_)) => tracing::error!(%error, "the master begins anew"),
+            result => return result,
+        }
+    }
+}
+
+/// [`run`] with its logs anywhere, and without a service manager if there is none to be told.
 pub async fn run_over(
     bus: Bus,
     options: MasterOptions,

@@ -72,7 +72,7 @@ async fn serve(role: Role, process: Process) -> Result<(), UpError> {
                 let desk = AdmissionDesk::open(identity.clone(), &context.bus, context.node.clone()).await;
                 let desk = desk.map_err(MasterError::from)?;
                 services.spawn(async move {
-                    let result = run_master(context, shutdown).await;
+                    let result = exo_master::run_beside_others(context, shutdown).await;
                     drop(desk);
                     Ok(result?)
                 });
@@ -95,17 +95,6 @@ async fn serve(role: Role, process: Process) -> Result<(), UpError> {
         first_error = first_error.and(result);
     }
     first_error
-}
-
-/// A log that is found damaged is opened anew here, not in another process: what the worker and the api beside the master
-/// serve goes on.
-async fn run_master(context: MasterContext, shutdown: CancellationToken) -> Result<(), MasterError> {
-    loop {
-        match exo_master::run(context.clone(), shutdown.clone()).await {
-            Err(error @ MasterError::Damaged(_)) => tracing::error!(%error, "the master begins anew"),
-            result => return result,
-        }
-    }
 }
 
 /// A thread of its own: a read of standard input cannot be interrupted, and must not keep the runtime from ending.
