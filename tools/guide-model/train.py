@@ -2,6 +2,8 @@
 
     python train.py                     everything, into models/exo-guide.gguf
     python train.py --resume            goes on from the last checkpoint
+    python train.py --from before.gguf --steps 400 --rate 1e-3 --muon-rate 0.006
+                                        teaches a trained model what changed in the corpus
     python train.py --steps 300 --out early.gguf
 """
 
@@ -13,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--held-out", type=Path, default=evaluate.HELD_OUT, help="where the perplexity text goes")
     parser.add_argument("--early", type=Path, help="export here at every evaluation too")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--from", dest="start", type=Path, help="begin with the weights and the tokenizer of this file")
     return parser.parse_args()
 
 
@@ -108,15 +112,23 @@ class Trainer:
         options.build.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
         self.random = Random(options.seed)
-        shape = Shape()
-        texts = [text for entry in entries for text in [*entry.questions, *[entry.answer] * 3]]
-        self.tokenizer = chat.train(texts, shape.vocab)
+        self.model, self.tokenizer = self.begin()
         self.writer = Writer(entries, self.tokenizer, self.random)
-        self.model = Guide(shape, options.dropout)
-        self.intent_head = nn.Linear(shape.hidden, len(entries))
+        self.intent_head = nn.Linear(self.model.shape.hidden, len(entries))
         self.optimisers = optimisers(self.model, self.intent_head, options)
         self.rates = [[group["lr"] for group in each.param_groups] for each in self.optimisers]
         self.step = 0
+
+    def begin(self) -> tuple[Guide, Tokenizer]:
+        """Random weights and a tokenizer of the corpus, or both as an exported file has them."""
+        if self.options.start:
+            trained, tokenizer = export.read(self.options.start)
+            model = Guide(trained.shape, self.options.dropout)
+            model.load_state_dict(trained.state_dict())
+            return model, tokenizer
+        texts = [text for entry in self.entries for text in [*entry.questions, *[entry.answer] * 3]]
+        shape = Shape()
+        return Guide(shape, self.options.dropout), chat.train(texts, shape.vocab)
 
     def save(self) -> None:
         state = {

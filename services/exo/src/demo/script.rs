@@ -20,7 +20,7 @@ pub(super) const EXCHANGES: &[Exchange] = &[
     },
     Exchange {
         question: "How do I add a node?",
-        answer: "Enable exo on the new machine in the same network; it discovers the others and joins by itself.",
+        answer: "Print a join token with exo cluster token, give it to exo cluster join on the new machine, and start exo there.",
     },
 ];
 
