@@ -179,7 +179,7 @@ fn check_instance(state: &State, instance: &Instance) -> Result<(), Refusal> {
             return refuse(RefusalCode::NotFound, format!("there is no node {node} in the cluster"));
         }
         if !state.is_usable(node) {
-            return refuse(RefusalCode::Invalid, format!("node {node} is drained; end that with `exo node drain --undo`"));
+            return refuse(RefusalCode::Invalid, format!("node {node} is drained; end that with `exo node undrain {node}`"));
         }
         let own_card = state.downloads.get(node).into_iter().flatten().find(|download| {
             download.model_card.model_id == card.model_id && download.is_complete()

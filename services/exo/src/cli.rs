@@ -373,6 +373,42 @@ mod tests {
         assert_eq!(first_key("\n# none\n".to_owned()), None);
     }
 
+    /// Messages tell people what to type: every `exo …` in the sources is a command that there is.
+    #[test]
+    fn what_messages_tell_to_type_is_understood() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut folders = vec![root.join("services"), root.join("crates")];
+        let mut checked = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                    checked += check_quoted(&std::fs::read_to_string(&entry).expect("a source"), &entry);
+                }
+            }
+        }
+        assert!(checked > 20, "{checked} commands were found");
+    }
+
+    /// Checks what stands between backticks behind `exo `, and says how much that was.
+    fn check_quoted(source: &str, path: &std::path::Path) -> usize {
+        let lines = source.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+        let quoted = lines.flat_map(|line| line.split('`').skip(1).step_by(2)).filter(|text| text.starts_with("exo "));
+        quoted
+            .inspect(|text| {
+                let typed = text.split(" > ").next().unwrap_or(text);
+                let words = typed.split(' ').map(|word| if word.starts_with('{') { "x" } else { word });
+                if let Err(error) = Cli::try_parse_from(words) {
+                    // A message may name a command and leave open of what.
+                    use clap::error::ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument};
+                    let is_open = [MissingRequiredArgument, DisplayHelpOnMissingArgumentOrSubcommand];
+                    assert!(is_open.contains(&error.kind()), "{}: `{text}`: {error}", path.display());
+                }
+            })
+            .count()
+    }
+
     #[test]
     fn what_is_typed_is_understood() {
         for line in [

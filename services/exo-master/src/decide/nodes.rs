@@ -19,13 +19,14 @@ pub(super) fn remove(state: &State, node_id: &NodeId, circumstances: &Circumstan
     if circumstances.running_masters.contains(node_id) {
         // It would be voted out, and ask to be let in again at once.
         let message = format!(
-            "the master of node {node_id} runs; stop exo on it first (`exo node leave` gives its vote away), then remove \
-             it, or throw it out with `exo cluster revoke {node_id}`"
+            "the master of node {node_id} runs; stop exo on it first (`exo node leave {node_id}` gives its vote away), then \
+             remove it, or throw it out with `exo cluster revoke {node_id}`"
         );
         return refuse(RefusalCode::Invalid, message);
     }
     if state.topology.nodes.contains(node_id) {
-        let message = format!("node {node_id} is there; stop exo on it first (`exo node leave` does), then remove it");
+        let message =
+            format!("node {node_id} is there; stop exo on it first, then remove it (`exo node rm {node_id}`)");
         return refuse(RefusalCode::Invalid, message);
     }
     Ok(Decision::of(vec![Event::NodeRemoved { node_id: node_id.clone() }]))
