@@ -14,7 +14,7 @@ mod site;
 pub use api::{Answer, Api, Change, ChatAsk, Told};
 pub use node::{Node, Part, name_of};
 pub use programs::Programs;
-pub use site::{Direction, Site};
+pub use site::{Direction, Sent, Site};
 
 use anyhow::{Context, Result, bail};
 use node::{NodeSettings, Ports};

@@ -1,5 +1,6 @@
 //! The replicated log: how long an acknowledged command takes, how many go through, and how etcd does on the same disk.
 
+mod commands;
 mod etcd;
 mod masters;
 mod writers;
@@ -30,8 +31,14 @@ pub struct LogReport {
     processor: String,
     /// One page written in place and synced, in microseconds.
     fdatasync: Quantiles,
+    /// The log alone, in this process.
     one_master: Part,
+    /// Three of them, linked by plain TCP on loopback.
     three_masters: Part,
+    /// A client's commands, over the bus with TLS, to one `exo-master`.
+    command_one: CommandPart,
+    /// The same to the leader of three.
+    command_three: CommandPart,
     /// Missing where no `etcd` is.
     etcd: Option<AgainstEtcd>,
 }
@@ -48,7 +55,17 @@ struct Part {
     large: Load,
 }
 
-/// The same load, each write over a loopback connection, on both.
+/// What clients' commands did.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CommandPart {
+    /// One client, one command after the other.
+    alone: Load,
+    /// 64 clients, one command after the other each, over one link.
+    crowd: Load,
+}
+
+/// The same load, each write over loopback, on both.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AgainstEtcd {
@@ -60,21 +77,41 @@ struct AgainstEtcd {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Pair {
-    ours: Load,
+    /// A byte to the log and one back, over plain TCP.
+    log: Load,
+    log_ratio: Ratio,
+    /// Commands over the bus with TLS.
+    commands: Load,
+    commands_ratio: Ratio,
+    /// `Put` over gRPC without TLS.
     etcd: Load,
-    /// Ours over etcd's: more is better.
-    throughput_ratio: f64,
-    /// Etcd's over ours: more is better.
-    p99_ratio: f64,
+}
+
+/// Above 1 is in our favour.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ratio {
+    /// Ours over etcd's.
+    throughput: f64,
+    /// Etcd's over ours.
+    p99: f64,
+}
+
+impl Ratio {
+    fn of(ours: &Load, etcd: &Load) -> Self {
+        let throughput = ours.events_per_second / etcd.events_per_second;
+        Self { throughput, p99: etcd.latency.p99 / ours.latency.p99 }
+    }
 }
 
 /// Measures. The files lie beside the build, on its disk.
 pub fn run(places: &Places, quick: bool) -> Result<LogReport> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure(&places.target, quick))
+    runtime.block_on(measure(places, quick))
 }
 
-async fn measure(disk: &Path, quick: bool) -> Result<LogReport> {
+async fn measure(places: &Places, quick: bool) -> Result<LogReport> {
+    let disk = places.target.as_path();
     let window = Duration::from_secs(if quick { 2 } else { 5 });
     let rounds = if quick { 1 } else { 3 };
     let fdatasync = fdatasync(disk, if quick { 200 } else { 1000 })?;
@@ -82,16 +119,20 @@ async fn measure(disk: &Path, quick: bool) -> Result<LogReport> {
     let one_master = part(disk, 1, window).await?;
     eprintln!("three masters");
     let three_masters = part(disk, 3, window).await?;
+    eprintln!("commands to one master, and to three");
+    let command_one = command_part(places, 1, window).await?;
+    let command_three = command_part(places, 3, window).await?;
     let etcd = match etcd::version() {
         Some(version) => {
             eprintln!("against {version}");
-            let one = pair(disk, 1, window, rounds).await?;
-            let three = pair(disk, 3, window, rounds).await?;
+            let one = pair(places, 1, window, rounds).await?;
+            let three = pair(places, 3, window, rounds).await?;
             Some(AgainstEtcd { version, one, three })
         }
         None => None,
     };
-    Ok(LogReport { processor: processor(), fdatasync, one_master, three_masters, etcd })
+    let processor = processor();
+    Ok(LogReport { processor, fdatasync, one_master, three_masters, command_one, command_three, etcd })
 }
 
 /// What the disk takes for the least that can be durable.
@@ -122,22 +163,33 @@ async fn part(disk: &Path, count: usize, window: Duration) -> Result<Part> {
     Ok(Part { alone, crowd, large })
 }
 
-/// Round by round, so that both meet the disk's moods.
-async fn pair(disk: &Path, count: usize, window: Duration, rounds: usize) -> Result<Pair> {
+async fn command_part(places: &Places, count: usize, window: Duration) -> Result<CommandPart> {
+    let masters = commands::Masters::start(places, count).await?;
+    let alone = writers::run(1, 1, window, |_| masters.client()).await?;
+    let crowd = writers::run(WRITERS, 1, window, |_| masters.client()).await?;
+    masters.stop().await?;
+    Ok(CommandPart { alone, crowd })
+}
+
+/// Round by round, so that all meet the disk's moods.
+async fn pair(places: &Places, count: usize, window: Duration, rounds: usize) -> Result<Pair> {
+    let disk = places.target.as_path();
     let masters = Masters::start(disk, count).await?;
     let door = masters.open_door().await?;
     let etcd = Etcd::start(disk, count).await.context("etcd does not start")?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let commanded = commands::Masters::start(places, count).await?;
+    let (mut log, mut commands, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        ours.push(writers::run(WRITERS, 1, window, |_| writers::Client::connect(door)).await?);
+        log.push(writers::run(WRITERS, 1, window, |_| writers::Client::connect(door)).await?);
+        commands.push(writers::run(WRITERS, 1, window, |_| commanded.client()).await?);
         theirs.push(writers::run(WRITERS, 1, window, |writer| etcd.writer(writer)).await?);
     }
     etcd.stop().await?;
     masters.stop().await;
-    let (ours, etcd) = (middle(ours), middle(theirs));
-    let throughput_ratio = ours.events_per_second / etcd.events_per_second;
-    let p99_ratio = etcd.latency.p99 / ours.latency.p99;
-    Ok(Pair { ours, etcd, throughput_ratio, p99_ratio })
+    commanded.stop().await?;
+    let (log, commands, etcd) = (middle(log), middle(commands), middle(theirs));
+    let (log_ratio, commands_ratio) = (Ratio::of(&log, &etcd), Ratio::of(&commands, &etcd));
+    Ok(Pair { log, log_ratio, commands, commands_ratio, etcd })
 }
 
 /// Number by number, the median of the rounds.
@@ -160,17 +212,29 @@ impl LogReport {
         let mut row = |what: &str, measured: String, promised: &str| {
             table.row(vec![what.to_owned(), measured, promised.to_owned()]);
         };
-        let above = self.one_master.alone.latency.p50 - self.fdatasync.p50;
+        let above = |load: &Load| millis(load.latency.p50 - self.fdatasync.p50);
         row("fdatasync, p50", millis(self.fdatasync.p50), "");
-        row("one master, acknowledged p50", millis(self.one_master.alone.latency.p50), "");
-        row("  above fdatasync", millis(above), "≤ 0.5 ms");
-        row("  p99", millis(self.one_master.alone.latency.p99), "");
-        row("  64 writers, one event at a time", rate(&self.one_master.crowd), "");
-        row("  64 writers, sixteen at a time", rate(&self.one_master.large), "≥ 50000/s");
-        row("three masters, acknowledged p50", millis(self.three_masters.alone.latency.p50), "≤ 1.5 ms");
-        row("  p99", millis(self.three_masters.alone.latency.p99), "");
-        row("  64 writers, one event at a time", rate(&self.three_masters.crowd), "");
-        row("  64 writers, sixteen at a time", rate(&self.three_masters.large), "");
+        for (what, part, promised) in [
+            ("the log of one master, in this process", &self.one_master, ["≤ 0.5 ms", "", "≥ 50000/s"]),
+            ("of three, linked by plain TCP", &self.three_masters, ["", "≤ 1.5 ms", ""]),
+        ] {
+            row(what, String::new(), "");
+            row("  acknowledged, p50", millis(part.alone.latency.p50), promised[1]);
+            row("  p50 above fdatasync", above(&part.alone), promised[0]);
+            row("  p99", millis(part.alone.latency.p99), "");
+            row("  64 writers, an event an append", rate(&part.crowd), promised[2]);
+            row("  64 writers, sixteen an append", rate(&part.large), "");
+        }
+        for (what, part) in [
+            ("a client's command to exo-master, over TLS", &self.command_one),
+            ("to the leader of three, over TLS", &self.command_three),
+        ] {
+            row(what, String::new(), "");
+            row("  acknowledged, p50", millis(part.alone.latency.p50), "");
+            row("  p50 above fdatasync", above(&part.alone), "");
+            row("  p99", millis(part.alone.latency.p99), "");
+            row("  64 clients over one link", commands_rate(&part.crowd), "");
+        }
         let text = format!("log: fsync on, on {}\n\n{}\n", self.processor, table.render());
         match &self.etcd {
             Some(etcd) => format!("{text}\n{}", etcd.render()),
@@ -183,19 +247,27 @@ impl AgainstEtcd {
     fn render(&self) -> String {
         let mut table = Table::new(&["64 writers over loopback", "exo", "etcd", "ratio"]);
         for (name, pair) in [("one", &self.one), ("three", &self.three)] {
-            let ratio = |ratio: f64| format!("{ratio:.2}×");
-            let throughput = ratio(pair.throughput_ratio);
-            table.row(vec![format!("{name}: writes"), rate(&pair.ours), rate(&pair.etcd), throughput]);
-            let times = [pair.ours.latency.p99, pair.etcd.latency.p99].map(millis);
-            let [ours, etcd] = times;
-            table.row(vec![format!("{name}: p99"), ours, etcd, ratio(pair.p99_ratio)]);
+            for (what, ours, ratio) in [
+                ("the log, plain TCP", &pair.log, &pair.log_ratio),
+                ("commands, TLS", &pair.commands, &pair.commands_ratio),
+            ] {
+                let shown = |ratio: f64| format!("{ratio:.2}×");
+                let (writes, etcd) = (format!("{name}, {what}: writes"), rate(&pair.etcd));
+                table.row(vec![writes, rate(ours), etcd, shown(ratio.throughput)]);
+                let (p99, etcd) = (format!("{name}, {what}: p99"), millis(pair.etcd.latency.p99));
+                table.row(vec![p99, millis(ours.latency.p99), etcd, shown(ratio.p99)]);
+            }
         }
-        format!("{}: a ratio above 1 is in our favour\n\n{}\n", self.version, table.render())
+        format!("{} without TLS: a ratio above 1 is in our favour\n\n{}\n", self.version, table.render())
     }
 }
 
 fn millis(microseconds: f64) -> String {
     format!("{:.3} ms", microseconds / 1000.0)
+}
+
+fn commands_rate(load: &Load) -> String {
+    format!("{:.0} commands/s", load.events_per_second)
 }
 
 fn rate(load: &Load) -> String {

@@ -138,6 +138,11 @@ impl Node {
         Ok(id.trim().to_owned())
     }
 
+    /// The file that its programs are configured by.
+    pub fn configuration(&self) -> &Path {
+        &self.configuration
+    }
+
     /// Where its api is.
     pub fn api_url(&self) -> String {
         format!("http://{}:{}", self.api.0, self.api.1)

@@ -4,6 +4,7 @@ use crate::cluster::machine::Machine;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +17,15 @@ pub struct Direction {
     pub from: usize,
     /// Who does not hear it.
     pub to: usize,
+}
+
+/// Bytes, with all headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// To other machines.
+    pub outside: u64,
+    /// Between processes of the machine.
+    pub inside: u64,
 }
 
 /// Machines and what connects them.
@@ -61,7 +71,7 @@ impl Site {
         let has =
             |program| Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
         // Whose process this is.
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         if !is_root {
             return Some("needs root");
         }
@@ -90,6 +100,18 @@ impl Site {
     /// The machine of that number.
     pub(super) fn machine(&self, number: usize) -> &Machine {
         &self.machines[number]
+    }
+
+    /// What a machine has sent since it was switched on, as its interfaces count it; none where all share one network.
+    pub fn sent(&self, number: usize) -> Result<Option<Sent>> {
+        if !self.has_networks {
+            return Ok(None);
+        }
+        // Of the thread: what is `/proc/self` is the program, in another network.
+        let read = || fs::read_to_string("/proc/thread-self/net/dev").context("the interfaces tell nothing");
+        let text = self.machines[number].run(read)??;
+        let of = |name: &str| sent_by(&text, name).with_context(|| format!("no interface {name}"));
+        Ok(Some(Sent { outside: of("eth0")?, inside: of("lo")? }))
     }
 
     /// Has exactly these directions cut.
@@ -132,6 +154,13 @@ fn lost_here() -> Result<u64> {
 /// The number after the word, as nft writes a counter.
 fn packets(told: &str) -> Option<u64> {
     told.split_whitespace().skip_while(|word| *word != "packets").nth(1)?.parse().ok()
+}
+
+/// What an interface sent: of its sixteen numbers the ninth.
+fn sent_by(devices: &str, name: &str) -> Option<u64> {
+    let mut lines = devices.lines().filter_map(|line| line.split_once(':'));
+    let (_, numbers) = lines.find(|(found, _)| found.trim() == name)?;
+    numbers.split_whitespace().nth(8)?.parse().ok()
 }
 
 fn name(number: usize) -> String {
@@ -191,5 +220,17 @@ mod tests {
         for wrong in ["", "packets", "packets many bytes 1", "table inet cut { }"] {
             assert_eq!(packets(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_an_interface_sent_is_read() {
+        let text = "Inter-|   Receive                |  Transmit\n \
+                    face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets\n    \
+                    lo:     100       1    0    0    0     0          0         0      200       1    0\n  \
+                    eth0: 12345678901  3    0    0    0     0          0         0 23456789012   4    0\n";
+        assert_eq!(sent_by(text, "lo"), Some(200));
+        assert_eq!(sent_by(text, "eth0"), Some(23_456_789_012));
+        assert_eq!(sent_by(text, "eth1"), None);
+        assert_eq!(sent_by("eth0: 1 2", "eth0"), None);
     }
 }

@@ -24,7 +24,7 @@ fn blocking<T>(future: impl Future<Output = T>) -> T {
 
 /// The message; it names the place and what to do.
 fn unavailable(opened: Result<(EventLog, Recovered), OpenError>) -> String {
-    let error = opened.err().expect("it cannot be opened");
+    let error = opened.expect_err("it cannot be opened");
     assert!(matches!(error, OpenError::Unavailable { .. }), "{error}");
     let text = error.to_string();
     assert!(text.ends_with("; check the directory's owner and free space"), "{text}");
