@@ -12,6 +12,9 @@
 //!
 //! A rank whose links break fails what it was answering, keeps its weights, opens a new listener under a new
 //! incarnation, and says `Loaded` again; its worker then connects the ranks anew.
+//!
+//! The reader thread also takes in who was thrown out of the cluster, and closes the links to their nodes at once, whatever
+//! the runner's thread is at.
 
 mod convert;
 mod credentials;

@@ -153,6 +153,21 @@ async fn a_hung_runner_is_noticed_and_replaced() {
 }
 
 #[tokio::test]
+async fn a_worker_that_stands_still_is_marked_and_is_back_when_it_goes_on() {
+    let model = slow_model();
+    let machine = Machine::start(&folder(&model)).await;
+    let nodes = |state: &serde_json::Value| state["topology"]["nodes"].as_array().map_or(0, Vec::len);
+    machine.worker.signal("STOP");
+    let stopped = Instant::now();
+    machine.client.wait_for("/state", "the node to be marked", |_, state| nodes(state) == 0).await;
+    println!("{:?} until it was marked", stopped.elapsed());
+    machine.worker.signal("CONT");
+    machine.client.wait_for("/state", "the node to be back", |_, state| nodes(state) == 1).await;
+    machine.client.wait_until_placed(MODEL).await;
+    assert!(machine.client.ask(MODEL, "hello", 5).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_ends_its_generation() {
     let model = slow_model();
     let machine = Machine::start_with(&folder(&model), "maxSequences = 1").await;

@@ -3,7 +3,7 @@
 use crate::client::{Client, Line};
 use crate::faults::{folder, slow_model};
 use crate::node::{DEADLINE, Net, Node, models};
-use exo_identity::{AdmissionReply, AdmissionRequest, Approved, Identity, IdentityStore, JoinToken};
+use exo_identity::{AdmissionReply, AdmissionRequest, Approved, Identity, IdentityStore, JoinToken, VALIDITY};
 use serde_json::Value;
 use std::process::Output;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -165,6 +165,36 @@ async fn a_certificate_is_renewed_under_a_running_stream_and_later_links_show_th
     assert_eq!(lines.last(), Some(&Line::Finish("length".to_owned())));
     assert!(lines.len() > 300, "{} pieces", lines.len());
     until("the new certificate on a link", || shown_end(&first, &second).is_some_and(|end| end > late)).await;
+    assert!(client.ask("model", "hello", 5).await.is_ok());
+    assert_eq!(process.children().len(), 1, "no runner was replaced");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_about_to_end_is_renewed_by_time_alone_and_no_request_is_dropped() {
+    let net = Net::new();
+    let model = slow_model();
+    let models = folder(&model);
+    let first = net.node("first", true, &models, "");
+    let second = net.node("second", false, &models, "mode = \"worker\"");
+    let _first = first.start("exo", &["up"]);
+    let client = Client::new(first.api_port);
+    client.wait_until_ready().await;
+    second.join(&first);
+    // Enough for a busy machine to start; a third of it passes before the first look.
+    age(&second, &first, VALIDITY - Duration::from_secs(24));
+    let ends = identity_of(&second).0.not_after();
+    let process = second.start("exo", &["up"]);
+    client.place("model", 2).await;
+    // Every link that is there was made with the certificate that ends while these are answered.
+    let mut asked = 0;
+    while SystemTime::now() <= ends || identity_of(&second).0.not_after() == ends {
+        let answer = client.ask("model", "hello", 40).await;
+        assert!(answer.is_ok(), "request {asked}: {answer:?}");
+        asked += 1;
+        assert!(SystemTime::now() < ends + DEADLINE, "it is not renewed");
+    }
+    println!("{asked} answers until the first certificate had ended");
+    until("the new certificate on a link", || shown_end(&first, &second).is_some_and(|end| end > ends)).await;
     assert!(client.ask("model", "hello", 5).await.is_ok());
     assert_eq!(process.children().len(), 1, "no runner was replaced");
 }
