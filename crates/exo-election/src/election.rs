@@ -323,6 +323,8 @@ impl Election {
             self.leaderless = None;
         } else {
             self.leaderless.get_or_insert(Since { what: (), since: now });
+            // Whom it does not see may not see it either, and strike it off.
+            self.kept_by = None;
         }
         let is_led = leader.is_some();
         std::mem::replace(&mut self.leader, leader).is_some() && !is_led

@@ -323,6 +323,20 @@ fn a_member_that_its_leader_does_not_count_asks_once_for_each_leader() {
 }
 
 #[test]
+fn a_member_that_its_leader_may_have_struck_off_while_they_were_apart_asks_again() {
+    let now = start();
+    let led = presence(1, "a", 3, &["a", "c", "d"]);
+    let mut election = Election::new(now, options("b"), log(1, "a", &["a", "c", "d"]));
+    see(&mut election, now, "a", led.clone());
+    deeds(&mut election);
+    election.on_joined(now, log(1, "a", &["a", "c", "d"]));
+    lose(&mut election, now + SETTLE, "a");
+    deeds(&mut election);
+    see(&mut election, now + SETTLE * 20, "a", led);
+    assert_eq!(deeds(&mut election), [Output::Ask { leader: node("a") }], "of the same leader in the same term");
+}
+
+#[test]
 fn how_much_was_done_is_told_now_and_then() {
     let now = start();
     let own = leading(log(1, "b", &["b"]));
