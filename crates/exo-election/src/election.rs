@@ -205,8 +205,10 @@ impl Election {
         };
         let seen = self.log.commands_seen;
         let is_old = |told: &&Since<MasterPresence>| told.what.leading && told.what.candidate.commands_seen != seen;
-        let retell = self.told.as_ref().filter(is_old).map(|told| told.since + RETELL);
-        let announce = self.announce_at().filter(|_| self.leads());
+        // Nothing can be told of a log that nothing came into yet.
+        let speaks = self.own_candidate().is_some();
+        let retell = self.told.as_ref().filter(is_old).map(|told| told.since + RETELL).filter(|_| speaks);
+        let announce = self.announce_at().filter(|_| speaks && self.leads());
         let again = self.not_before.filter(|_| self.standing == Standing::Member && !self.asking);
         of_standing.into_iter().chain([retell, announce, again]).flatten().min()
     }

@@ -337,6 +337,19 @@ fn a_member_that_its_leader_may_have_struck_off_while_they_were_apart_asks_again
 }
 
 #[test]
+fn a_leader_that_joined_and_got_nothing_yet_has_nothing_to_tell_anew() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), leading(log(1, "b", &["b"])));
+    pass(&mut election, now, LISTEN);
+    see(&mut election, now + LISTEN, "c", presence(1, "c", 9, &["c"]));
+    assert_eq!(pass(&mut election, now + LISTEN, SETTLE), [join(1, "c", "c")]);
+    let joined = now + LISTEN + SETTLE;
+    election.on_joined(joined, OwnLog { session: Some(session(1, "c")), ..OwnLog::default() });
+    lose(&mut election, joined, "c");
+    assert_eq!(pass(&mut election, joined, RETELL * 2), [], "and is not woken for it");
+}
+
+#[test]
 fn how_much_was_done_is_told_now_and_then() {
     let now = start();
     let own = leading(log(1, "b", &["b"]));
