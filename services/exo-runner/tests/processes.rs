@@ -1,6 +1,10 @@
 //! Real runner processes over a generated model, driven as their worker drives them.
 
-use exo_identity::{Identity, Members};
+mod processes {
+    mod links;
+}
+
+use exo_identity::Identity;
 use exo_runner_host::{
     Confinement, Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, NetworkUse, RankAddress, Runner,
     RunnerEvent, RunnerEvents, RunnerHost, RunnerMessage, RunnerProgram,
@@ -286,11 +290,6 @@ fn node(name: &str) -> exo_types::NodeId {
 /// The first node of a cluster.
 fn found(name: &str) -> Identity {
     Identity::found(node(name), "test", SystemTime::now()).expect("founds")
-}
-
-/// Another node of the same cluster, with a certificate of that time.
-fn admitted(first: &Identity, name: &str, when: SystemTime) -> Identity {
-    Identity::from_parts(&first.vouch(node(name), when).expect("vouches")).expect("good")
 }
 
 fn host() -> RunnerHost {
@@ -590,72 +589,4 @@ async fn a_rank_of_a_group_that_dies_fails_the_group_and_the_others_begin_anew()
     connect(&mut ranks, &loaded).await;
     ranks[0].send(HostMessage::Generate(text("after", 8)));
     assert_eq!(ranks[0].answer("after").await.tokens.len(), 8);
-}
-
-#[tokio::test]
-async fn a_rank_of_an_earlier_life_is_not_connected_to() {
-    let (host, model) = (host(), model());
-    let mut ranks =
-        [Rank::start(&host, order(&model.path(), 0, 2)).await, Rank::start(&host, order(&model.path(), 1, 2)).await];
-    let loaded = [ranks[0].loaded().await, ranks[1].loaded().await];
-    let (endpoint, incarnation) = (loaded[1].0.clone().expect("it listens"), loaded[0].1);
-    let peers = vec![RankAddress { rank: 1, endpoint, incarnation: 7 }];
-    ranks[0].send(HostMessage::Connect(Connect { incarnation, peers }));
-    let (_, anew) = ranks[0].loaded().await;
-    assert!(anew > incarnation, "refused, and listening anew");
-}
-
-#[tokio::test]
-async fn links_to_a_node_that_is_thrown_out_close_at_once_and_are_not_made_again() {
-    let model = model();
-    // Parts of layers in a row, and ranks that share layers; while something is asked, and while nothing is.
-    for (stages, size, is_asked) in [(2, 1, true), (1, 2, true), (1, 2, false)] {
-        let first = found("a");
-        let second = admitted(&first, "b", SystemTime::now());
-        let hosts = [host_of(&first), host_of(&second)];
-        let orders = hosts.iter().zip(0..).map(|(host, rank)| {
-            (host, Load { shard: shared(rank, stages, size), ..order(&model.path(), rank, LAYERS) })
-        });
-        let (mut ranks, loaded) = waiting(orders).await;
-        connect(&mut ranks, &loaded).await;
-        if is_asked {
-            ranks[0].send(HostMessage::Generate(text("lost", CONTEXT - 100)));
-            ranks[0].first_token("lost").await;
-        }
-        // The node that is thrown out is not told.
-        let revoked = [(second.key_fingerprint(), node("b"))].into();
-        assert!(first.set_members(Members { revoked, ..Members::default() }));
-        if is_asked {
-            let answer = ranks[0].answer("lost").await;
-            assert_eq!(answer.error, Some(ErrorCode::PeerLost));
-        }
-        let again = [ranks[0].loaded().await, ranks[1].loaded().await];
-        assert!(again[0].1 > loaded[0].1, "{stages} stages of {size}");
-        order_links(&ranks, &again);
-        let refused = ranks[0].loaded().await;
-        assert!(refused.1 > again[0].1, "a node that is out is not linked to again");
-    }
-}
-
-#[tokio::test]
-async fn ranks_that_waited_past_a_renewal_show_the_new_certificate_and_links_outlive_the_next() {
-    let model = model();
-    let first = found("a");
-    let ended = SystemTime::now() - Duration::from_secs(40 * 24 * 3600);
-    let second = admitted(&first, "b", ended);
-    let hosts = [host_of(&first), host_of(&second)];
-    let orders = hosts.iter().zip(0..).map(|(host, rank)| (host, order(&model.path(), rank, 2)));
-    let (mut ranks, loaded) = waiting(orders).await;
-    // Both call each other: the certificate that ended would be refused at either end.
-    let renew = || second.replace(&first.vouch(node("b"), SystemTime::now()).expect("vouches")).expect("good");
-    renew();
-    connect(&mut ranks, &loaded).await;
-    ranks[0].send(HostMessage::Generate(text("on", 400)));
-    ranks[0].first_token("on").await;
-    renew();
-    ranks[1].send(HostMessage::Ping);
-    // The renewal was told before the ping.
-    assert!(matches!(ranks[1].message().await, RunnerMessage::Progress { .. }));
-    let answer = ranks[0].answer("on").await;
-    assert_eq!((answer.error, answer.finish), (None, Some(FinishReason::Length)), "{}", answer.reason);
 }
