@@ -85,7 +85,7 @@ impl Reading<'_> {
             let since = format!("{}@{}", self.next, self.session);
             let begun = self.next;
             match self.from(&since, print).await {
-                Err(error @ (CliError::Broken(_) | CliError::Unreachable { .. })) if self.until.is_none() => {
+                Err(error) if self.until.is_none() && passes(&error) => {
                     let broken_since = *self.broken_since.get_or_insert_with(Instant::now);
                     if self.next > begun {
                         self.broken_since = None;
@@ -115,6 +115,17 @@ impl Reading<'_> {
     }
 }
 
+/// Whether it goes by while an api starts anew, or a leader is chosen.
+fn passes(error: &CliError) -> bool {
+    match error {
+        CliError::Broken(_) | CliError::Unreachable { .. } => true,
+        CliError::Refused { code, .. } => {
+            ["not_joined", "not_ready", "no_master", "shutting_down", "log_unavailable"].contains(&code.as_str())
+        }
+        _ => false,
+    }
+}
+
 /// An event for people: its index, who told it, its name, its fields.
 pub(super) fn line(event: &Value) -> String {
     let index = event.get("idx").and_then(Value::as_u64).unwrap_or_default();
@@ -133,6 +144,55 @@ pub(super) fn line(event: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    /// What an api answers to the next that asks.
+    async fn answer(listener: &TcpListener, status: &str, body: &str) {
+        let (mut stream, _) = listener.accept().await.expect("somebody asks");
+        let _ = stream.read(&mut [0; 4096]).await.expect("it asks");
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).await.expect("it listens");
+    }
+
+    #[tokio::test]
+    async fn who_follows_waits_for_an_api_that_has_not_found_the_cluster_yet() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it listens"));
+        let refused = |code: &str| json!({"error": {"message": "no", "code": code}}).to_string();
+        let api_that_starts = async {
+            answer(&listener, "503 Service Unavailable", &refused("not_joined")).await;
+            answer(&listener, "200 OK", "data: {\"idx\": 4, \"event\": \"Plain\"}\n\n").await;
+            answer(&listener, "410 Gone", &refused("events_purged")).await;
+            std::future::pending::<()>().await;
+        };
+        let client = Client::new(url, None);
+        let session = SessionId { generation: 1, master_node_id: "m".parse().expect("a good id") };
+        let mut reading = Reading { client: &client, session, next: 4, until: None, broken_since: None };
+        let seen = std::cell::RefCell::new(Vec::new());
+        let print = |event: &Value| {
+            seen.borrow_mut().push(event["idx"].clone());
+            Ok(())
+        };
+        let ended = tokio::select! {
+            ended = timeout(PATIENCE, reading.run(&print)) => ended.expect("in time"),
+            () = api_that_starts => unreachable!("it goes on for ever"),
+        };
+        assert!(matches!(&ended, Err(CliError::Refused { code, .. }) if code == "events_purged"), "{ended:?}");
+        assert_eq!((seen.into_inner(), reading.next), (vec![json!(4)], 5));
+    }
+
+    #[test]
+    fn only_what_goes_by_is_waited_for() {
+        let refused = |code: &str| CliError::Refused { code: code.to_owned(), message: String::new() };
+        for passing in [refused("not_joined"), refused("shutting_down"), CliError::Broken(String::new())] {
+            assert!(passes(&passing), "{passing:?}");
+        }
+        for lasting in [refused("events_purged"), refused("session_changed"), CliError::NotJoined] {
+            assert!(!passes(&lasting), "{lasting:?}");
+        }
+    }
 
     #[test]
     fn events_are_shown_on_one_line_each() {

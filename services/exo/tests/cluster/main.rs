@@ -9,6 +9,7 @@ mod doctor;
 mod faults;
 mod identity;
 mod issues;
+mod machines;
 mod node;
 mod operator;
 mod pipeline;

@@ -1,13 +1,17 @@
 //! Processes of a cluster that never outlive their test.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine; a test that hits it has failed.
 pub const DEADLINE: Duration = Duration::from_secs(40);
+
+/// Between two looks at something.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// Folder with exo's programs: the one that cargo built this test's own into.
 pub fn programs() -> &'static Path {
@@ -31,7 +35,7 @@ pub struct Process {
 }
 
 impl Process {
-    fn start(mut command: Command, log: PathBuf) -> Self {
+    pub fn start(mut command: Command, log: PathBuf) -> Self {
         let output = std::fs::File::create(&log).expect("a log file in the test's folder");
         let errors = output.try_clone().expect("a second handle on the log");
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
@@ -53,21 +57,35 @@ impl Process {
     }
 
     /// Asks it to end, and waits for that.
-    pub fn stop(&mut self) -> std::process::ExitStatus {
+    pub fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait()
     }
 
     /// Waits until it ends by itself.
-    pub fn wait(&mut self) -> std::process::ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let begin = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("it is ours") {
+            if let Some(status) = self.wait_a_moment() {
                 return status;
             }
             assert!(begin.elapsed() < DEADLINE, "still running:\n{}", self.log());
-            std::thread::park_timeout(Duration::from_millis(20));
         }
+    }
+
+    /// How it ended, if it has.
+    pub fn wait_a_moment(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("it is ours");
+        if status.is_none() {
+            std::thread::park_timeout(MOMENT);
+        }
+        status
+    }
+
+    /// Waits until its log says so.
+    pub fn wait_for(&mut self, text: &str) {
+        let says_so = || self.log().contains(text);
+        wait_until(says_so, || format!("it does not say {text:?}:\n{}", self.log()));
     }
 
     pub fn log(&self) -> String {
@@ -77,6 +95,17 @@ impl Process {
     /// Ids of the processes that it started.
     pub fn children(&self) -> Vec<u32> {
         children_of(self.id())
+    }
+
+    /// Those, and the ones that they started.
+    pub fn descendants(&self) -> Vec<u32> {
+        let mut found = self.children();
+        let mut next = 0;
+        while let Some(process) = found.get(next) {
+            found.extend(children_of(*process));
+            next += 1;
+        }
+        found
     }
 }
 
@@ -88,6 +117,28 @@ impl Drop for Process {
             eprintln!("--- {} ---\n{}", self.log.display(), self.log());
         }
     }
+}
+
+/// Looks until it is so.
+pub fn wait_until(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < DEADLINE, "{}", otherwise());
+        std::thread::park_timeout(MOMENT);
+    }
+}
+
+/// Processes that have this path among their arguments or in their environment.
+pub fn processes_that_know(path: &Path) -> BTreeSet<u32> {
+    let path = path.as_os_str().as_encoded_bytes();
+    let says = |file: PathBuf| {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        bytes.windows(path.len()).any(|part| part == path)
+    };
+    let ids = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let place = |id: u32| Path::new("/proc").join(id.to_string());
+    ids.filter(|id| says(place(*id).join("cmdline")) || says(place(*id).join("environ"))).collect()
 }
 
 /// Sends a signal by its name.

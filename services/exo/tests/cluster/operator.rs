@@ -4,16 +4,21 @@ use crate::client::Client;
 use crate::node::{DEADLINE, Net, Node, models};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::process::{Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
-const MODEL: &str = "exo-guide";
+pub const MODEL: &str = "exo-guide";
 
-/// Runs `exo` with the node's own api and directories.
-fn exo(node: &Node, arguments: &[&str]) -> Output {
+/// `exo` with the node's own api and directories.
+pub fn command(node: &Node, arguments: &[&str]) -> Command {
     let mut command = node.command("exo");
     command.args(arguments).env("EXO_API_URL", format!("http://127.0.0.1:{}", node.api_port));
-    command.env("EXO_CONFIG", node.configuration()).output().expect("the program starts")
+    command.env("EXO_CONFIG", node.configuration());
+    command
+}
+
+fn exo(node: &Node, arguments: &[&str]) -> Output {
+    command(node, arguments).output().expect("the program starts")
 }
 
 fn text(output: &Output) -> String {
@@ -21,40 +26,65 @@ fn text(output: &Output) -> String {
 }
 
 /// What it printed; it must have gone well.
-fn good(node: &Node, arguments: &[&str]) -> String {
+pub fn good(node: &Node, arguments: &[&str]) -> String {
     let output = exo(node, arguments);
     assert!(output.status.success(), "exo {arguments:?}: {}", text(&output));
     text(&output)
 }
 
 /// What it said; it must have refused.
-fn refused(node: &Node, arguments: &[&str]) -> String {
+pub fn refused(node: &Node, arguments: &[&str]) -> String {
     let output = exo(node, arguments);
     assert!(!output.status.success(), "exo {arguments:?}: {}", text(&output));
     text(&output)
 }
 
-fn json(node: &Node) -> Value {
+pub fn json(node: &Node) -> Value {
     serde_json::from_str(&good(node, &["status", "--json"])).expect("JSON")
 }
 
-fn has_all(text: &str, parts: &[&str]) {
+pub fn has_all(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
     }
 }
 
+/// A command that goes on until this is dropped, and what it prints.
+struct Lines {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+impl Lines {
+    fn of(node: &Node, arguments: &[&str]) -> Self {
+        let mut child = command(node, arguments).stdout(Stdio::piped()).spawn().expect("the program starts");
+        let output = child.stdout.take().expect("piped");
+        Self { child, lines: Box::new(BufReader::new(output).lines().map_while(Result::ok)) }
+    }
+
+    /// Every line up to the first that satisfies `is_it`.
+    fn until(&mut self, is_it: impl Fn(&str) -> bool) -> Vec<String> {
+        let (begin, mut seen) = (Instant::now(), Vec::new());
+        for line in self.lines.by_ref().take_while(|_| begin.elapsed() < DEADLINE) {
+            seen.push(line);
+            if seen.last().is_some_and(|line| is_it(line)) {
+                return seen;
+            }
+        }
+        panic!("it ended without the line: {seen:?}")
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The first line of a command that goes on, which satisfies `is_it`; the command is ended then.
 fn first_line(node: &Node, arguments: &[&str], is_it: impl Fn(&str) -> bool) -> String {
-    let mut command = node.command("exo");
-    command.args(arguments).env("EXO_API_URL", format!("http://127.0.0.1:{}", node.api_port)).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("the program starts");
-    let begin = Instant::now();
-    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let found = lines.map_while(Result::ok).take_while(|_| begin.elapsed() < DEADLINE).find(|line| is_it(line));
-    child.kill().expect("it runs");
-    child.wait().expect("it is ours");
-    found.unwrap_or_else(|| panic!("exo {arguments:?} ended without the line"))
+    Lines::of(node, arguments).until(is_it).pop().expect("there is one")
 }
 
 #[tokio::test]
@@ -86,7 +116,30 @@ async fn status_says_who_leads_what_is_placed_and_what_is_out_of_use() {
     good(&node, &["node", "undrain", "atlas"]);
     first_line(&node, &follow, |line| line.contains("NodeDrained") && line.contains("false"));
     has_all(&refused(&node, &["node", "drain", "nobody"]), &["nobody", "exo status"]);
-    has_all(&refused(&node, &["node", "rm", "atlas"]), &["error"]);
+    has_all(&refused(&node, &["node", "rm", "atlas"]), &["the master of node", "stop exo on it first"]);
+}
+
+#[tokio::test]
+async fn who_follows_the_log_goes_on_when_the_api_starts_anew() {
+    let node = Net::new().node("atlas", true, &models(), "");
+    let (_master, _worker) = (node.start("exo-master", &[]), node.start("exo-worker", &[]));
+    let mut api = node.start("exo-api", &[]);
+    let client = Client::new(node.api_port);
+    client.wait_until_ready().await;
+    let index = |line: &String| serde_json::from_str::<Value>(line).expect("JSON")["idx"].as_u64().expect("an index");
+    let since = json(&node)["lastEventAppliedIdx"].as_u64().expect("an index");
+    let mut following = Lines::of(&node, &["log", "tail", "--follow", "--json", "--since", &since.to_string()]);
+    good(&node, &["node", "drain", "atlas"]);
+    let mut seen = following.until(|line| line.contains("NodeDrained") && line.contains("true"));
+
+    api.kill();
+    let _api = node.start("exo-api", &[]);
+    client.wait_until_ready().await;
+    good(&node, &["node", "undrain", "atlas"]);
+    seen.extend(following.until(|line| line.contains("NodeDrained") && line.contains("false")));
+    let indices: Vec<u64> = seen.iter().map(index).collect();
+    let expect: Vec<u64> = (since..).take(indices.len()).collect();
+    assert_eq!(indices, expect, "every event once");
 }
 
 #[tokio::test]
