@@ -3,10 +3,10 @@
 use crate::findings::Findings;
 use crate::invariants::one_outcome::OneOutcome;
 use crate::invariants::{ends_by_deadline, one_outcome};
-use crate::oracle::{Commanded, Oracle};
+use crate::oracle::{Asked, Commanded, Oracle};
 use crate::trace::Trace;
 use crate::workload::{chat_request, placement};
-use exo_ambient::{Dice, fresh_id};
+use exo_ambient::{Dice, Skew, fresh_id};
 use exo_api::DirectApi;
 use exo_node::{CommandError, NodeHandle};
 use exo_types::{Command, CommandId, CommandReply, InstanceId, RefusalCode, RequestId, StreamChunk};
@@ -28,6 +28,8 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(8);
 pub(crate) struct Gate {
     pub(crate) api: DirectApi,
     pub(crate) node: NodeHandle,
+    /// The clock of its machine, by which it serves.
+    pub(crate) skew: Skew,
     /// Cancelled when its process is gone: its clients then see their connections end.
     pub(crate) gone: CancellationToken,
 }
@@ -96,23 +98,23 @@ impl Client {
     fn ask(&mut self, gate: Gate, open: &mut JoinSet<()>) {
         let state = gate.api.view().state;
         let instances: Vec<InstanceId> = state.instances.keys().cloned().collect();
-        let (books, name) = (self.books.clone(), self.name.clone());
+        let (books, name, skew) = (self.books.clone(), self.name.clone(), gate.skew.clone());
         match self.dice.below(10) {
             0 | 1 if instances.len() < INSTANCES => {
                 let command = placement(1 + self.dice.below(2) as u32);
                 let within = self.patience();
-                open.spawn(async move { drop(books.command(&name, gate, command, within).await) });
+                open.spawn(skew.applied(async move { drop(books.command(&name, gate, command, within).await) }));
             }
             2 if !instances.is_empty() => {
                 let instance_id = instances[self.dice.below(instances.len() as u64) as usize].clone();
                 let within = self.patience();
                 let command = Command::DeleteInstance { instance_id };
-                open.spawn(async move { drop(books.command(&name, gate, command, within).await) });
+                open.spawn(skew.applied(async move { drop(books.command(&name, gate, command, within).await) }));
             }
             _ => {
                 let tokens = 1 + self.dice.below(30) as u32;
                 let within = self.patience();
-                open.spawn(async move { drop(books.chat(&name, gate, tokens, within).await) });
+                open.spawn(skew.applied(async move { drop(books.chat(&name, gate, tokens, within).await) }));
             }
         }
     }
@@ -128,12 +130,9 @@ impl Books {
         within: Duration,
     ) -> Result<(), String> {
         let id = CommandId::new(fresh_id()).expect("hexadecimal digits are an id");
-        let what = match &command {
-            Command::PlaceInstance(_) => "place",
-            Command::DeleteInstance { .. } => "delete",
-            _ => "another command",
-        };
-        self.oracle.note(&id, Commanded::UnderWay);
+        let asked = Asked::of(&command);
+        let what = asked.name();
+        self.oracle.note(&id, &asked, Commanded::UnderWay);
         let started = Instant::now();
         let commands = gate.node.commands();
         // The client knows the id; it does not know whether somebody who went away passed the command on.
@@ -145,7 +144,7 @@ impl Books {
         drop(gate.api);
         let (commanded, told) = learnt(answer);
         self.findings.check(ends_by_deadline::NAME, ends_by_deadline::check(what, started.elapsed(), within));
-        self.oracle.note(&id, commanded);
+        self.oracle.note(&id, &asked, commanded);
         self.trace.say(format_args!("{who}: {what} {id}: {commanded:?}, {told}"));
         if commanded == Commanded::Accepted { Ok(()) } else { Err(told) }
     }

@@ -46,10 +46,14 @@ pub enum Fault {
     Cut(MachineNo, MachineNo),
     /// A machine hears nobody and is heard by nobody.
     Isolate(MachineNo),
+    /// The first so many machines and the others do not hear each other.
+    Apart(usize),
     /// All machines hear each other again.
     Heal,
     /// A process is killed; it is back after that time.
     Kill(MachineNo, Part, Duration),
+    /// A master is stopped in order, leaves its session before it ends, and is started again.
+    Leave(MachineNo),
     /// A machine loses its power; what was not synced is lost. It is back after that time.
     PowerCut(MachineNo, Duration),
     /// A machine loses its power in the middle of a write, so many calls to the disk from now.
@@ -77,8 +81,10 @@ impl fmt::Display for Fault {
             }
             Self::Cut(from, to) => write!(f, "n{to} does not hear n{from}"),
             Self::Isolate(machine) => write!(f, "n{machine} is cut off"),
+            Self::Apart(first) => write!(f, "the first {first} machines and the others are cut off from each other"),
             Self::Heal => write!(f, "all machines hear each other"),
             Self::Kill(machine, part, down) => write!(f, "{} of n{machine} is killed for {down:?}", part.name()),
+            Self::Leave(machine) => write!(f, "the master of n{machine} leaves, and comes again"),
             Self::PowerCut(machine, down) => write!(f, "n{machine} loses its power for {down:?}"),
             Self::PowerCutWithin(machine, calls, down) => {
                 write!(f, "n{machine} loses its power for {down:?} after {calls} more calls to its disk")

@@ -1,7 +1,7 @@
 //! After the storm: the cluster serves again, and everybody agrees on what happened.
 
 use crate::client::{Books, Door};
-use crate::invariants::serves_again;
+use crate::invariants::{Holds, one_session, serves_again, wishes_granted};
 use crate::scenario::RECOVERY;
 use crate::workload::placement;
 use crate::world::World;
@@ -15,10 +15,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// One try, at most.
 const TRY: Duration = Duration::from_secs(5);
 
-/// Followers get what the last commands led to.
-const SETTLE: Duration = Duration::from_millis(500);
+/// Until all are in one session: a master that asked to be taken in, and whose question was lost, asks again after 35 s.
+const UNITED: Duration = Duration::from_secs(45);
 
-/// Asks until it is answered or the time is over; then settles accounts.
+/// Asks until it is answered or the time is over; waits until all have everything; then settles accounts.
 pub(crate) async fn finale(world: &mut World) {
     let books = world.observer.books.clone();
     let doors: Vec<(String, Door)> =
@@ -32,9 +32,29 @@ pub(crate) async fn finale(world: &mut World) {
         while asking.try_join_next().is_some() {}
     }
     world.clients_ended().await;
-    world.go_on(Instant::now() + SETTLE).await;
-    world.observer.settle();
+    let united = wait_for(world, UNITED, |world| one_session::check(&world.finals())).await;
+    books.findings.check(one_session::NAME, united);
+    let served = wait_for(world, RECOVERY, |world| {
+        let finals = world.finals();
+        finals.first().map_or(Ok(()), |one| wishes_granted::check(&one.state))?;
+        one_session::check(&finals)
+    });
+    let served = served.await;
+    books.findings.check(wishes_granted::NAME, served);
+    world.settle();
     books.trace.end();
+}
+
+/// Until it holds, or the time is over: then why it does not.
+async fn wait_for(world: &mut World, within: Duration, holds: impl Fn(&World) -> Holds) -> Holds {
+    let deadline = Instant::now() + within;
+    loop {
+        let now = holds(world);
+        if now.is_ok() || Instant::now() >= deadline {
+            return now;
+        }
+        world.go_on(Instant::now() + PAUSE).await;
+    }
 }
 
 /// What has to work.
@@ -67,9 +87,10 @@ async fn until(stopped: Instant, who: &str, door: &Door, books: &Books, errand: 
         }
         if let Some(gate) = door.gate() {
             let within = left.min(TRY);
+            let skew = gate.skew.clone();
             let done = match errand {
-                Errand::Place => books.command(who, gate, placement(1), within).await,
-                Errand::Chat => books.chat(who, gate, 3, within).await,
+                Errand::Place => skew.applied(books.command(who, gate, placement(1), within)).await,
+                Errand::Chat => skew.applied(books.chat(who, gate, 3, within)).await,
             };
             match done {
                 Ok(()) => return Ok(stopped.elapsed()),

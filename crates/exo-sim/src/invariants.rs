@@ -8,10 +8,12 @@ pub(crate) mod logs_agree;
 pub(crate) mod nothing_panics;
 pub(crate) mod one_leader_per_term;
 pub(crate) mod one_outcome;
+pub(crate) mod one_session;
 pub(crate) mod routed_to_ready;
 pub(crate) mod serves_again;
 pub(crate) mod states_agree;
 pub(crate) mod time_goes_on;
+pub(crate) mod wishes_granted;
 
 /// What an invariant says to what it was shown.
 pub(crate) type Holds = Result<(), String>;

@@ -2,6 +2,7 @@
 
 use crate::client::{Door, Gate};
 use crate::fault::{MachineNo, Part};
+use crate::invariants::one_session::Final;
 use crate::masters::{MasterDisk, run_master};
 use crate::observer::Observer;
 use crate::runners::FakeHost;
@@ -16,6 +17,7 @@ use exo_types::NodeId;
 use exo_worker::Machine as WorkerMachine;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -34,12 +36,15 @@ pub(crate) struct Around {
     pub(crate) network: MemoryNetwork,
     pub(crate) config: Arc<Config>,
     pub(crate) observer: Observer,
+    pub(crate) take_over_after: Option<Duration>,
     pub(crate) ended: mpsc::Sender<Ended>,
 }
 
 /// A process that runs.
 struct Process {
     bus: Bus,
+    /// Asks it to end in order.
+    stop: CancellationToken,
     /// Everything that it is; dropped with it.
     _tasks: JoinSet<()>,
 }
@@ -58,8 +63,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(number: MachineNo, parts: Vec<Part>, disk: MasterDisk, host: FakeHost, around: Around) -> Self {
+    pub(crate) fn new(number: MachineNo, parts: Vec<Part>, disks: u64, host: FakeHost, around: Around) -> Self {
         let node_id = NodeId::new(format!("n{number}")).expect("a letter and digits are an id");
+        let disk = MasterDisk::new(disks, node_id.clone(), around.observer.clone());
         let (skew, door, processes) = (Skew::default(), Door::default(), BTreeMap::new());
         Self { number, node_id, parts, disk, skew, host, door, around, processes }
     }
@@ -83,20 +89,21 @@ impl Machine {
         let joined = self.around.network.join(self.node_id.clone()).await;
         let bus = joined.expect("a new process can join a network in memory");
         self.around.observer.books.trace.say(format_args!("{} starts", self.name(part)));
-        let mut tasks = JoinSet::new();
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         match part {
-            Part::Master => self.start_master(&bus, &mut tasks),
-            Part::Worker => self.start_worker(&bus, &mut tasks).await,
+            Part::Master => self.start_master(&bus, &mut tasks, stop.clone()),
+            Part::Worker => self.start_worker(&bus, &mut tasks, stop.clone()).await,
             Part::Api => self.start_api(&bus, &mut tasks).await,
         }
-        self.processes.insert(part, Process { bus, _tasks: tasks });
+        self.processes.insert(part, Process { bus, stop, _tasks: tasks });
     }
 
-    fn start_master(&self, bus: &Bus, tasks: &mut JoinSet<()>) {
-        self.run(Part::Master, bus, tasks, run_master(bus.clone(), self.disk.clone()));
+    fn start_master(&self, bus: &Bus, tasks: &mut JoinSet<()>, stop: CancellationToken) {
+        let living = run_master(bus.clone(), self.disk.clone(), self.around.take_over_after, stop);
+        self.run(Part::Master, bus, tasks, living);
     }
 
-    async fn start_worker(&self, bus: &Bus, tasks: &mut JoinSet<()>) {
+    async fn start_worker(&self, bus: &Bus, tasks: &mut JoinSet<()>, stop: CancellationToken) {
         let node = self.node(Part::Worker, bus, tasks).await;
         let machine = WorkerMachine {
             settings: workload::settings(),
@@ -105,7 +112,6 @@ impl Machine {
             host: Arc::new(self.host.clone()),
         };
         let status = Notifier::from_environment().service("worker");
-        let stop = CancellationToken::new();
         let working = exo_worker::run_over(bus.clone(), node, machine, workload::models(), status, stop);
         let living = async move {
             match working.await {
@@ -118,20 +124,20 @@ impl Machine {
 
     async fn start_api(&self, bus: &Bus, tasks: &mut JoinSet<()>) {
         let node = self.node(Part::Api, bus, tasks).await;
-        let observer = &self.around.observer;
-        observer.on_sender(bus.process(), self.name(Part::Api), node.view());
         let status = Notifier::from_environment().service("api");
         let (config, bus) = (self.around.config.clone(), bus.clone());
         let api = DirectApi::new(ApiContext { config, bus, node: node.clone(), status });
         node.announce().await.expect("a small presence can be announced");
-        self.door.open(Gate { api, node, gone: CancellationToken::new() });
+        self.door.open(Gate { api, node, skew: self.skew.clone(), gone: CancellationToken::new() });
     }
 
     async fn node(&self, part: Part, bus: &Bus, tasks: &mut JoinSet<()>) -> NodeHandle {
         let role = if part == Part::Worker { Role::Worker } else { Role::Api };
         let identity = Identity { node_id: self.node_id.clone(), role };
         let node = Node::join(bus, identity).await.expect("a new process can join a network in memory");
-        tasks.spawn(self.around.observer.clone().follow(self.name(part), node.view()));
+        let observer = &self.around.observer;
+        observer.on_view(bus.process(), self.name(part), node.view());
+        tasks.spawn(observer.clone().follow(self.name(part), node.view()));
         node
     }
 
@@ -149,6 +155,20 @@ impl Machine {
             // The world takes this up as long as it goes round.
             let _over = ended.send(Ended { machine, part, process, last_word }).await;
         }));
+    }
+
+    /// Asks the master to leave its session and to end; false if there is none.
+    pub(crate) fn leave(&self) -> bool {
+        let master = self.processes.get(&Part::Master);
+        master.inspect(|master| master.stop.cancel()).is_some()
+    }
+
+    /// What its master has, if that runs.
+    pub(crate) fn final_master(&self) -> Option<Final> {
+        self.processes.get(&Part::Master)?;
+        let in_use = self.disk.in_use();
+        let (session, state) = in_use.map_or((None, Arc::default()), |(session, state)| (Some(session), state));
+        Some(Final { who: self.name(Part::Master), session, state })
     }
 
     /// Ends a process as `kill -9` does: everybody sees it at once.
@@ -171,6 +191,7 @@ impl Machine {
     fn end(&mut self, part: Part, end: impl Fn(&MemoryNetwork, ProcessId)) {
         let Some(process) = self.processes.remove(&part) else { return };
         end(&self.around.network, process.bus.process());
+        self.around.observer.on_gone(process.bus.process());
         match part {
             Part::Master => self.disk.detach(),
             Part::Worker => self.host.kill_all(),

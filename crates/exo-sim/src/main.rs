@@ -1,9 +1,10 @@
 //! `cargo xtask sim`: runs seeds, and tells everything about one that is bad.
 
 use clap::Parser;
-use exo_sim::{Bug, Keep, Options, Report, hunt, simulate, simulate_many};
+use exo_sim::{Bug, Keep, Options, Report, Tally, hunt, simulate, simulate_many};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Seeds after which a bug that was not found counts as missed.
@@ -46,7 +47,9 @@ fn main() -> ExitCode {
 fn many(arguments: &Arguments) -> bool {
     let started = Instant::now();
     let done = AtomicU64::new(0);
-    let tell = |_: &Report| {
+    let tally = Mutex::new(Tally::default());
+    let tell = |report: &Report| {
+        *tally.lock().unwrap_or_else(PoisonError::into_inner) += report.tally;
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(500) {
             eprintln!("{done} seeds, {:.0} s", started.elapsed().as_secs_f64());
@@ -54,6 +57,8 @@ fn many(arguments: &Arguments) -> bool {
     };
     let bad = simulate_many(arguments.from, arguments.seeds, arguments.jobs, Options::default(), tell);
     let (done, seconds) = (done.into_inner(), started.elapsed().as_secs_f64());
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("came up: {tally}");
     match bad {
         None => {
             println!("{done} seeds, every invariant held; {seconds:.1} s, {:.0} ms each", seconds * 1e3 / done as f64);
@@ -81,9 +86,10 @@ fn one(seed: u64, everything: bool) -> bool {
 
 fn print_report(report: &Report) {
     let scenario = &report.scenario;
-    println!("seed {}: {} machines, {} masters", scenario.seed, scenario.machines, scenario.masters);
+    println!("seed {}: {scenario}", scenario.seed);
     println!("faults:");
     scenario.faults.iter().for_each(|planned| println!("  {planned}"));
+    println!("came up: {}", report.tally);
     println!("trace {:016x}:", report.hash);
     report.lines.iter().for_each(|line| println!("  {line}"));
     match report.violations.as_slice() {

@@ -1,19 +1,24 @@
 //! Sees what everybody sees, and shows it to the invariants.
 
 use crate::client::Books;
+use crate::invariants::acknowledged_stays::{self, Accounts, Happened};
 use crate::invariants::logs_agree::{self, LogsAgree};
 use crate::invariants::one_leader_per_term::{self, OneLeaderPerTerm};
+use crate::invariants::one_session::Final;
+use crate::invariants::routed_to_ready;
 use crate::invariants::states_agree::{self, StatesAgree};
-use crate::invariants::{acknowledged_stays, routed_to_ready};
+use crate::scenario::CLIENTS_BEGIN;
+use crate::tally::Tally;
 use exo_bus::{ProcessId, Sent, topics};
 use exo_node::View;
 use exo_state::State;
-use exo_types::{
-    CommandId, Event, GenerateRequest, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId, SessionId,
-};
-use std::collections::BTreeMap;
+use exo_types::{Event, GenerateRequest, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
+
+/// So many voters or more are replaced one by one; with fewer a change is a session that grows or shrinks.
+const FULL: usize = 3;
 
 /// Everything that was seen. A clone is the same.
 #[derive(Clone)]
@@ -27,10 +32,14 @@ struct Seen {
     leaders: OneLeaderPerTerm,
     logs: LogsAgree,
     states: StatesAgree,
-    /// The State that knows most.
-    latest: Arc<State>,
-    /// Views of the processes that may send requests.
-    senders: BTreeMap<ProcessId, (String, watch::Receiver<View>)>,
+    /// What was published last: each receiver gets the same.
+    published: Vec<u8>,
+    /// Of the processes that follow a session.
+    views: BTreeMap<ProcessId, (String, watch::Receiver<View>)>,
+    /// The voters of each session that was taken over or founded, as its latest leader tells.
+    voters: BTreeMap<SessionId, (u64, BTreeSet<NodeId>)>,
+    taken_over: BTreeSet<SessionId>,
+    tally: Tally,
 }
 
 impl Observer {
@@ -38,15 +47,23 @@ impl Observer {
         Self { books, seen: Arc::default() }
     }
 
-    /// A process of a machine follows the log.
-    pub(crate) fn on_view(&self, who: &str, view: &View) {
+    /// Somebody has that State.
+    fn on_state(&self, who: &str, state: &Arc<State>) {
         let mut seen = self.lock();
-        let holds = seen.states.on_state(who, &view.state);
-        if seen.latest.last_event_applied_idx <= view.state.last_event_applied_idx {
-            seen.latest = view.state.clone();
-        }
+        let Seen { states, logs, .. } = &mut *seen;
+        let holds = states.on_state(who, state, logs);
         drop(seen);
         self.books.findings.check(states_agree::NAME, holds);
+    }
+
+    /// A process follows the log, until [`Observer::on_gone`].
+    pub(crate) fn on_view(&self, process: ProcessId, who: String, view: watch::Receiver<View>) {
+        self.lock().views.insert(process, (who, view));
+    }
+
+    /// A process is no more.
+    pub(crate) fn on_gone(&self, process: ProcessId) {
+        self.lock().views.remove(&process);
     }
 
     /// Follows a view for as long as its process lives.
@@ -60,17 +77,21 @@ impl Observer {
                 self.books.trace.say(format_args!("{who} follows session {session} led by {leader}"));
                 known = now;
             }
-            self.on_view(&who, &latest);
+            self.on_state(&who, &latest.state);
         }
     }
 
     /// A master says that it leads.
-    pub(crate) fn on_leader(&self, session: &SessionId, term: u64, node: &NodeId) {
-        let holds = self.lock().leaders.on_leader(session, term, node);
+    pub(crate) fn on_leader(&self, node: &NodeId, presence: &MasterPresence) {
+        let (session, term) = (&presence.candidate.session, presence.term);
+        let mut seen = self.lock();
+        let holds = seen.leaders.on_leader(session, term, node);
+        seen.on_voters(session, term, &presence.voters);
+        drop(seen);
         self.books.findings.check(one_leader_per_term::NAME, holds);
     }
 
-    /// A master applied events.
+    /// A master applied events, or published them.
     pub(crate) fn on_events(&self, who: &str, session: &SessionId, events: &[IndexedEvent]) {
         for event in events {
             let holds = self.lock().logs.on_event(who, session, event);
@@ -78,50 +99,100 @@ impl Observer {
         }
     }
 
-    /// A process that may send requests, and its view.
-    pub(crate) fn on_sender(&self, process: ProcessId, who: String, view: watch::Receiver<View>) {
-        self.lock().senders.insert(process, (who, view));
+    /// What is applied in a master's log. Before its session is opened it holds what a survivor goes on from.
+    pub(crate) fn on_log_state(&self, who: &str, session: &SessionId, state: &Arc<State>) {
+        match &state.session {
+            Some(of) if of == session => self.on_state(who, state),
+            Some(_) => {
+                let mut seen = self.lock();
+                seen.tally.takeovers += u64::from(seen.taken_over.insert(session.clone()));
+            }
+            None => {}
+        }
     }
 
     /// A message sets out.
     pub(crate) fn on_sent(&self, sent: &Sent<'_>) {
         self.books.trace.sent(sent);
         if sent.key.strip_prefix("topic/") == Some(topics::GLOBAL_EVENTS.name()) {
-            if let Some(GlobalForwarderEvent { session, event }) = sent.read() {
-                self.on_events(&format!("the master in process {}", sent.from), &session, &[event]);
+            return self.on_published(sent);
+        }
+        if let Some((node, presence)) = sent.announcement(topics::MASTER) {
+            if presence.leading {
+                self.on_leader(&node, &presence);
             }
             return;
-        }
-        if let Some((node, MasterPresence { candidate, leading: true, term, .. })) = sent.announcement(topics::MASTER) {
-            return self.on_leader(&candidate.session, term, &node);
         }
         let Some(stream) = sent.key.strip_prefix("stream/") else { return };
         if !stream.starts_with(topics::GENERATE.name()) {
             return;
         }
         let seen = self.lock();
-        let Some((who, view)) = seen.senders.get(&sent.from) else { return };
+        let Some((who, view)) = seen.views.get(&sent.from) else { return };
         let Some(request) = sent.read::<GenerateRequest>() else { return };
         let holds = routed_to_ready::check(who, &view.borrow(), &request);
         drop(seen);
         self.books.findings.check(routed_to_ready::NAME, holds);
     }
 
+    fn on_published(&self, sent: &Sent<'_>) {
+        let mut seen = self.lock();
+        if seen.published == sent.bytes {
+            return;
+        }
+        seen.published = sent.bytes.to_vec();
+        drop(seen);
+        if let Some(GlobalForwarderEvent { session, event }) = sent.read() {
+            self.on_events(&format!("the master in process {}", sent.from), &session, &[event]);
+        }
+    }
+
+    /// A master gave its session up. Those that start at the same time find each other so, before there are clients.
+    pub(crate) fn on_meeting(&self) {
+        if self.books.trace.elapsed() > CLIENTS_BEGIN {
+            self.count(|tally| tally.meetings += 1);
+        }
+    }
+
+    /// Counts something.
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Tally)) {
+        count(&mut self.lock().tally);
+    }
+
+    /// What was counted.
+    pub(crate) fn tally(&self) -> Tally {
+        self.lock().tally
+    }
+
+    /// Whether the master of that node votes in a session, as far as its latest leader told.
+    pub(crate) fn votes(&self, session: &SessionId, node: &NodeId) -> bool {
+        self.lock().voters.get(session).is_some_and(|(_, voters)| voters.contains(node))
+    }
+
+    /// What everybody follows who follows, in this moment.
+    pub(crate) fn followers(&self) -> Vec<Final> {
+        let seen = self.lock();
+        let followers = seen.views.values().map(|(who, view)| {
+            let view = view.borrow();
+            Final { who: who.clone(), session: view.session.clone(), state: view.state.clone() }
+        });
+        followers.collect()
+    }
+
     /// Compares what clients were told with what happened. For the end, when all is known.
-    pub(crate) fn settle(&self) {
-        let mut happened: BTreeMap<CommandId, usize> = BTreeMap::new();
-        for (_, event) in self.lock().logs.events() {
-            if let Some(id) = command_of(&event.event) {
-                *happened.entry(id).or_default() += 1;
+    pub(crate) fn settle(&self, finals: Vec<Final>, apart: bool) {
+        let mut happened = Happened::new();
+        for (session, event) in self.lock().logs.events() {
+            if let Event::CommandAccepted { command_id, .. } = &event.event {
+                *happened.entry(command_id.clone()).or_default().entry(session.clone()).or_default() += 1;
             }
         }
-        let told = self.books.oracle.told();
-        // What a leader could not publish any more is in the log and in the State all the same.
-        let latest = self.lock().latest.clone();
-        for id in told.keys().filter(|id| latest.accepted_commands.get(id).is_some()) {
-            happened.entry(id.clone()).or_insert(1);
+        for one in &finals {
+            self.on_state(&one.who, &one.state);
         }
-        for detail in acknowledged_stays::check(told.iter(), &happened) {
+        let (told, happened) = (&self.books.oracle.told(), &happened);
+        let finals: Vec<_> = finals.into_iter().map(|one| (one.who, one.state)).collect();
+        for detail in (Accounts { told, happened, finals: &finals, apart }).check() {
             self.books.findings.check(acknowledged_stays::NAME, Err(detail));
         }
     }
@@ -131,11 +202,17 @@ impl Observer {
     }
 }
 
-/// The command that an event is the mark of.
-fn command_of(event: &Event) -> Option<CommandId> {
-    match event {
-        Event::CommandAccepted { command_id, .. } => Some(command_id.clone()),
-        _ => None,
+impl Seen {
+    fn on_voters(&mut self, session: &SessionId, term: u64, voters: &BTreeSet<NodeId>) {
+        let known = self.voters.entry(session.clone()).or_default();
+        if term < known.0 {
+            return;
+        }
+        let is_full = known.1.len() >= FULL && known.1.len() == voters.len();
+        if is_full {
+            self.tally.replaced_voters += known.1.difference(voters).count() as u64;
+        }
+        *known = (term, voters.clone());
     }
 }
 

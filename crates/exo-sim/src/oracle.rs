@@ -1,6 +1,6 @@
 //! What clients were told.
 
-use exo_types::CommandId;
+use exo_types::{Command, CommandId, InstanceId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,22 +17,64 @@ pub(crate) enum Commanded {
     Unknown,
 }
 
+/// What a client asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A placement: from then on an intent stands there under the id of the command.
+    Place,
+    /// That what stands under that name be gone.
+    Delete(String),
+    /// Anything else.
+    Other,
+}
+
+impl Asked {
+    pub(crate) fn of(command: &Command) -> Self {
+        match command {
+            Command::PlaceInstance(_) => Self::Place,
+            Command::DeleteInstance { instance_id } => Self::Delete(wish_of(instance_id).to_owned()),
+            _ => Self::Other,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Place => "place",
+            Self::Delete(_) => "delete",
+            Self::Other => "another command",
+        }
+    }
+}
+
+/// The intent behind an instance, whose name an instance keeps however often it is placed anew.
+fn wish_of(instance_id: &InstanceId) -> &str {
+    let id = instance_id.as_str();
+    id.split_once(".again-").map_or(id, |(wish, _)| wish)
+}
+
+/// A command, and what its client knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) asked: Asked,
+    pub(crate) commanded: Commanded,
+}
+
 /// All commands of all clients. A clone is the same record.
 #[derive(Clone, Default)]
-pub(crate) struct Oracle(Arc<Mutex<BTreeMap<CommandId, Commanded>>>);
+pub(crate) struct Oracle(Arc<Mutex<BTreeMap<CommandId, Told>>>);
 
 impl Oracle {
     /// A client learns something of its command.
-    pub(crate) fn note(&self, id: &CommandId, commanded: Commanded) {
-        self.lock().insert(id.clone(), commanded);
+    pub(crate) fn note(&self, id: &CommandId, asked: &Asked, commanded: Commanded) {
+        self.lock().insert(id.clone(), Told { asked: asked.clone(), commanded });
     }
 
     /// What all clients know.
-    pub(crate) fn told(&self) -> BTreeMap<CommandId, Commanded> {
+    pub(crate) fn told(&self) -> BTreeMap<CommandId, Told> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<CommandId, Commanded>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<CommandId, Told>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

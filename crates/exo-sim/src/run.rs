@@ -7,6 +7,7 @@ use crate::invariants::time_goes_on::{self, LOOK, Pulse};
 use crate::journal::Journal;
 use crate::oracle::Oracle;
 use crate::scenario::Scenario;
+use crate::tally::Tally;
 use crate::trace::{Keep, Trace};
 use crate::world::World;
 use exo_ambient::{Bug, plant};
@@ -52,6 +53,8 @@ pub struct Report {
     pub scenario: Scenario,
     /// The same seed, the same number.
     pub hash: u64,
+    /// What came up.
+    pub tally: Tally,
     /// None, if all is well.
     pub violations: Vec<Violation>,
     /// As much of the trace as was kept.
@@ -96,7 +99,8 @@ pub fn simulate(seed: u64, options: Options) -> Report {
 
 fn failed(seed: u64, invariant: &'static str, detail: String) -> Report {
     let violation = Violation { invariant, detail, at: Duration::ZERO };
-    Report { scenario: Scenario::from_seed(seed), hash: 0, violations: vec![violation], lines: Vec::new() }
+    let scenario = Scenario::from_seed(seed);
+    Report { scenario, hash: 0, tally: Tally::default(), violations: vec![violation], lines: Vec::new() }
 }
 
 /// Simulates seeds `from..from + count`, `jobs` at a time, until one of them is bad; `done` is called after each.
@@ -140,22 +144,22 @@ fn run(scenario: Scenario, options: Options, pulse: Pulse) -> Report {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).on_thread_park(move || pulse.beat()).build();
     let runtime = runtime.expect("a runtime without sockets can be made");
-    let (trace, findings) = runtime.block_on(live(scenario.clone(), options));
+    let (trace, findings, tally) = runtime.block_on(live(scenario.clone(), options));
     // What is left of the processes ends here, and must not panic either.
     drop(runtime);
     if let Err(panic) = nothing_panics::check() {
         findings.push(Violation { invariant: nothing_panics::NAME, detail: panic, at: scenario.storm_ends });
     }
-    Report { scenario, hash: trace.hash(), violations: findings.list(), lines: trace.lines() }
+    Report { scenario, hash: trace.hash(), tally, violations: findings.list(), lines: trace.lines() }
 }
 
-async fn live(scenario: Scenario, options: Options) -> (Trace, Findings) {
+async fn live(scenario: Scenario, options: Options) -> (Trace, Findings, Tally) {
     let trace = Trace::new(options.keep);
     let findings = Findings::new(trace.clone());
     let _journal = options.journal.then(|| Journal::begin(trace.clone()));
     let started = tokio::time::Instant::now();
     let _simulated = exo_ambient::simulate(scenario.seed, move || BEGINNING + started.elapsed());
     let books = Books { trace: trace.clone(), findings: findings.clone(), oracle: Oracle::default() };
-    World::new(scenario, books).run().await;
-    (trace, findings)
+    let tally = World::new(scenario, books).run().await;
+    (trace, findings, tally)
 }

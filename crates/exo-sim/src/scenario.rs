@@ -3,16 +3,73 @@
 use crate::fault::{Fault, MachineNo, Part, Planned};
 use exo_ambient::Dice;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 /// Masters find each other and workers are known by then; nothing goes wrong before.
 pub const CALM: Duration = Duration::from_secs(5);
 
+/// Clients begin when everybody had time to find each other.
+pub(crate) const CLIENTS_BEGIN: Duration = Duration::from_secs(3);
+
 /// So long things go wrong.
 const STORM: Duration = Duration::from_secs(12);
 
+/// Longer, where a master is away for longer than a voter may be (10 s).
+const LONG_STORM: Duration = Duration::from_secs(24);
+
 /// How long after the last fault the cluster must serve.
 pub const RECOVERY: Duration = Duration::from_secs(10);
+
+/// What a simulation is about, besides the faults that all have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing else.
+    Plain,
+    /// Two masters that go on alone after a short time.
+    TakeOver,
+    /// Two sessions that are founded apart, and meet.
+    Meeting,
+    /// A spare master, and a voter that is away for longer than one may be.
+    LongAbsence,
+    /// A master that comes when the session is under way.
+    LateJoin,
+    /// Masters that leave their session, and come again.
+    Leave,
+}
+
+impl Kind {
+    fn draw(dice: &mut Dice) -> Self {
+        match dice.below(20) {
+            0..=11 => Self::Plain,
+            12 | 13 => Self::TakeOver,
+            14 | 15 => Self::Meeting,
+            16 | 17 => Self::LongAbsence,
+            18 => Self::LateJoin,
+            _ => Self::Leave,
+        }
+    }
+
+    fn masters(self, dice: &mut Dice) -> usize {
+        let mut one_of = |numbers: &[usize]| numbers[dice.below(numbers.len() as u64) as usize];
+        match self {
+            Self::Plain => one_of(&[1, 1, 2, 3, 3, 3, 3, 3, 4, 5]),
+            Self::TakeOver => 2,
+            Self::Meeting | Self::LateJoin => one_of(&[2, 3, 4]),
+            Self::LongAbsence => 4,
+            Self::Leave => one_of(&[3, 4, 5]),
+        }
+    }
+
+    /// Masters that may be damaged: so few that those left have everything and decide. Where the voters are fewer for a
+    /// while than there are masters, nobody can tell how many that are.
+    fn most_flips(self, masters: usize) -> usize {
+        match self {
+            Self::Plain | Self::LongAbsence => (masters - 1) / 2,
+            Self::TakeOver | Self::Meeting | Self::LateJoin | Self::Leave => 0,
+        }
+    }
+}
 
 /// One simulation.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +82,10 @@ pub struct Scenario {
     pub masters: usize,
     /// The first so many have an api.
     pub apis: usize,
+    /// How long a survivor of one or two voters waits before it goes on alone; for ever, if none.
+    pub take_over_after: Option<Duration>,
+    /// A machine that is switched on later than the others.
+    pub late: Option<(MachineNo, Duration)>,
     /// By time.
     pub faults: Vec<Planned>,
     /// When they stop.
@@ -35,22 +96,40 @@ impl Scenario {
     /// Draws one.
     pub fn from_seed(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let masters = match dice.below(10) {
-            0..=2 => 1,
-            3..=8 => 3,
-            _ => 5,
-        };
+        let kind = Kind::draw(&mut dice);
+        let masters = kind.masters(&mut dice);
         let machines = masters.max(3);
-        let mut storm = Storm { dice, machines, masters, faults: Vec::new(), flipped: BTreeSet::new() };
+        let length = if kind == Kind::LongAbsence { LONG_STORM } else { STORM };
+        let most_flips = kind.most_flips(masters);
+        let (faults, flipped) = (Vec::new(), BTreeSet::new());
+        let mut storm = Storm { dice, machines, masters, length, most_flips, faults, flipped };
         storm.draw();
+        let may_take_over = kind == Kind::TakeOver || (kind == Kind::Meeting && storm.dice.falls(0.5));
+        let take_over_after = may_take_over.then(|| storm.millis(1_500, 3_000));
+        let late = (kind == Kind::LateJoin).then(|| (masters - 1, CALM + storm.millis(0, 6_000)));
+        storm.draw_kind(kind);
         let mut faults = storm.faults;
         faults.sort_by_key(|planned| planned.at);
-        Self { seed, machines, masters, apis: 2, faults, storm_ends: CALM + STORM }
+        Self { seed, machines, masters, apis: 2, take_over_after, late, faults, storm_ends: CALM + length }
     }
 
-    /// Machines of which a bit flips: never so many that those left are no majority of the masters.
-    fn most_flips(masters: usize) -> usize {
-        (masters - 1) / 2
+    /// Whether there may be more than one session.
+    pub(crate) fn may_be_apart(&self) -> bool {
+        let is_apart = |planned: &Planned| planned.at.is_zero() && matches!(planned.fault, Fault::Apart(_));
+        self.take_over_after.is_some() || self.faults.iter().any(is_apart)
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} machines, {} masters", self.machines, self.masters)?;
+        if let Some(patience) = self.take_over_after {
+            write!(f, ", a survivor takes over after {patience:?}")?;
+        }
+        match self.late {
+            Some((machine, at)) => write!(f, ", n{machine} is switched on after {at:?}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -58,6 +137,8 @@ struct Storm {
     dice: Dice,
     machines: usize,
     masters: usize,
+    length: Duration,
+    most_flips: usize,
     faults: Vec<Planned>,
     flipped: BTreeSet<MachineNo>,
 }
@@ -69,8 +150,48 @@ impl Storm {
             self.add(CALM, weather);
         }
         for _ in 0..2 + self.dice.below(5) {
-            let at = CALM + self.millis(0, STORM.as_millis() as u64 * 3 / 4);
+            let at = CALM + self.millis(0, self.length.as_millis() as u64 * 3 / 4);
             self.one(at);
+        }
+    }
+
+    /// What the kind of the simulation is about.
+    fn draw_kind(&mut self, kind: Kind) {
+        match kind {
+            Kind::Plain | Kind::LateJoin => {}
+            Kind::TakeOver => {
+                let (at, down) = (CALM + self.millis(0, 3_000), self.millis(5_000, 8_000));
+                self.absence(at, down);
+            }
+            Kind::Meeting => {
+                let first = 1 + self.dice.below(self.masters as u64 - 1) as usize;
+                let met = self.millis(4_000, 12_000);
+                self.add(Duration::ZERO, Fault::Apart(first));
+                self.add(met, Fault::Heal);
+            }
+            Kind::LongAbsence => {
+                let (at, down) = (CALM + self.millis(0, 4_000), self.millis(13_000, 18_000));
+                self.absence(at, down);
+            }
+            Kind::Leave => {
+                for _ in 0..=self.dice.below(2) {
+                    let (at, master) = (CALM + self.millis(0, 8_000), self.master());
+                    self.add(at, Fault::Leave(master));
+                }
+            }
+        }
+    }
+
+    /// A master that is away, in one way or another.
+    fn absence(&mut self, at: Duration, down: Duration) {
+        let master = self.master();
+        match self.dice.below(3) {
+            0 => self.add(at, Fault::Kill(master, Part::Master, down)),
+            1 => self.add(at, Fault::PowerCut(master, down)),
+            _ => {
+                self.add(at, Fault::Isolate(master));
+                self.add(at + down, Fault::Heal);
+            }
         }
     }
 
@@ -113,8 +234,12 @@ impl Storm {
                 }
             }
             3 | 4 => {
-                let machine = self.machine();
-                self.add(at, Fault::Isolate(machine));
+                let apart = if self.dice.falls(0.5) {
+                    Fault::Isolate(self.machine())
+                } else {
+                    Fault::Apart(1 + self.dice.below(self.machines as u64 - 1) as usize)
+                };
+                self.add(at, apart);
                 self.add(at + down, Fault::Heal);
             }
             5 | 6 => {
@@ -155,7 +280,7 @@ impl Storm {
 
     fn flip(&mut self, at: Duration, down: Duration) {
         let master = self.master();
-        let is_minority = self.flipped.contains(&master) || self.flipped.len() < Scenario::most_flips(self.masters);
+        let is_minority = self.flipped.contains(&master) || self.flipped.len() < self.most_flips;
         if is_minority {
             self.flipped.insert(master);
             self.add(at, Fault::FlipBit(master, down));
@@ -186,6 +311,6 @@ mod tests {
             let name = |planned: &Planned| format!("{:?}", planned.fault).split(['(', ' ']).next().map(str::to_owned);
             seen.extend(scenario.faults.iter().filter_map(name));
         }
-        assert_eq!(seen.len(), 13, "{seen:?}");
+        assert_eq!(seen.len(), 15, "{seen:?}");
     }
 }

@@ -4,15 +4,16 @@ use crate::client::{Books, Client, LONGEST};
 use crate::fault::{Fault, MachineNo, Part};
 use crate::finale::finale;
 use crate::invariants::ends_by_deadline;
+use crate::invariants::one_session::Final;
 use crate::machine::{Around, Ended, Machine};
-use crate::masters::MasterDisk;
 use crate::observer::Observer;
 use crate::runners::{FakeHost, Links};
-use crate::scenario::{CALM, Scenario};
+use crate::scenario::{CALM, CLIENTS_BEGIN, Scenario};
+use crate::tally::Tally;
 use exo_ambient::Dice;
 use exo_bus::{Faults, MemoryNetwork};
 use exo_config::{Config, Sources, Surroundings, load};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,9 +23,6 @@ use tokio_util::sync::CancellationToken;
 
 /// A process that ended by itself is started again so much later, as a service manager does.
 const RESTART: Duration = Duration::from_secs(1);
-
-/// Clients begin when everybody had time to find each other.
-const CLIENTS_BEGIN: Duration = Duration::from_secs(3);
 
 /// What the world does at a time.
 enum Step {
@@ -45,6 +43,8 @@ pub(crate) struct World {
     planned: u64,
     started: Instant,
     dice: Dice,
+    /// Masters that were asked to leave and have not ended.
+    leaving: BTreeSet<MachineNo>,
     clients: JoinSet<()>,
     clients_stop: CancellationToken,
 }
@@ -57,15 +57,20 @@ impl World {
         let watching = observer.clone();
         network.on_sent(move |sent| watching.on_sent(sent));
         let (ended_sender, ended) = mpsc::channel(64);
-        let around =
-            Around { network: network.clone(), config: config(), observer: observer.clone(), ended: ended_sender };
+        let around = Around {
+            network: network.clone(),
+            config: config(),
+            observer: observer.clone(),
+            take_over_after: scenario.take_over_after,
+            ended: ended_sender,
+        };
         let links = Links::default();
         let machine = |number| {
             let parts =
                 [(Part::Master, number < scenario.masters), (Part::Worker, true), (Part::Api, number < scenario.apis)];
             let parts = parts.into_iter().filter(|(_, has)| *has).map(|(part, _)| part).collect();
             let host = FakeHost::new(format!("n{number}"), links.clone(), dice.split());
-            Machine::new(number, parts, MasterDisk::new(dice.roll()), host, around.clone())
+            Machine::new(number, parts, dice.roll(), host, around.clone())
         };
         let machines = (0..scenario.machines).map(machine).collect();
         Self {
@@ -77,26 +82,40 @@ impl World {
             planned: 0,
             started: Instant::now(),
             dice,
+            leaving: BTreeSet::new(),
             clients: JoinSet::new(),
             clients_stop: CancellationToken::new(),
             scenario,
         }
     }
 
-    /// The whole course: calm, storm, calm again.
-    pub(crate) async fn run(mut self) {
-        for machine in &mut self.machines {
-            machine.start_all().await;
+    /// The whole course: calm, storm, calm again. What came up is counted.
+    pub(crate) async fn run(mut self) -> Tally {
+        let (before, later): (Vec<_>, Vec<_>) =
+            self.scenario.faults.clone().into_iter().partition(|planned| planned.at.is_zero());
+        for planned in before {
+            self.take(Step::Fault(planned.fault)).await;
+        }
+        let late = self.scenario.late;
+        for (number, machine) in self.machines.iter_mut().enumerate() {
+            if late.is_none_or(|(late, _)| late != number) {
+                machine.start_all().await;
+            }
+        }
+        if let Some((machine, at)) = late {
+            self.plan(at, Step::PowerOn(machine));
+            self.observer.count(|tally| tally.late_joins += 1);
         }
         self.network.set_faults(fair_weather());
         self.plan(CLIENTS_BEGIN, Step::Clients);
-        for planned in self.scenario.faults.clone() {
+        for planned in later {
             self.plan(planned.at, Step::Fault(planned.fault));
         }
         let storm_ends = self.started + self.scenario.storm_ends;
         self.go_on(storm_ends).await;
         self.clear_up().await;
         finale(&mut self).await;
+        self.observer.tally()
     }
 
     fn plan(&mut self, at: Duration, step: Step) {
@@ -131,6 +150,9 @@ impl World {
         let machine = &mut self.machines[ended.machine];
         if machine.on_ended(ended) {
             let name = machine.name(ended.part);
+            if self.leaving.remove(&ended.machine) {
+                self.observer.count(|tally| tally.leaves += 1);
+            }
             self.observer.books.trace.say(format_args!("{name} ended by itself: {}", ended.last_word));
             self.plan_in(RESTART, Step::Start(ended.machine, ended.part));
         }
@@ -157,10 +179,17 @@ impl World {
             }
             Fault::Cut(from, to) => self.network.cut(&self.machines[from].node_id, &self.machines[to].node_id),
             Fault::Isolate(machine) => self.isolate(machine),
+            Fault::Apart(first) => self.part(first),
             Fault::Heal => self.network.heal_all(),
             Fault::Kill(machine, part, down) => {
                 self.machines[machine].kill(part);
+                self.leaving.remove(&machine);
                 self.plan_in(down, Step::Start(machine, part));
+            }
+            Fault::Leave(machine) => {
+                if self.machines[machine].leave() {
+                    self.leaving.insert(machine);
+                }
             }
             Fault::PowerCut(machine, down) => self.power_cut(machine, down),
             Fault::PowerCutWithin(machine, calls, down) => {
@@ -192,6 +221,7 @@ impl World {
 
     fn power_cut(&mut self, machine: MachineNo, down: Duration) {
         self.machines[machine].power_off();
+        self.leaving.remove(&machine);
         self.machines[machine].disk.power_cut();
         self.plan_in(down, Step::PowerOn(machine));
     }
@@ -202,6 +232,35 @@ impl World {
                 self.network.partition(&self.machines[machine].node_id, &other.node_id);
             }
         }
+    }
+
+    fn part(&self, first: usize) {
+        for one in &self.machines[..first] {
+            for other in &self.machines[first..] {
+                self.network.partition(&one.node_id, &other.node_id);
+            }
+        }
+    }
+
+    /// What everybody has who is there.
+    pub(crate) fn finals(&self) -> Vec<Final> {
+        let masters = self.machines.iter().filter_map(Machine::final_master);
+        masters.chain(self.observer.followers()).collect()
+    }
+
+    /// The end of it all: accounts are settled, and what came up is counted.
+    pub(crate) fn settle(&self) {
+        let finals = self.finals();
+        for machine in &self.machines {
+            let quarantined = machine.disk.quarantined();
+            let session = finals.first().and_then(|one| one.session.as_ref());
+            let votes = session.is_some_and(|session| self.observer.votes(session, &machine.node_id));
+            self.observer.count(|tally| {
+                tally.quarantines += quarantined;
+                tally.heals += u64::from(quarantined > 0 && votes);
+            });
+        }
+        self.observer.settle(finals, self.scenario.may_be_apart());
     }
 
     fn start_clients(&mut self) {

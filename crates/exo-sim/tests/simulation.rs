@@ -1,6 +1,6 @@
 //! The cluster under faults, from seeds. Each test runs as many as it can within its time; `cargo xtask sim` runs more.
 
-use exo_sim::{Bug, Keep, Options, Report, hunt, simulate, simulate_many};
+use exo_sim::{Bug, Keep, Options, Report, Tally, hunt, simulate, simulate_many};
 
 /// Seeds of one of the ten tests that hold the cluster to its invariants.
 const SHARE: u64 = 50;
@@ -73,6 +73,18 @@ fn every_invariant_holds_under_storms_400_to_449() {
 #[test]
 fn every_invariant_holds_under_storms_450_to_499() {
     check_share(9);
+}
+
+#[test]
+fn everything_that_the_storms_are_for_comes_up_in_them() {
+    let mut tally = Tally::default();
+    for seed in 0..10 * SHARE {
+        tally += simulate(seed, Options::default()).tally;
+        if tally.missing().is_empty() {
+            return;
+        }
+    }
+    panic!("never: {:?}; {tally}", tally.missing());
 }
 
 #[test]

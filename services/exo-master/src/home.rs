@@ -2,7 +2,7 @@
 
 use crate::layout::{ARCHIVED, SessionLogs};
 use exo_identity::Fingerprint;
-use exo_log::{FaultyDisk, Place};
+use exo_log::{EventLog, FaultyDisk, Place};
 use exo_types::SessionId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +23,8 @@ pub trait LogHome: fmt::Debug + Send + Sync + 'static {
     fn set_current(&self, slot: &Slot) -> io::Result<()>;
     /// What [`exo_log`] opens.
     fn place(&self, slot: &Slot) -> Place;
+    /// It was opened, and nothing was applied in it since: who watches begins here.
+    fn opened(&self, _slot: &Slot, _log: &EventLog) {}
     /// The cluster whose logs they are: the fingerprint of its authority. None: nobody asks.
     fn cluster(&self) -> Option<String> {
         None

@@ -138,7 +138,10 @@ impl Sessions {
     async fn open(&self, slot: &Slot) -> Result<(EventLog, exo_log::Recovered), OpenError> {
         let options = LogOptions::new(self.bus.node().clone(), exo_ambient::fresh_number());
         let options = LogOptions { cluster: self.home.cluster(), ..options };
-        EventLog::open(self.home.place(slot), options, Arc::new(BusPeers::new(self.bus.clone()))).await
+        let peers = Arc::new(BusPeers::new(self.bus.clone()));
+        let (log, recovered) = EventLog::open(self.home.place(slot), options, peers).await?;
+        self.home.opened(slot, &log);
+        Ok((log, recovered))
     }
 
     /// A log from before replication becomes a session of one voter.

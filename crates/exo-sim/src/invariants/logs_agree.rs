@@ -26,6 +26,21 @@ impl LogsAgree {
     pub(crate) fn events(&self) -> impl Iterator<Item = (&SessionId, &IndexedEvent)> {
         self.events.iter().map(|((session, _), event)| (session, event))
     }
+
+    /// The events of a session behind one index up to another; none if some of them were never shown.
+    pub(crate) fn between(
+        &self,
+        session: &SessionId,
+        after: EventIndex,
+        upto: EventIndex,
+    ) -> Option<Vec<&IndexedEvent>> {
+        if upto <= after {
+            return Some(Vec::new());
+        }
+        let range = (session.clone(), after.next())..=(session.clone(), upto);
+        let events: Vec<_> = self.events.range(range).map(|(_, event)| event).collect();
+        (events.len() as u64 == upto.0 - after.0).then_some(events)
+    }
 }
 
 #[cfg(test)]
@@ -50,5 +65,8 @@ mod tests {
         assert!(invariant.on_event("b", &one, &event("x")).is_ok());
         assert!(invariant.on_event("b", &two, &event("y")).is_ok());
         assert!(invariant.on_event("c", &one, &event("y")).is_err());
+        let between =
+            |after, upto| invariant.between(&one, EventIndex(after), EventIndex(upto)).map(|events| events.len());
+        assert_eq!((between(2, 3), between(3, 3), between(1, 3), between(2, 4)), (Some(1), Some(0), None, None));
     }
 }

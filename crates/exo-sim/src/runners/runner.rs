@@ -27,10 +27,12 @@ enum Phase {
     Connecting {
         order: Connect,
         until: Instant,
+        next: Option<CancellationToken>,
     },
-    /// `next` is cancelled when the rank behind it goes away; none in a world of one.
+    /// Each is cancelled when the rank at its other end goes away; none in a world of one.
     Ready {
         next: Option<CancellationToken>,
+        previous: Option<CancellationToken>,
     },
 }
 
@@ -84,7 +86,7 @@ impl FakeRunner {
     pub(super) async fn live(mut self, mut inbox: mpsc::Receiver<HostMessage>) {
         let killed = self.life.killed.clone();
         let code = loop {
-            let next = self.next_link();
+            let (next, previous) = self.watched_links();
             let due = self.due();
             tokio::select! {
                 biased;
@@ -95,10 +97,11 @@ impl FakeRunner {
                     Some(message) => self.on(message).await,
                 },
                 () = next.cancelled() => self.on_broken().await,
+                () = previous.cancelled() => self.on_broken().await,
                 () = sleep_until(due) => self.on_time().await,
             }
         };
-        self.links.leave(&self.endpoint);
+        self.hang_up();
         let signal = code.is_none().then_some(9);
         let report = ExitReport { code, signal, fault: None, last_words: vec![format!("{} ends", self.name)] };
         let _nobody = self.heard.send(RunnerEvent::Exited(report)).await;
@@ -108,10 +111,19 @@ impl FakeRunner {
         self.life.hangs.load(Ordering::Relaxed)
     }
 
-    fn next_link(&self) -> CancellationToken {
-        match &self.phase {
-            Phase::Ready { next: Some(next) } if !self.hangs() => next.clone(),
-            _ => CancellationToken::new(),
+    /// To the rank behind and from the one before, while it has them; others are never cancelled.
+    fn watched_links(&self) -> (CancellationToken, CancellationToken) {
+        let (next, previous) = match &self.phase {
+            Phase::Ready { next, previous } if !self.hangs() => (next.clone(), previous.clone()),
+            _ => (None, None),
+        };
+        (next.unwrap_or_default(), previous.unwrap_or_default())
+    }
+
+    fn hang_up(&self) {
+        self.links.leave(&self.endpoint);
+        if let Phase::Connecting { next: Some(next), .. } | Phase::Ready { next: Some(next), .. } = &self.phase {
+            next.cancel();
         }
     }
 
@@ -120,7 +132,7 @@ impl FakeRunner {
         match &self.phase {
             _ if self.hangs() => far,
             Phase::Loading { until } => *until,
-            Phase::Connecting { until, .. } => (*until).min(Instant::now() + STEP),
+            Phase::Connecting { .. } => Instant::now() + STEP,
             Phase::Ready { .. } if !self.answering.is_empty() => self.next_step,
             _ => far,
         }
@@ -130,7 +142,7 @@ impl FakeRunner {
         match message {
             HostMessage::Load(load) => self.load(&load).await,
             HostMessage::Connect(order) if order.incarnation == self.incarnation => {
-                self.phase = Phase::Connecting { order, until: Instant::now() + CONNECT_PATIENCE };
+                self.phase = Phase::Connecting { order, until: Instant::now() + CONNECT_PATIENCE, next: None };
                 self.try_connect().await;
             }
             HostMessage::Generate(request) => self.generate(request).await,
@@ -168,18 +180,29 @@ impl FakeRunner {
         self.tell(RunnerMessage::Loaded { tensor_endpoint, incarnation: self.incarnation }).await;
     }
 
+    /// Ready is who has its links in both directions.
     async fn try_connect(&mut self) {
-        let Phase::Connecting { order, until } = &self.phase else { return };
-        let next = match order.peers.first() {
-            None => None,
-            Some(next) => match self.links.connect(&next.endpoint, next.incarnation) {
-                Some(next) => Some(next),
-                None if Instant::now() < *until => return,
-                None => return self.on_broken().await,
-            },
-        };
-        self.phase = Phase::Ready { next };
-        self.tell(RunnerMessage::Ready { incarnation: self.incarnation }).await;
+        let Phase::Connecting { order, until, next } = &mut self.phase else { return };
+        let peer = order.peers.first();
+        if let (Some(peer), None) = (peer, &next) {
+            *next = self.links.connect(&peer.endpoint, peer.incarnation);
+            if next.is_none() {
+                let is_late = Instant::now() >= *until;
+                if is_late {
+                    self.on_broken().await;
+                }
+                return;
+            }
+        }
+        let previous = if self.world > 1 { self.links.called(&self.endpoint) } else { None };
+        let is_broken = next.iter().chain(&previous).any(CancellationToken::is_cancelled);
+        if is_broken {
+            return self.on_broken().await;
+        }
+        if self.world == 1 || previous.is_some() {
+            self.phase = Phase::Ready { next: next.take(), previous };
+            self.tell(RunnerMessage::Ready { incarnation: self.incarnation }).await;
+        }
     }
 
     /// A link is gone: what was being answered fails, the weights stay, the next incarnation listens.
@@ -187,6 +210,7 @@ impl FakeRunner {
         for answer in std::mem::take(&mut self.answering) {
             self.fail(answer.request_id, ErrorCode::PeerLost, "a rank of the pipeline is gone").await;
         }
+        self.hang_up();
         self.incarnation += 1;
         self.loaded().await;
     }
@@ -238,6 +262,6 @@ impl FakeRunner {
 
 impl Drop for FakeRunner {
     fn drop(&mut self) {
-        self.links.leave(&self.endpoint);
+        self.hang_up();
     }
 }
