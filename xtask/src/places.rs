@@ -38,21 +38,30 @@ impl Places {
     /// Builds every program of the workspace as users get them and returns the folder they are in.
     ///
     /// Always all of them: cargo unites the features of what it builds in one go, and would build most libraries anew
-    /// for another choice of packages.
+    /// for another choice of packages. Without the simulation, which has a switch built into the others that puts
+    /// known bugs back; the libraries of others stay the same without it.
     pub fn release(&self) -> Result<PathBuf> {
-        self.build_programs(&["--release"])?;
+        self.build(&["--bins", "--release", "--exclude", "exo-sim"])?;
         Ok(self.target.join("release"))
     }
 
-    /// The same with the profile of the tests.
+    /// Builds the simulation as users' programs are built, and returns it.
+    ///
+    /// With the features of the whole workspace, so that libraries of others are not built anew.
+    pub fn simulation(&self) -> Result<PathBuf> {
+        self.build(&["--bin", "exo-sim", "--release"])?;
+        Ok(self.target.join("release/exo-sim"))
+    }
+
+    /// Every program with the profile of the tests, and with their features: both are one build.
     pub fn development(&self) -> Result<PathBuf> {
-        self.build_programs(&[])?;
+        self.build(&["--bins"])?;
         Ok(self.target.join("debug"))
     }
 
-    fn build_programs(&self, profile: &[&str]) -> Result<()> {
+    fn build(&self, what: &[&str]) -> Result<()> {
         let mut command = Command::new("cargo");
-        command.args(["build", "--quiet", "--locked", "--workspace", "--bins"]).args(profile).current_dir(&self.root);
+        command.args(["build", "--quiet", "--locked", "--workspace"]).args(what).current_dir(&self.root);
         eprintln!("building exo's programs");
         ensure!(command.status().context("cargo does not start")?.success(), "exo's programs do not build");
         Ok(())

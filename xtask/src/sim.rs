@@ -15,7 +15,7 @@ pub struct Sim {
 
 /// Builds and runs it; a violated invariant is an error.
 pub fn run(sim: &Sim) -> Result<()> {
-    let program = Places::find()?.release()?.join("exo-sim");
+    let program = Places::find()?.simulation()?;
     let status = Command::new(&program).args(&sim.arguments).status();
     let status = status.with_context(|| format!("{} does not start", program.display()))?;
     ensure!(status.success(), "the simulation found something");
