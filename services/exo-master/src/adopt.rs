@@ -12,7 +12,7 @@ mod taken_away;
 
 use crate::draft::Draft;
 use exo_state::{Horizon, State};
-use exo_types::{Births, Connection, Event, EventIndex, Instance, Intent, LogPlace, NodeId};
+use exo_types::{Births, CommandId, Connection, Event, EventIndex, Instance, Intent, IntentId, LogPlace, NodeId};
 use std::collections::BTreeMap;
 
 /// Commands of the other session that are remembered here, at most: the last ones. A command is sent again for a minute,
@@ -84,10 +84,17 @@ fn adopt_ways(draft: &mut Draft, other: &State, source: &NodeId) {
     }
 }
 
+/// Whether the command that a wish is named after was carried out there: asked again on the other side of a partition it
+/// is the same wish, wherever it came in.
+fn was_accepted(state: &State, intent: &IntentId) -> bool {
+    CommandId::new(intent.as_str()).is_ok_and(|command| state.accepted_commands.get(&command).is_some())
+}
+
 /// Whether the wish is here now. One that was taken back here is not.
 fn adopt_intent(draft: &mut Draft, other: &State, intent: &Intent, own: &Horizon) -> bool {
     let is_here = draft.state().intents.contains_key(&intent.id);
-    let comes = !is_here && is_news(own, &other.lineage.births.intents, &intent.id);
+    let comes =
+        !is_here && !was_accepted(draft.state(), &intent.id) && is_news(own, &other.lineage.births.intents, &intent.id);
     if comes {
         draft.push(Event::IntentRecorded { intent: intent.clone() });
     }

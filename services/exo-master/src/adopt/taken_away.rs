@@ -1,14 +1,19 @@
 //! What the other session took away since the two went apart is taken away here too.
 
+use super::was_accepted;
 use crate::draft::Draft;
 use exo_state::{Horizon, State};
-use exo_types::{Event, LogPlace};
-use std::collections::BTreeMap;
+use exo_types::{Event, IntentId, LogPlace};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `theirs` is what the other session has seen.
 pub(super) fn carry_out(draft: &mut Draft, other: &State, theirs: &Horizon) {
     let (ours, left) = (draft.state().lineage.births.clone(), &other.lineage.births);
-    for intent_id in gone(&ours.intents, &left.intents, theirs, |id| other.intents.contains_key(id)) {
+    let mut intents: BTreeSet<IntentId> =
+        gone(&ours.intents, &left.intents, theirs, |id| other.intents.contains_key(id)).into_iter().collect();
+    let wanted_here = draft.state().intents.keys().filter(|id| !other.intents.contains_key(*id));
+    intents.extend(wanted_here.filter(|id| was_accepted(other, id)).cloned());
+    for intent_id in intents {
         if let Some(instance) = draft.state().instance_of_intent(&intent_id) {
             let instance_id = instance.instance_id.clone();
             draft.push(Event::InstanceDeleted { instance_id });

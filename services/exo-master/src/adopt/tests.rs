@@ -91,6 +91,21 @@ fn an_older_version_that_does_not_know_where_things_came_in_takes_nothing_away()
 }
 
 #[test]
+fn a_command_that_both_carried_out_is_one_and_what_it_made_is_deleted_once() {
+    let common = fold(opened(&State::default(), 1, "a"), arrival("a", 2000));
+    let accepted = |state: &State, id: &str, command: &exo_types::Command| {
+        let command_id = exo_types::CommandId::new(id).expect("a good id");
+        fold(done(state, id, command), [Event::CommandAccepted { command_id, task_id: None, instance_id: None }])
+    };
+    let kept = accepted(&opened(&common, 2, "a"), "c1", &place("m", 1));
+    let deleted = accepted(&opened(&common, 2, "b"), "c1", &place("m", 1));
+    let deleted = accepted(&deleted, "d1", &delete("c1"));
+    for both in [adopted(kept.clone(), &deleted), adopted(deleted, &kept)] {
+        assert!(both.intents.is_empty() && both.instances.is_empty(), "{both:?}");
+    }
+}
+
+#[test]
 fn a_wish_that_was_taken_back_is_not_granted_by_what_the_other_side_placed_anew() {
     let common = serving("a", "c1");
     let winner = done(&opened(&common, 2, "a"), "d1", &delete("c1"));
