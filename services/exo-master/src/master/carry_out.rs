@@ -1,7 +1,7 @@
 //! What the election says is done here, and what was begun ends here.
 
 use super::lead::LEAD_PAUSE;
-use super::{Leading, Master};
+use super::{AGAIN, Leading, Master};
 use crate::error::MasterError;
 use crate::job::{self, Done, Entry};
 use crate::lead::answer_failure;
@@ -124,10 +124,13 @@ impl Master {
             Done::Members { life, result } => {
                 if life == self.life {
                     self.changing_members = false;
+                    // Also after a change: one that nobody has acknowledged shows already, and asks for the one before.
+                    let mut pause = AGAIN;
                     if let Err(error) = result {
                         tracing::info!(%error, "the members of the session could not be changed; trying again");
-                        self.change_after = Some(Instant::now() + CHANGE_PAUSE);
+                        pause = CHANGE_PAUSE;
                     }
+                    self.change_after = Some(Instant::now() + pause);
                 }
             }
             Done::Left { result } => self.on_left(result).await,
