@@ -130,7 +130,7 @@ impl Books {
         within: Duration,
     ) -> Result<(), String> {
         let id = CommandId::new(fresh_id()).expect("hexadecimal digits are an id");
-        let asked = Asked::of(&command);
+        let asked = Asked::of(&command, &gate.api.view().state);
         let what = asked.name();
         self.oracle.note(&id, &asked, Commanded::UnderWay);
         let started = Instant::now();

@@ -1,6 +1,7 @@
 //! What clients were told.
 
-use exo_types::{Command, CommandId, InstanceId};
+use exo_state::State;
+use exo_types::{Command, CommandId, InstanceId, IntentId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,17 +23,27 @@ pub(crate) enum Commanded {
 pub(crate) enum Asked {
     /// A placement: from then on an intent stands there under the id of the command.
     Place,
-    /// That what stands under that name be gone.
-    Delete(String),
+    /// That an instance be gone, and the wish behind it, if one stood there. Where sessions met, an instance of either
+    /// may be left over, and the wish is the other one's.
+    Delete {
+        /// The instance.
+        instance: InstanceId,
+        /// As the api of the client saw it.
+        wish: Option<IntentId>,
+    },
     /// Anything else.
     Other,
 }
 
 impl Asked {
-    pub(crate) fn of(command: &Command) -> Self {
+    /// `state` is what the client's api has then.
+    pub(crate) fn of(command: &Command, state: &State) -> Self {
         match command {
             Command::PlaceInstance(_) => Self::Place,
-            Command::DeleteInstance { instance_id } => Self::Delete(wish_of(instance_id).to_owned()),
+            Command::DeleteInstance { instance_id } => {
+                let wish = state.instances.get(instance_id).and_then(|instance| instance.intent.clone());
+                Self::Delete { instance: instance_id.clone(), wish }
+            }
             _ => Self::Other,
         }
     }
@@ -40,9 +51,14 @@ impl Asked {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Place => "place",
-            Self::Delete(_) => "delete",
+            Self::Delete { .. } => "delete",
             Self::Other => "another command",
         }
+    }
+
+    /// Whether it may take away what is asked for under that id.
+    pub(crate) fn may_withdraw(&self, wish: &str) -> bool {
+        matches!(self, Self::Delete { instance, .. } if wish_of(instance) == wish)
     }
 }
 

@@ -70,8 +70,11 @@ impl Accounts<'_> {
             Asked::Place if !has(id.as_str()) && !self.may_be_deleted(id.as_str()) => {
                 Err(format!("placement {id} was acknowledged and is not asked for in the State of {who}"))
             }
-            Asked::Delete(wish) if has(wish) => {
-                Err(format!("{wish} was taken away by command {id} and is there in the State of {who}"))
+            Asked::Delete { wish: Some(wish), .. } if has(wish.as_str()) => {
+                Err(format!("{wish} was taken away by command {id} and is asked for in the State of {who}"))
+            }
+            Asked::Delete { instance, .. } if state.instances.contains_key(instance) => {
+                Err(format!("instance {instance} was taken away by command {id} and is in the State of {who}"))
             }
             _ => Ok(()),
         }
@@ -79,10 +82,8 @@ impl Accounts<'_> {
 
     /// Whether anybody asked for that and may have been heeded.
     fn may_be_deleted(&self, wish: &str) -> bool {
-        self.told.values().any(|told| match &told.asked {
-            Asked::Delete(deleted) => deleted == wish && (self.apart || told.commanded != Commanded::Refused),
-            _ => false,
-        })
+        let mut heeded = self.told.values().filter(|told| self.apart || told.commanded != Commanded::Refused);
+        heeded.any(|told| told.asked.may_withdraw(wish))
     }
 }
 
@@ -90,7 +91,9 @@ impl Accounts<'_> {
 mod tests {
     use super::*;
     use exo_state::apply;
-    use exo_types::{Event, EventIndex, IndexedEvent, Intent, IntentId, ModelId, NodeId, PlaceInstance, Sharding};
+    use exo_types::{
+        Event, EventIndex, IndexedEvent, InstanceId, Intent, IntentId, ModelId, NodeId, PlaceInstance, Sharding,
+    };
 
     fn id(name: &str) -> CommandId {
         CommandId::new(name).expect("a good id")
@@ -123,6 +126,11 @@ mod tests {
         };
         let id = IntentId::new(name).expect("a good id");
         Event::IntentRecorded { intent: Intent { id, place, max_sequences: None } }
+    }
+
+    fn deletion() -> Asked {
+        let (instance, wish) = (InstanceId::new("p").expect("a good id"), IntentId::new("p").expect("a good id"));
+        Asked::Delete { instance, wish: Some(wish) }
     }
 
     fn told(commands: &[(&str, Asked, Commanded)]) -> BTreeMap<CommandId, Told> {
@@ -163,12 +171,8 @@ mod tests {
     fn a_state_that_lost_what_was_acknowledged_is_seen() {
         let happened: Happened = ["p", "d"].map(|name| (id(name), BTreeMap::from([(session(1), 1)]))).into();
         let placed = told(&[("p", Asked::Place, Commanded::Accepted)]);
-        let deleted = told(&[
-            ("p", Asked::Place, Commanded::Accepted),
-            ("d", Asked::Delete("p".to_owned()), Commanded::Accepted),
-        ]);
-        let unsure =
-            told(&[("p", Asked::Place, Commanded::Accepted), ("d", Asked::Delete("p".to_owned()), Commanded::Unknown)]);
+        let deleted = told(&[("p", Asked::Place, Commanded::Accepted), ("d", deletion(), Commanded::Accepted)]);
+        let unsure = told(&[("p", Asked::Place, Commanded::Accepted), ("d", deletion(), Commanded::Unknown)]);
         let here = state(vec![accepted("p"), wanted("p"), accepted("d")]);
         let gone = state(vec![accepted("p"), accepted("d")]);
         for (what, told, last, apart, wrong) in [
