@@ -3,6 +3,8 @@ import json
 import time
 
 API = "http://127.0.0.1:52415"
+# How many times slower than usual everything may be; a driver whose machines are slow says so.
+SLOWNESS = globals().get("SLOWNESS", 1)
 SERVICES = ["exo-master", "exo-worker", "exo-api"]
 # exo-guide's end of a sequence: with this bias an answer goes on for as long as it may.
 NEVER_END = {"2": -100}
@@ -11,7 +13,7 @@ NEVER_END = {"2": -100}
 def curl(path, body=None, more=""):
     """A command that asks a machine's own API."""
     data = f"--json '{json.dumps(body)}'" if body is not None else ""
-    return f"curl --silent --show-error --fail-with-body --max-time 45 {more} {data} '{API}{path}'"
+    return f"curl --silent --show-error --fail-with-body --max-time {45 * SLOWNESS:.0f} {more} {data} '{API}{path}'"
 
 
 def question(text, **more):
@@ -34,8 +36,9 @@ def place(node, **how):
 
 
 def begin_stream(node, tokens, file="/run/stream"):
-    """Asks for a long answer and lets it stream into a file; returns when its first words are there."""
-    command = curl("/v1/chat/completions", long_question(tokens), "--no-buffer")
+    """Asks for a long answer and lets it stream into a file; returns when its first words are there. A slow machine is
+    asked for fewer tokens, which take it as long."""
+    command = curl("/v1/chat/completions", long_question(max(int(tokens / SLOWNESS), 80)), "--no-buffer")
     node.succeed(f"({command}) >{file} 2>&1 </dev/null &")
     node.wait_until_succeeds(f"grep -q chat.completion.chunk {file}")
 
@@ -81,11 +84,11 @@ def join(founder, *others):
 
 def until(what, condition, patience=60):
     """Waits until a condition of several machines holds."""
-    # A driver whose machines are slow says how slow.
-    patience *= globals().get("SLOWNESS", 1)
-    end = time.monotonic() + patience
+    # A driver whose machines may be stopped with it says how long it ran.
+    clock = globals().get("awake", time.monotonic)
+    end = clock() + patience * SLOWNESS
     while not condition():
-        assert time.monotonic() < end, f"waited {patience} s until {what}"
+        assert clock() < end, f"waited {patience * SLOWNESS:.0f} s until {what}"
         time.sleep(0.2)
 
 

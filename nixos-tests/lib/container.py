@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 from pathlib import Path
 
 from machine import Machine
-from words import host
+from words import LOOK, awake, host
 
 # Where a container gets a cgroup of its own: both hierarchies of a hybrid host, or the only one.
 CGROUPS = [Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified")]
@@ -83,14 +84,23 @@ class Container(Machine):
                      "--wd", "--", "/bin/bash", "-c", command]
         environment = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root"}
         with open(self.console, "ab") as console:
+            process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if wants_output else console,
+                stderr=console, env=environment,
+            )
+        output, is_late = self._output(process, math.inf if timeout is None else awake() + timeout)
+        return 124 if is_late else process.returncode, output.decode(errors="replace")
+
+    def _output(self, process: subprocess.Popen[bytes], end: float) -> tuple[bytes, bool]:
+        """What it prints until it ends, and whether it had to be ended."""
+        is_late = False
+        while True:
             try:
-                done = subprocess.run(
-                    arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if wants_output else console,
-                    stderr=console, env=environment, timeout=timeout, check=False,
-                )
-            except subprocess.TimeoutExpired as error:
-                return 124, (error.stdout or b"").decode(errors="replace")
-        return done.returncode, (done.stdout or b"").decode(errors="replace")
+                return process.communicate(timeout=LOOK)[0] or b"", is_late
+            except subprocess.TimeoutExpired:
+                if awake() > end:
+                    is_late = True
+                    process.kill()
 
     def _enter_cgroup(self) -> None:
         for group in self._cgroups():

@@ -29,7 +29,7 @@ from container import Container
 from machine import Machine
 from network import Network
 from virtual import VirtualMachine
-from words import Failure, say
+from words import Failure, awake, say
 
 COMMON = Path(__file__).with_name("common.py")
 
@@ -69,11 +69,16 @@ def main() -> int:
     machines: list[Machine] = [kind(name, description, *layers) for name, description in descriptions.items()]
 
     def start_all() -> None:
-        for machine in machines:
-            machine.start()
+        """All at once, as far as this machine's processors go."""
+        off = [machine for machine in machines if not machine.booted]
+        for machine in off:
+            machine.switch_on()
+        for machine in off:
+            machine.wait_for_boot()
 
     names = {machine.name: machine for machine in machines}
-    words = {**names, "machines": machines, "subtest": subtest, "start_all": start_all, "SLOWNESS": kind.slowness}
+    words = {**names, "machines": machines, "subtest": subtest, "start_all": start_all}
+    words |= {"SLOWNESS": kind.slowness, "awake": awake}
     try:
         network.up()
         for machine in machines:
@@ -91,6 +96,8 @@ def main() -> int:
     finally:
         if arguments.keep:
             linger(machines)
+        # Whoever is impatient now would leave machines behind.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for machine in machines:
             machine.destroy()
         network.down()

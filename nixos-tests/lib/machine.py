@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 from network import Network
-from words import Failure, host, say
+from words import Failure, awake, host, say
 
 DEADLINE = 60.0
 PERIOD = 0.1
@@ -33,6 +33,7 @@ class Machine(ABC):
         self.layers = [package, base]
         self.console = self.folder / "console"
         self._process: subprocess.Popen[bytes] | None = None
+        self._was_up = False
 
     # --- what differs ---
 
@@ -73,13 +74,21 @@ class Machine(ABC):
 
     def start(self) -> None:
         """Boots and waits until systemd has started what it starts. Does nothing if it runs."""
-        if self._process is not None:
-            return
+        if self._process is None:
+            self.switch_on()
+            self.wait_for_boot()
+
+    def switch_on(self) -> None:
+        """Begins to boot."""
         if not os.path.ismount(self.root):
             self._unpack()
         self._process = self._boot()
+
+    def wait_for_boot(self) -> None:
+        """Waits until systemd has started what it starts."""
         self._wait("the machine to be reachable", self._comes_up)
         self._wait("the boot to end", self._is_up)
+        self._was_up = True
 
     def shutdown(self) -> None:
         """Powers off as a person would, and waits for the end."""
@@ -90,13 +99,10 @@ class Machine(ABC):
 
     def wait_for_shutdown(self) -> None:
         """Waits until it has ended by itself."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             return
-        limit = DEADLINE * self.slowness
-        try:
-            self._process.wait(timeout=limit)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{self.name}: is not off after {limit:.0f} s") from None
+        self._wait("the machine to be off", lambda: process.poll() is not None)
         self._process = None
 
     def crash(self) -> None:
@@ -279,9 +285,9 @@ class Machine(ABC):
     def _wait(self, what: str, condition: Callable[[], bool], timeout: float = DEADLINE,
               detail: list[str] | None = None) -> None:
         limit = timeout * self.slowness
-        end = time.monotonic() + limit
+        end = awake() + limit
         while not condition():
-            if time.monotonic() > end:
+            if awake() > end:
                 last = f":\n{detail[0]}" if detail else ""
                 raise Failure(f"{self.name}: waited {limit:.0f} s for {what}{last}{self._last_errors()}")
             time.sleep(PERIOD)
@@ -294,7 +300,9 @@ class Machine(ABC):
 
     def journal(self) -> str:
         """What exo's services said last, for a test that failed."""
-        return self.execute("journalctl --no-pager --lines=120 --unit='exo-*'")[1] if self.booted else ""
+        if not (self.booted and self._was_up):
+            return ""
+        return self.execute("journalctl --no-pager --lines=120 --unit='exo-*'")[1]
 
     def destroy(self) -> None:
         """Ends the machine and removes its files."""
