@@ -12,6 +12,8 @@ pub(crate) mod one_session;
 pub(crate) mod routed_to_ready;
 pub(crate) mod serves_again;
 pub(crate) mod states_agree;
+#[cfg(test)]
+mod testing;
 pub(crate) mod time_goes_on;
 pub(crate) mod wishes_granted;
 

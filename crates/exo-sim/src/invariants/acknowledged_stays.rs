@@ -90,10 +90,9 @@ impl Accounts<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invariants::testing::intent;
     use exo_state::apply;
-    use exo_types::{
-        Event, EventIndex, IndexedEvent, InstanceId, Intent, IntentId, ModelId, NodeId, PlaceInstance, Sharding,
-    };
+    use exo_types::{Event, EventIndex, IndexedEvent, InstanceId, IntentId, NodeId};
 
     fn id(name: &str) -> CommandId {
         CommandId::new(name).expect("a good id")
@@ -116,16 +115,7 @@ mod tests {
     }
 
     fn wanted(name: &str) -> Event {
-        let model_id = ModelId::new("m").expect("a good id");
-        let place = PlaceInstance {
-            model_id,
-            sharding: Sharding::Pipeline,
-            min_nodes: 1,
-            node_ids: Vec::new(),
-            context_length: None,
-        };
-        let id = IntentId::new(name).expect("a good id");
-        Event::IntentRecorded { intent: Intent { id, place, max_sequences: None } }
+        Event::IntentRecorded { intent: intent(name) }
     }
 
     fn deletion() -> Asked {

@@ -31,21 +31,14 @@ pub(crate) fn check(state: &State) -> Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exo_types::{Intent, IntentId, ModelId, PlaceInstance, Sharding};
+    use crate::invariants::testing::intent;
 
     #[test]
     fn a_wish_without_an_instance_is_seen() {
         assert!(check(&State::default()).is_ok());
-        let (id, model_id) = (IntentId::new("i").expect("a good id"), ModelId::new("m").expect("a good id"));
-        let place = PlaceInstance {
-            model_id,
-            sharding: Sharding::Pipeline,
-            min_nodes: 1,
-            node_ids: Vec::new(),
-            context_length: None,
-        };
         let mut state = State::default();
-        state.intents.insert(id.clone(), Intent { id, place, max_sequences: None });
+        let intent = intent("i");
+        state.intents.insert(intent.id.clone(), intent);
         assert!(check(&state).is_err());
     }
 }

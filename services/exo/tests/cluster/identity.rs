@@ -2,9 +2,10 @@
 
 use crate::client::{Client, Line};
 use crate::faults::{folder, slow_model};
-use crate::node::{DEADLINE, Net, Node, models};
+use crate::node::{DEADLINE, Net, Node, Process, models};
 use exo_identity::{AdmissionReply, AdmissionRequest, Approved, Identity, IdentityStore, JoinToken, VALIDITY};
 use serde_json::Value;
+use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -139,17 +140,23 @@ fn shown_end(asked: &Node, of: &Node) -> Option<SystemTime> {
     member["certificateEnds"].as_u64().map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
+/// A node that serves, its process, a worker that was let in and does not run yet, and a client of the first.
+async fn node_and_worker(net: &Net, models: &Path) -> (Node, Process, Node, Client) {
+    let first = net.node("first", true, models, "");
+    let second = net.node("second", false, models, "mode = \"worker\"");
+    let process = first.start("exo", &["up"]);
+    let client = Client::new(first.api_port);
+    client.wait_until_ready().await;
+    second.join(&first);
+    (first, process, second, client)
+}
+
 #[tokio::test]
 async fn a_certificate_is_renewed_under_a_running_stream_and_later_links_show_the_new_one() {
     let net = Net::new();
     let model = slow_model();
     let models = folder(&model);
-    let first = net.node("first", true, &models, "");
-    let second = net.node("second", false, &models, "mode = \"worker\"");
-    let _first = first.start("exo", &["up"]);
-    let client = Client::new(first.api_port);
-    client.wait_until_ready().await;
-    second.join(&first);
+    let (first, _process, second, client) = node_and_worker(&net, &models).await;
     age(&second, &first, 25 * DAY);
     let process = second.start("exo", &["up"]);
     client.place("model", 2).await;
@@ -174,12 +181,7 @@ async fn a_certificate_that_is_about_to_end_is_renewed_by_time_alone_and_no_requ
     let net = Net::new();
     let model = slow_model();
     let models = folder(&model);
-    let first = net.node("first", true, &models, "");
-    let second = net.node("second", false, &models, "mode = \"worker\"");
-    let _first = first.start("exo", &["up"]);
-    let client = Client::new(first.api_port);
-    client.wait_until_ready().await;
-    second.join(&first);
+    let (first, _process, second, client) = node_and_worker(&net, &models).await;
     // Enough for a busy machine to start; a third of it passes before the first look.
     age(&second, &first, VALIDITY - Duration::from_secs(24));
     let ends = identity_of(&second).0.not_after();
