@@ -120,9 +120,6 @@ impl Election {
             outputs: VecDeque::new(),
             log,
         };
-        if let Some(session) = election.log.session.clone().filter(|_| election.has_company()) {
-            election.become_member(Output::Resume(session));
-        }
         election.step(now);
         election
     }
@@ -199,7 +196,10 @@ impl Election {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_standing = match self.standing {
             // What failed is tried again then; a session that is led is not listened for.
-            Standing::Listening => [Some(self.not_before.unwrap_or(self.listen_until)), None],
+            Standing::Listening => {
+                let listen_until = Some(self.listen_until).filter(|_| self.seen.largest_led(None).is_none());
+                [self.not_before.or(listen_until), None]
+            }
             Standing::Member => [self.due_of_giving_up(), self.due_of_takeover()],
             Standing::Joining { .. } => [None, None],
         };
@@ -235,9 +235,10 @@ impl Election {
         let own = self.own_candidate();
         let led = self.seen.largest_led(None);
         match (led, own) {
+            _ if self.has_company() => self.resume(now),
             (Some(led), Some(own)) if led.candidate < own || led.candidate.session == own.session => self.resume(now),
             (Some(led), _) => {
-                if self.not_before.is_none() {
+                if self.not_before.is_none() && self.knows_its_log() {
                     self.join(led);
                 }
             }
@@ -362,7 +363,7 @@ impl Election {
     /// session up for all.
     fn due_of_giving_up(&self) -> Option<Instant> {
         let rival = self.rival.as_ref()?;
-        if self.leader.is_some() && !self.leads() {
+        if (self.leader.is_some() && !self.leads()) || !self.knows_its_log() {
             return None;
         }
         let due = rival.since + self.options.settle;
@@ -417,6 +418,12 @@ impl Election {
 
     fn has_company(&self) -> bool {
         self.log.voters.iter().any(|voter| *voter != self.options.node_id)
+    }
+
+    /// Whether all that was acknowledged here is in what would be compared and handed over. What a master wrote last, alone
+    /// in its session, is applied when it leads again. With others, they have it too.
+    fn knows_its_log(&self) -> bool {
+        self.log.leads || self.has_company() || !self.is_voter()
     }
 
     fn is_voter(&self) -> bool {

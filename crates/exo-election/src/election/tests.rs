@@ -152,14 +152,47 @@ fn a_master_takes_part_in_its_own_session_again() {
 }
 
 #[test]
-fn a_log_that_is_smaller_than_what_is_led_is_given_up_before_it_is_led() {
+fn a_log_that_is_smaller_than_what_is_led_is_given_up_once_all_of_it_is_known() {
     let now = start();
     let mut election = Election::new(now, options("b"), log(1, "b", &["b"]));
     see(&mut election, now, "a", presence(2, "a", 0, &["a"]));
+    assert_eq!(pass(&mut election, now, LISTEN * 9), [], "what it wrote last is not applied");
+    election.on_log(now + LISTEN * 9, leading(log(1, "b", &["b"])));
     assert_eq!(deeds(&mut election), [join(2, "a", "a")]);
     let mut election = Election::new(now, options("b"), log(2, "b", &["b"]));
     see(&mut election, now, "a", presence(1, "a", 99, &["a"]));
     assert_eq!(deeds(&mut election), [Output::Resume(session(2, "b"))]);
+}
+
+#[test]
+fn a_log_that_turns_out_to_be_larger_than_what_is_led_is_not_given_up() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), OwnLog { commands_seen: 0, ..log(1, "b", &["b"]) });
+    see(&mut election, now, "a", presence(1, "a", 2, &["a"]));
+    assert_eq!(deeds(&mut election), []);
+    election.on_log(now, leading(log(1, "b", &["b"])));
+    assert_eq!(pass(&mut election, now, SETTLE * 9), [Output::Resume(session(1, "b"))]);
+}
+
+#[test]
+fn who_cannot_lead_alone_gives_nothing_up_that_it_does_not_know() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), log(1, "b", &["b"]));
+    assert_eq!(pass(&mut election, now, LISTEN), [Output::Resume(session(1, "b"))]);
+    see(&mut election, now + LISTEN, "c", presence(1, "c", 9, &["c"]));
+    assert_eq!(pass(&mut election, now + LISTEN, SETTLE * 9), []);
+    election.on_log(now + LISTEN + SETTLE * 9, leading(log(1, "b", &["b"])));
+    assert_eq!(deeds(&mut election), [join(1, "c", "c")]);
+}
+
+#[test]
+fn a_log_that_turns_out_to_have_other_voters_is_taken_part_in_at_once() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), log(1, "b", &["b"]));
+    see(&mut election, now, "c", presence(1, "c", 9, &["c"]));
+    assert_eq!(deeds(&mut election), []);
+    election.on_log(now, log(1, "b", &["a", "b", "d"]));
+    assert_eq!(deeds(&mut election), [Output::Resume(session(1, "b"))]);
 }
 
 #[test]
