@@ -270,7 +270,8 @@ impl Election {
     /// The session that others have and this master has not, though nobody leads it now.
     fn awaited(&self) -> Option<&SessionId> {
         let own = self.options.node_id.clone();
-        let followed = self.seen.largest_followed().filter(|session| session.master_node_id != own);
+        let followed = self.seen.followed().filter(|session| !self.log.taken_in.contains(*session)).max();
+        let followed = followed.filter(|session| session.master_node_id != own);
         let awaited = followed.into_iter().chain(self.log.lost.as_ref()).max()?;
         let own_is_enough = self.log.session.as_ref().is_some_and(|own| own >= awaited);
         (!own_is_enough).then_some(awaited)
@@ -405,7 +406,7 @@ impl Election {
     /// A generation that nobody has seen: also after the own log was lost while others still follow it.
     fn next_session(&self) -> SessionId {
         let own = self.log.session.as_ref().or(self.log.lost.as_ref());
-        let seen = own.into_iter().chain(self.seen.largest_followed()).map(|session| session.generation);
+        let seen = own.into_iter().chain(self.seen.followed().max()).map(|session| session.generation);
         let generation = seen.max().unwrap_or(0).saturating_add(1);
         SessionId { generation, master_node_id: self.options.node_id.clone() }
     }

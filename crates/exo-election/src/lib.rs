@@ -12,7 +12,7 @@
 //!
 //! - A master listens when it starts. It joins the session that it finds; it founds one when nobody follows any. One
 //!   that has a log takes part in that log's session again; alone in it, it listens first, and gives it up only when it
-//!   leads it: before, it does not know all that is in it.
+//!   leads it: before, it does not know all that is in it. A session that was taken into its own it does not wait for.
 //! - When two sessions meet, the larger [`exo_types::Candidate`] stays. The leader of the other one gives it up, once
 //!   the larger has been there for a while; what runs in it is handed over. Its followers leave with their leader.
 //! - Takeover. With three or more voters the minority never accepts a command: nothing happens here, the log's majority

@@ -322,6 +322,21 @@ fn a_new_master_waits_for_the_absent_leader_that_others_follow() {
 }
 
 #[test]
+fn a_session_that_was_taken_into_the_own_is_not_waited_for() {
+    for (taken_in, then) in [
+        (vec![], Output::WaitFor(session(1, "c"))),
+        (vec![session(1, "c")], Output::Resume(session(1, "b"))),
+        (vec![session(1, "d")], Output::WaitFor(session(1, "c"))),
+    ] {
+        let now = start();
+        let own = OwnLog { taken_in: taken_in.into_iter().collect(), ..log(1, "b", &["b"]) };
+        let mut election = Election::new(now, options("b"), own);
+        see(&mut election, now, "a", MasterPresence { leading: false, ..presence(1, "c", 3, &["a", "c"]) });
+        assert_eq!(pass(&mut election, now, LISTEN * 20), [then]);
+    }
+}
+
+#[test]
 fn a_master_whose_log_was_damaged_waits_for_those_who_have_it() {
     let now = start();
     let lost = OwnLog { lost: Some(session(2, "a")), ..OwnLog::default() };
