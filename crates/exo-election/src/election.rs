@@ -207,7 +207,8 @@ impl Election {
         let is_old = |told: &&Since<MasterPresence>| told.what.leading && told.what.candidate.commands_seen != seen;
         // Nothing can be told of a log that nothing came into yet.
         let speaks = self.own_candidate().is_some();
-        let retell = self.told.as_ref().filter(is_old).map(|told| told.since + RETELL).filter(|_| speaks);
+        let retells = speaks && !self.is_joining();
+        let retell = self.told.as_ref().filter(is_old).map(|told| told.since + RETELL).filter(|_| retells);
         let announce = self.announce_at().filter(|_| speaks && self.leads());
         let again = self.not_before.filter(|_| self.standing == Standing::Member && !self.asking);
         of_standing.into_iter().chain([retell, announce, again]).flatten().min()
@@ -427,6 +428,10 @@ impl Election {
         self.log.leads || self.has_company() || !self.is_voter()
     }
 
+    fn is_joining(&self) -> bool {
+        matches!(self.standing, Standing::Joining { .. })
+    }
+
     fn is_voter(&self) -> bool {
         self.log.voters.contains(&self.options.node_id)
     }
@@ -436,7 +441,12 @@ impl Election {
     }
 
     fn present(&mut self, now: Instant) {
-        let Some(candidate) = self.own_candidate().filter(|_| self.is_member) else { return };
+        let Some(mut candidate) = self.own_candidate().filter(|_| self.is_member) else { return };
+        let told = self.told.as_ref().map(|told| &told.what.candidate);
+        // A session that is given up claims what it lost with: by a larger claim the other would be given up for it.
+        if let Some(told) = told.filter(|told| self.is_joining() && told.session == candidate.session) {
+            candidate = told.clone();
+        }
         let presence =
             MasterPresence { candidate, leading: self.leads(), term: self.log.term, voters: self.log.voters.clone() };
         if self.told.as_ref().is_some_and(|told| !is_worth_telling(now, told, &presence)) {

@@ -196,6 +196,33 @@ fn a_log_that_turns_out_to_have_other_voters_is_taken_part_in_at_once() {
 }
 
 #[test]
+fn who_gives_its_session_up_claims_no_more_than_it_lost_with() {
+    let now = start();
+    let own = leading(log(1, "b", &["b"]));
+    let mut election = Election::new(now, options("b"), own.clone());
+    pass(&mut election, now, LISTEN);
+    see(&mut election, now + LISTEN, "c", presence(1, "c", 9, &["c"]));
+    assert_eq!(pass(&mut election, now + LISTEN, SETTLE), [join(1, "c", "c")]);
+    let claims = |election: &mut Election| {
+        let said = outputs(election).into_iter().filter_map(|output| match output {
+            Output::Present(presence) => Some(presence.candidate.commands_seen),
+            _ => None,
+        });
+        said.collect::<Vec<_>>()
+    };
+    let later = now + LISTEN + SETTLE;
+    election.on_log(later, OwnLog { commands_seen: 99, ..own.clone() });
+    pass(&mut election, later, RETELL * 9);
+    let later = later + RETELL * 9;
+    election.on_log(later, OwnLog { commands_seen: 99, term: 2, ..own });
+    assert_eq!(claims(&mut election), [3], "in another term");
+    lose(&mut election, later, "c");
+    election.on_join_failed(later);
+    election.handle_timeout(later + RETELL);
+    assert_eq!(claims(&mut election), [99], "it stays in it");
+}
+
+#[test]
 fn of_two_led_sessions_the_larger_stays() {
     for (own, heard, stays) in [
         ((1, 5), presence(1, "a", 4, &["a"]), true),
