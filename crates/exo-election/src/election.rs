@@ -120,9 +120,6 @@ impl Election {
             outputs: VecDeque::new(),
             log,
         };
-        if let Some(session) = election.log.session.clone().filter(|_| election.has_company()) {
-            election.become_member(Output::Resume(session));
-        }
         election.step(now);
         election
     }
@@ -199,7 +196,10 @@ impl Election {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_standing = match self.standing {
             // What failed is tried again then; a session that is led is not listened for.
-            Standing::Listening => [Some(self.not_before.unwrap_or(self.listen_until)), None],
+            Standing::Listening => {
+                let listen_until = Some(self.listen_until).filter(|_| self.seen.largest_led(None).is_none());
+                [self.not_before.or(listen_until), None]
+            }
             Standing::Member => [self.due_of_giving_up(), self.due_of_takeover()],
             Standing::Joining { .. } => [None, None],
         };
@@ -207,7 +207,8 @@ impl Election {
         let is_old = |told: &&Since<MasterPresence>| told.what.leading && told.what.candidate.commands_seen != seen;
         // Nothing can be told of a log that nothing came into yet.
         let speaks = self.own_candidate().is_some();
-        let retell = self.told.as_ref().filter(is_old).map(|told| told.since + RETELL).filter(|_| speaks);
+        let retells = speaks && !self.is_joining();
+        let retell = self.told.as_ref().filter(is_old).map(|told| told.since + RETELL).filter(|_| retells);
         let announce = self.announce_at().filter(|_| speaks && self.leads());
         let again = self.not_before.filter(|_| self.standing == Standing::Member && !self.asking);
         of_standing.into_iter().chain([retell, announce, again]).flatten().min()
@@ -235,9 +236,10 @@ impl Election {
         let own = self.own_candidate();
         let led = self.seen.largest_led(None);
         match (led, own) {
+            _ if self.has_company() => self.resume(now),
             (Some(led), Some(own)) if led.candidate < own || led.candidate.session == own.session => self.resume(now),
             (Some(led), _) => {
-                if self.not_before.is_none() {
+                if self.not_before.is_none() && self.knows_its_log() {
                     self.join(led);
                 }
             }
@@ -269,7 +271,8 @@ impl Election {
     /// The session that others have and this master has not, though nobody leads it now.
     fn awaited(&self) -> Option<&SessionId> {
         let own = self.options.node_id.clone();
-        let followed = self.seen.largest_followed().filter(|session| session.master_node_id != own);
+        let followed = self.seen.followed().filter(|session| !self.log.taken_in.contains(*session)).max();
+        let followed = followed.filter(|session| session.master_node_id != own);
         let awaited = followed.into_iter().chain(self.log.lost.as_ref()).max()?;
         let own_is_enough = self.log.session.as_ref().is_some_and(|own| own >= awaited);
         (!own_is_enough).then_some(awaited)
@@ -362,7 +365,7 @@ impl Election {
     /// session up for all.
     fn due_of_giving_up(&self) -> Option<Instant> {
         let rival = self.rival.as_ref()?;
-        if self.leader.is_some() && !self.leads() {
+        if (self.leader.is_some() && !self.leads()) || !self.knows_its_log() {
             return None;
         }
         let due = rival.since + self.options.settle;
@@ -404,7 +407,7 @@ impl Election {
     /// A generation that nobody has seen: also after the own log was lost while others still follow it.
     fn next_session(&self) -> SessionId {
         let own = self.log.session.as_ref().or(self.log.lost.as_ref());
-        let seen = own.into_iter().chain(self.seen.largest_followed()).map(|session| session.generation);
+        let seen = own.into_iter().chain(self.seen.followed().max()).map(|session| session.generation);
         let generation = seen.max().unwrap_or(0).saturating_add(1);
         SessionId { generation, master_node_id: self.options.node_id.clone() }
     }
@@ -419,6 +422,16 @@ impl Election {
         self.log.voters.iter().any(|voter| *voter != self.options.node_id)
     }
 
+    /// Whether all that was acknowledged here is in what would be compared and handed over. What a master wrote last, alone
+    /// in its session, is applied when it leads again. With others, they have it too.
+    fn knows_its_log(&self) -> bool {
+        self.log.leads || self.has_company() || !self.is_voter()
+    }
+
+    fn is_joining(&self) -> bool {
+        matches!(self.standing, Standing::Joining { .. })
+    }
+
     fn is_voter(&self) -> bool {
         self.log.voters.contains(&self.options.node_id)
     }
@@ -428,7 +441,12 @@ impl Election {
     }
 
     fn present(&mut self, now: Instant) {
-        let Some(candidate) = self.own_candidate().filter(|_| self.is_member) else { return };
+        let Some(mut candidate) = self.own_candidate().filter(|_| self.is_member) else { return };
+        let told = self.told.as_ref().map(|told| &told.what.candidate);
+        // A session that is given up claims what it lost with: by a larger claim the other would be given up for it.
+        if let Some(told) = told.filter(|told| self.is_joining() && told.session == candidate.session) {
+            candidate = told.clone();
+        }
         let presence =
             MasterPresence { candidate, leading: self.leads(), term: self.log.term, voters: self.log.voters.clone() };
         if self.told.as_ref().is_some_and(|told| !is_worth_telling(now, told, &presence)) {

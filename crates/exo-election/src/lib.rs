@@ -11,9 +11,11 @@
 //! ```
 //!
 //! - A master listens when it starts. It joins the session that it finds; it founds one when nobody follows any. One
-//!   that has a log takes part in that log's session again; alone in it, it listens first.
+//!   that has a log takes part in that log's session again; alone in it, it listens first, and gives it up only when it
+//!   leads it: before, it does not know all that is in it. A session that was taken into its own it does not wait for.
 //! - When two sessions meet, the larger [`exo_types::Candidate`] stays. The leader of the other one gives it up, once
-//!   the larger has been there for a while; what runs in it is handed over. Its followers leave with their leader.
+//!   the larger has been there for a while; what runs in it is handed over. Its followers leave with their leader. What
+//!   it says of its size stays the same meanwhile, so that no two give themselves up for each other.
 //! - Takeover. With three or more voters the minority never accepts a command: nothing happens here, the log's majority
 //!   elects. With one or two voters availability wins: a survivor that has not seen a leader for `take_over_after`
 //!   opens the next generation from its own State.

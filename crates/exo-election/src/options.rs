@@ -30,6 +30,8 @@ pub struct OwnLog {
     pub session: Option<SessionId>,
     /// The session that it was of, when it was lost while others hold what was in it: they are waited for.
     pub lost: Option<SessionId>,
+    /// Sessions that were given up for it, or that it goes on from: what was in them is in it, and nobody waits for them.
+    pub taken_in: BTreeSet<SessionId>,
     /// Its end.
     pub last: EventIndex,
     /// How much the session has done.

@@ -74,10 +74,10 @@ impl Sightings {
         sessions.into_iter().filter_map(|session| self.leader_of(session)).max_by(|a, b| a.candidate.cmp(&b.candidate))
     }
 
-    /// The largest session that others belong to or follow, led or not.
-    pub(crate) fn largest_followed(&self) -> Option<&SessionId> {
+    /// The sessions that others belong to or follow, led or not.
+    pub(crate) fn followed(&self) -> impl Iterator<Item = &SessionId> {
         let of_masters = self.masters.values().map(|(_, presence)| &presence.candidate.session);
-        of_masters.chain(self.processes.values().filter_map(|process| process.session.as_ref())).max()
+        of_masters.chain(self.processes.values().filter_map(|process| process.session.as_ref()))
     }
 
     /// Whether another master that belongs to no session goes before this one: several that start together must not

@@ -416,6 +416,7 @@ fn own_log(session: Option<&OpenSession>, lost: Option<&SessionId>, leads: bool)
     OwnLog {
         session: Some(session.id.clone()),
         lost: lost.cloned(),
+        taken_in: state.lineage.histories.iter().map(|end| end.session.clone()).collect(),
         last: state.last_event_applied_idx,
         commands_seen: state.commands_seen,
         term: standing.term,

@@ -152,14 +152,74 @@ fn a_master_takes_part_in_its_own_session_again() {
 }
 
 #[test]
-fn a_log_that_is_smaller_than_what_is_led_is_given_up_before_it_is_led() {
+fn a_log_that_is_smaller_than_what_is_led_is_given_up_once_all_of_it_is_known() {
     let now = start();
     let mut election = Election::new(now, options("b"), log(1, "b", &["b"]));
     see(&mut election, now, "a", presence(2, "a", 0, &["a"]));
+    assert_eq!(pass(&mut election, now, LISTEN * 9), [], "what it wrote last is not applied");
+    election.on_log(now + LISTEN * 9, leading(log(1, "b", &["b"])));
     assert_eq!(deeds(&mut election), [join(2, "a", "a")]);
     let mut election = Election::new(now, options("b"), log(2, "b", &["b"]));
     see(&mut election, now, "a", presence(1, "a", 99, &["a"]));
     assert_eq!(deeds(&mut election), [Output::Resume(session(2, "b"))]);
+}
+
+#[test]
+fn a_log_that_turns_out_to_be_larger_than_what_is_led_is_not_given_up() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), OwnLog { commands_seen: 0, ..log(1, "b", &["b"]) });
+    see(&mut election, now, "a", presence(1, "a", 2, &["a"]));
+    assert_eq!(deeds(&mut election), []);
+    election.on_log(now, leading(log(1, "b", &["b"])));
+    assert_eq!(pass(&mut election, now, SETTLE * 9), [Output::Resume(session(1, "b"))]);
+}
+
+#[test]
+fn who_cannot_lead_alone_gives_nothing_up_that_it_does_not_know() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), log(1, "b", &["b"]));
+    assert_eq!(pass(&mut election, now, LISTEN), [Output::Resume(session(1, "b"))]);
+    see(&mut election, now + LISTEN, "c", presence(1, "c", 9, &["c"]));
+    assert_eq!(pass(&mut election, now + LISTEN, SETTLE * 9), []);
+    election.on_log(now + LISTEN + SETTLE * 9, leading(log(1, "b", &["b"])));
+    assert_eq!(deeds(&mut election), [join(1, "c", "c")]);
+}
+
+#[test]
+fn a_log_that_turns_out_to_have_other_voters_is_taken_part_in_at_once() {
+    let now = start();
+    let mut election = Election::new(now, options("b"), log(1, "b", &["b"]));
+    see(&mut election, now, "c", presence(1, "c", 9, &["c"]));
+    assert_eq!(deeds(&mut election), []);
+    election.on_log(now, log(1, "b", &["a", "b", "d"]));
+    assert_eq!(deeds(&mut election), [Output::Resume(session(1, "b"))]);
+}
+
+#[test]
+fn who_gives_its_session_up_claims_no_more_than_it_lost_with() {
+    let now = start();
+    let own = leading(log(1, "b", &["b"]));
+    let mut election = Election::new(now, options("b"), own.clone());
+    pass(&mut election, now, LISTEN);
+    see(&mut election, now + LISTEN, "c", presence(1, "c", 9, &["c"]));
+    assert_eq!(pass(&mut election, now + LISTEN, SETTLE), [join(1, "c", "c")]);
+    let claims = |election: &mut Election| {
+        let said = outputs(election).into_iter().filter_map(|output| match output {
+            Output::Present(presence) => Some(presence.candidate.commands_seen),
+            _ => None,
+        });
+        said.collect::<Vec<_>>()
+    };
+    let later = now + LISTEN + SETTLE;
+    election.on_log(later, OwnLog { commands_seen: 99, ..own.clone() });
+    pass(&mut election, later, RETELL * 9);
+    let later = later + RETELL * 9;
+    election.on_log(later, OwnLog { commands_seen: 99, term: 2, ..own });
+    assert_eq!(claims(&mut election), [3], "in another term");
+    lose(&mut election, later, "c");
+    election.on_join_failed(later);
+    election.handle_timeout(later + RETELL);
+    assert_eq!(claims(&mut election), [99], "it stays in it");
 }
 
 #[test]
@@ -286,6 +346,21 @@ fn a_new_master_waits_for_the_absent_leader_that_others_follow() {
     let later = now + LISTEN * 20;
     election.on_process_left(later, "w");
     assert_eq!(pass(&mut election, later, LISTEN), [Output::Found(session(1, "b"))]);
+}
+
+#[test]
+fn a_session_that_was_taken_into_the_own_is_not_waited_for() {
+    for (taken_in, then) in [
+        (vec![], Output::WaitFor(session(1, "c"))),
+        (vec![session(1, "c")], Output::Resume(session(1, "b"))),
+        (vec![session(1, "d")], Output::WaitFor(session(1, "c"))),
+    ] {
+        let now = start();
+        let own = OwnLog { taken_in: taken_in.into_iter().collect(), ..log(1, "b", &["b"]) };
+        let mut election = Election::new(now, options("b"), own);
+        see(&mut election, now, "a", MasterPresence { leading: false, ..presence(1, "c", 3, &["a", "c"]) });
+        assert_eq!(pass(&mut election, now, LISTEN * 20), [then]);
+    }
 }
 
 #[test]
