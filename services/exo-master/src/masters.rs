@@ -37,8 +37,9 @@ impl Masters {
         self.there.values().map(|(node, _)| node).chain([own]).cloned().collect()
     }
 
-    /// A master asks to be in: it is not leaving, and that is the log that it has.
+    /// A master asks to be in: it is there, seen or not yet, it is not leaving, and that is the log that it has.
     pub(crate) fn on_asked(&mut self, member: &LogMember) {
+        self.absent_since.remove(&member.node_id);
         self.leaving.remove(&member.node_id);
         self.current.insert(member.node_id.clone(), member.raft_id);
     }
@@ -114,4 +115,60 @@ pub(crate) fn log_member(member: &Member) -> LogMember {
 pub(crate) fn members_of(members: &BTreeSet<LogMember>) -> BTreeSet<Member> {
     let member = |member: &LogMember| Member { node_id: member.node_id.clone(), raft_id: RaftId(member.raft_id) };
     members.iter().map(member).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exo_log::{Members as LogMembers, PeerLag};
+    use exo_types::Candidate;
+
+    fn node(name: &str) -> NodeId {
+        NodeId::new(name).expect("a good id")
+    }
+
+    fn member(name: &str) -> Member {
+        Member { node_id: node(name), raft_id: RaftId(name.len() as u64) }
+    }
+
+    /// `a` leads; `a`, `b` and `c` vote, and `d` has everything that they have.
+    fn standing() -> LogStanding {
+        let named = |names: &[&str]| names.iter().map(|name| member(name)).collect();
+        let heard = PeerLag { entries: 0, heard: Some(Duration::ZERO) };
+        LogStanding {
+            session: Some(session()),
+            members: LogMembers { voters: named(&["a", "b", "c"]), learners: named(&["d"]) },
+            lag: ["b", "c", "d"].map(|name| (node(name), heard)).into(),
+            ..LogStanding::default()
+        }
+    }
+
+    fn session() -> SessionId {
+        SessionId { generation: 1, master_node_id: node("a") }
+    }
+
+    /// Seen by `a`: `b` and `d`, but not `c`.
+    fn without_c() -> Masters {
+        let candidate = Candidate { session: session(), seniority: 0, commands_seen: 0 };
+        let presence = MasterPresence { candidate, leading: false, term: 1, voters: BTreeSet::new() };
+        let mut masters = Masters::default();
+        ["b", "d"].into_iter().for_each(|name| masters.on_joined(name.to_owned(), node(name), &presence));
+        masters
+    }
+
+    fn plan(masters: &mut Masters, now: Instant) -> Option<Roster> {
+        masters.plan(now, &node("a"), &standing(), &BTreeSet::new(), &BTreeSet::new())
+    }
+
+    #[test]
+    fn who_asks_is_there_before_it_is_seen() {
+        let begin = Instant::now();
+        let mut masters = without_c();
+        assert_eq!(plan(&mut masters, begin), None);
+        let back = begin + VOTER_GRACE * 2;
+        masters.on_asked(&log_member(&member("c")));
+        assert_eq!(plan(&mut masters, back), None, "it asked just now");
+        let roster = plan(&mut masters, back + VOTER_GRACE).expect("it was never seen");
+        assert!(!roster.voters.contains(&log_member(&member("c"))), "{roster:?}");
+    }
 }

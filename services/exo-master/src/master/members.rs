@@ -103,12 +103,13 @@ impl Master {
         let identity = &lead.state().identity;
         let is_out = |node: &&NodeId| !identity.admitted.contains_key(*node);
         let outcasts: BTreeSet<NodeId> = identity.revoked.values().filter(is_out).cloned().collect();
-        self.answer_asked();
         let now = Instant::now();
         if self.changing_members || self.change_after.is_some_and(|at| at > now) {
             return;
         }
         self.change_after = None;
+        // Not before: who is struck off takes part until the change ends, and would never ask again.
+        self.answer_asked();
         let Some((standing, session)) = self.standing().zip(self.session.as_ref()) else { return };
         if standing.joint {
             return;

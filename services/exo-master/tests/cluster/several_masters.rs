@@ -1,10 +1,14 @@
 //! Several masters of one session: the leader may go, and nothing else does.
 
 use super::harness::*;
-use exo_bus::{MemoryNetwork, topics};
+use exo_bus::{Faults, MemoryNetwork, topics};
 use exo_master::{MasterOptions, MemoryHome};
 use exo_node::View;
-use exo_types::{Command, CommandReply, Event, NodeId, RequestLeave, RunnerStatus, SessionReply};
+use exo_types::{
+    Command, CommandReply, Event, JoinSession, NodeId, RequestLeave, RequestStanding, RunnerStatus, SessionReply,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -172,6 +176,41 @@ async fn a_restart_changes_no_membership_and_a_dead_voter_is_replaced() {
     let now = voters(&network).await;
     assert!(now.contains(&"d".to_owned()) && !now.contains(&name), "{now:?}");
     fourth.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_it_is_struck_off_is_told_that_it_is_in_when_it_stays_in() {
+    let network = MemoryNetwork::new(14);
+    let asked = Arc::new(Mutex::new(BTreeMap::new()));
+    let asking = asked.clone();
+    network.on_sent(move |sent| {
+        if sent.key.starts_with("service/join_session/")
+            && let Some(join) = sent.read::<JoinSession>()
+        {
+            asking.lock().expect("whole").insert(join.member.node_id.clone(), join);
+        }
+    });
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let leader = until_voters(&network, 3).await;
+    let _fourth = master(&network, "d", &MemoryHome::new(9), MasterOptions::default()).await;
+    tokio::time::sleep(SECOND * 20).await;
+    // A change of the members takes several of these.
+    network.set_faults(Faults { delay: Duration::from_millis(5)..=Duration::from_millis(5), ..Faults::default() });
+    let joined = asked.lock().expect("whole").clone();
+    let is_other = |(master, _): &(Master, _)| *master.bus.node() != leader && joined.contains_key(master.bus.node());
+    let at = masters.iter().position(is_other).expect("one of them joined another");
+    let (away, _) = masters.remove(at);
+    let name = away.bus.node().clone();
+    away.kill(&network).await;
+    let bus = network.join(name.clone()).await.expect("joins");
+    // Those before and those after vote while they change.
+    until_voters(&network, 4).await;
+    let again = JoinSession { brings: None, ..joined[&name].clone() };
+    let answer = bus.request(topics::JOIN_SESSION, &leader, &again, SECOND * 20).await.expect("answered");
+    assert_eq!(answer, SessionReply::Done);
+    tokio::time::sleep(SECOND).await;
+    let standing = bus.request(topics::STANDING, &leader, &RequestStanding {}, SECOND).await.expect("answered");
+    assert!(standing.learners.contains(&name) && !standing.voters.contains(&name), "{standing:?}");
 }
 
 /// Who votes, as the leader says.
