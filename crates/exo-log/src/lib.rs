@@ -25,6 +25,7 @@ mod disk;
 mod error;
 mod event_log;
 mod feed;
+mod heritage;
 mod intake;
 mod keeper;
 mod log_store;

@@ -120,6 +120,12 @@ impl LogStore {
         self.view().committed
     }
 
+    /// Every record that is on the disk.
+    pub(crate) async fn all(&self) -> Result<Vec<Entry>, StorageError> {
+        let read = self.executor.run(|store| store.read_entries(0..u64::MAX)).await;
+        read.unwrap_or_else(|error| Err(out_of_reach(error)))
+    }
+
     fn view(&self) -> MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,8 +134,7 @@ impl LogStore {
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, RaftStorageError> {
-        let failed = |reason| StorageError { path: "log".to_owned(), action: "reach the disk", reason };
-        let result = self.executor.run(work).await.unwrap_or_else(|error| Err(failed(error.to_string())));
+        let result = self.executor.run(work).await.unwrap_or_else(|error| Err(out_of_reach(error)));
         result.map_err(|error| {
             let raft_error = io_error(&error);
             self.view().failure = Some(error);
@@ -143,6 +148,10 @@ impl LogStore {
         }
         self.write(move |store| store.read_entries(from..to)).await
     }
+}
+
+fn out_of_reach(error: NoExecutor) -> StorageError {
+    StorageError { path: "log".to_owned(), action: "reach the disk", reason: error.to_string() }
 }
 
 /// Votes of one term and different candidates have no order; the one that was there first stays.

@@ -141,6 +141,13 @@ impl Machine {
         members_of(self.fold().membership.membership())
     }
 
+    /// Where another machine would go on from this one.
+    pub(crate) fn as_start(&self) -> Start {
+        let fold = self.fold();
+        let content = Content { state: fold.mirror.front().clone(), events: Vec::new() };
+        Start { session: fold.session.clone(), meta: fold.meta(), content }
+    }
+
     /// Tells everybody that nothing more will come.
     pub(crate) fn close(&self) {
         self.shared.states.close();
@@ -281,6 +288,15 @@ impl Fold {
         events
     }
 
+    fn meta(&self) -> SnapshotMeta {
+        let name = |at: LogId| format!("{}-{}", at.leader_id.term, at.index);
+        SnapshotMeta {
+            last_log_id: self.applied,
+            last_membership: self.membership.clone(),
+            snapshot_id: self.applied.map_or_else(|| "none".to_owned(), name),
+        }
+    }
+
     fn progress(&self) -> Progress {
         Progress { index: index_of(self.applied), event: self.mirror.front().last_event_applied_idx }
     }
@@ -312,12 +328,7 @@ impl RaftStateMachine<RaftTypes> for Machine {
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         let fold = self.fold();
-        let applied = fold.applied;
-        let meta = SnapshotMeta {
-            last_log_id: applied,
-            last_membership: fold.membership.clone(),
-            snapshot_id: applied.map_or_else(|| "none".to_owned(), |at| format!("{}-{}", at.leader_id.term, at.index)),
-        };
+        let meta = fold.meta();
         let events = fold.ring.newest(content::EVENTS, content::EVENT_BYTES);
         let content = Content { state: fold.mirror.front().clone(), events };
         SnapshotBuilder { machine: self.clone(), meta, content, events: fold.events, bytes: fold.bytes }

@@ -2,7 +2,7 @@
 
 use crate::disk::Disk;
 use crate::members_file::MembersFile;
-use crate::raft_types::{SnapshotMeta, index_of, members_of};
+use crate::raft_types::{Entry, SnapshotMeta, index_of, members_of};
 use crate::store::{Identity, Loaded, Store};
 use crate::{LogOptions, LogOwner, Members, OpenError, RaftId};
 use crate::{dice::Dice, machine};
@@ -149,12 +149,12 @@ fn read(path: &str, store: Store, loaded: Loaded) -> Result<Opened, OpenError> {
         reason: "it does not say whose it is".to_owned(),
     })?;
     let start = start_of(path, &loaded)?;
-    let (state, replayed) = fold_all(&start, &loaded);
+    let (state, replayed) = fold_all(&start, &loaded.entries);
     let recovered = Recovered {
         session: loaded.session.clone(),
         raft_id: identity.raft_id,
         state,
-        members: last_members(&start.meta, &loaded),
+        members: last_members(&start.meta, &loaded.entries),
         replayed,
         quarantined: None,
         lost: lost(store.disk(), &loaded),
@@ -184,9 +184,9 @@ fn start_of(path: &str, loaded: &Loaded) -> Result<machine::Start, OpenError> {
 }
 
 /// The State with every record, as if all were committed. What one that leads would have voided is void here too.
-fn fold_all(start: &machine::Start, loaded: &Loaded) -> (Arc<State>, u64) {
+pub(crate) fn fold_all(start: &machine::Start, entries: &[Entry]) -> (Arc<State>, u64) {
     let from = start.meta.last_log_id.map_or(0, |at| at.index + 1);
-    let entries = loaded.entries.iter().filter(|entry| entry.log_id.index >= from);
+    let entries = entries.iter().filter(|entry| entry.log_id.index >= from);
     let batches: Vec<_> = entries
         .filter_map(|entry| if let EntryPayload::Normal(batch) = &entry.payload { Some(batch) } else { None })
         .collect();
@@ -202,9 +202,10 @@ fn fold_all(start: &machine::Start, loaded: &Loaded) -> (Arc<State>, u64) {
     (Arc::new(state), batches.len() as u64)
 }
 
-fn last_members(meta: &SnapshotMeta, loaded: &Loaded) -> Members {
+/// Who takes part by the last record that tells, whether it is known to be committed or not.
+pub(crate) fn last_members(meta: &SnapshotMeta, entries: &[Entry]) -> Members {
     let from = index_of(meta.last_log_id);
-    let newer = loaded.entries.iter().rev().filter(|entry| entry.log_id.index >= from);
+    let newer = entries.iter().rev().filter(|entry| entry.log_id.index >= from);
     let mut memberships = newer.filter_map(|entry| match &entry.payload {
         EntryPayload::Membership(membership) => Some(membership),
         _ => None,

@@ -12,7 +12,9 @@ use crate::tally::Tally;
 use exo_bus::{ProcessId, Sent, topics};
 use exo_node::View;
 use exo_state::State;
-use exo_types::{Event, GenerateRequest, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId, SessionId};
+use exo_types::{
+    CommandId, Event, GenerateRequest, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId, SessionId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -39,6 +41,9 @@ struct Seen {
     /// The voters of each session that was taken over or founded, as its latest leader tells.
     voters: BTreeMap<SessionId, (u64, BTreeSet<NodeId>)>,
     taken_over: BTreeSet<SessionId>,
+    /// Commands of sessions that were gone on from: also what nobody had acknowledged there comes true so, and is
+    /// applied in no log.
+    inherited: BTreeSet<(SessionId, CommandId)>,
     tally: Tally,
 }
 
@@ -103,9 +108,11 @@ impl Observer {
     pub(crate) fn on_log_state(&self, who: &str, session: &SessionId, state: &Arc<State>) {
         match &state.session {
             Some(of) if of == session => self.on_state(who, state),
-            Some(_) => {
+            Some(before) => {
                 let mut seen = self.lock();
                 seen.tally.takeovers += u64::from(seen.taken_over.insert(session.clone()));
+                let commands = state.accepted_commands.iter().map(|accepted| accepted.command_id.clone());
+                seen.inherited.extend(commands.map(|command| (before.clone(), command)));
             }
             None => {}
         }
@@ -181,12 +188,7 @@ impl Observer {
 
     /// Compares what clients were told with what happened. For the end, when all is known.
     pub(crate) fn settle(&self, finals: Vec<Final>, apart: bool) {
-        let mut happened = Happened::new();
-        for (session, event) in self.lock().logs.events() {
-            if let Event::CommandAccepted { command_id, .. } = &event.event {
-                *happened.entry(command_id.clone()).or_default().entry(session.clone()).or_default() += 1;
-            }
-        }
+        let happened = self.lock().happened();
         for one in &finals {
             self.on_state(&one.who, &one.state);
         }
@@ -203,6 +205,22 @@ impl Observer {
 }
 
 impl Seen {
+    fn happened(&self) -> Happened {
+        let mut happened = Happened::new();
+        for (session, event) in self.logs.events() {
+            if let Event::CommandAccepted { command_id, .. } = &event.event {
+                *happened.entry(command_id.clone()).or_default().entry(session.clone()).or_default() += 1;
+            }
+        }
+        for (session, command_id) in &self.inherited {
+            let known = happened.entry(command_id.clone()).or_default();
+            if known.is_empty() {
+                known.insert(session.clone(), 1);
+            }
+        }
+        happened
+    }
+
     fn on_voters(&mut self, session: &SessionId, term: u64, voters: &BTreeSet<NodeId>) {
         let known = self.voters.entry(session.clone()).or_default();
         if term < known.0 {
@@ -218,4 +236,37 @@ impl Seen {
 
 fn shown(what: Option<&impl ToString>) -> String {
     what.map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::Findings;
+    use crate::oracle::Oracle;
+    use crate::trace::{Keep, Trace};
+    use exo_state::apply;
+    use exo_types::{EventIndex, Millis};
+
+    #[test]
+    fn what_a_takeover_brings_about_has_happened_once() {
+        let session = |generation| SessionId { generation, master_node_id: NodeId::new("a").expect("a good id") };
+        let id = |name: &str| CommandId::new(name).expect("a good id");
+        let accepted = |name| Event::CommandAccepted { command_id: id(name), task_id: None, instance_id: None };
+        let opened = Event::SessionOpened { session: session(1), when: Millis(0) };
+        let events = (1..).zip([opened, accepted("applied"), accepted("unacknowledged")]);
+        let events: Vec<_> =
+            events.map(|(idx, event)| IndexedEvent { idx: EventIndex(idx), origin: None, event }).collect();
+        let trace = Trace::new(Keep::Tail(1));
+        let books = Books { findings: Findings::new(trace.clone()), trace, oracle: Oracle::default() };
+        let observer = Observer::new(books);
+        observer.on_events("a", &session(1), &events[..2]);
+        let mut state = State::default();
+        for event in &events {
+            apply(&mut state, event);
+        }
+        observer.on_log_state("a", &session(2), &Arc::new(state));
+        let once = BTreeMap::from([(session(1), 1)]);
+        let expected: Happened = ["applied", "unacknowledged"].map(|name| (id(name), once.clone())).into();
+        assert_eq!(observer.lock().happened(), expected);
+    }
 }

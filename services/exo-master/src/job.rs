@@ -8,6 +8,7 @@ use crate::sessions::Sessions;
 use exo_bus::{Bus, topics};
 use exo_election::Roster;
 use exo_log::{AppendError, Appended, DraftEvent, EventLog, MemberError};
+use exo_state::encode_state;
 use exo_types::{
     Blob, Event, EventIndex, JoinSession, LeaveSession, Millis, NodeId, SessionId, SessionReply, SnapshotBytes,
 };
@@ -88,14 +89,14 @@ async fn lead(session: &SessionId, log: &EventLog, when: Millis) -> Result<(), S
     log.append(base, vec![DraftEvent::from(opened)]).await.map(drop).map_err(|error| error.to_string())
 }
 
-/// Has this master taken into a session, with what it brings.
+/// Has this master taken into a session, with what the log of its old one brings.
 pub(crate) fn join(
     sessions: Sessions,
     bus: Bus,
     entry: Option<Entry>,
     session: SessionId,
     leader: NodeId,
-    brings: Option<Vec<u8>>,
+    old: Option<EventLog>,
 ) -> Job {
     async move {
         let entry = match entry {
@@ -104,14 +105,26 @@ pub(crate) fn join(
         };
         let result = match &entry {
             Ok(entry) => {
+                // From here on peers write nothing more into the old one.
                 sessions.address(Some(&entry.log));
-                ask(&bus, &entry.session, &leader, &entry.log, brings).await
+                match brought(old).await {
+                    Ok(brings) => ask(&bus, &entry.session, &leader, &entry.log, brings).await,
+                    Err(reason) => Err(reason),
+                }
             }
             Err(error) => Err(error.to_string()),
         };
         Done::Joined { entry: Box::new(entry), result }
     }
     .boxed()
+}
+
+/// Nothing that was acknowledged is left behind: a log that cannot be read now is read at the next try.
+async fn brought(old: Option<EventLog>) -> Result<Option<Vec<u8>>, String> {
+    let Some(log) = old else { return Ok(None) };
+    let state = log.heritage().await.map_err(|error| error.to_string())?;
+    let encoded = encode_state(&state);
+    Ok(encoded.inspect_err(|error| tracing::error!(%error, "what runs here cannot be handed over")).ok())
 }
 
 /// Lets the leader know that this master belongs to its session.

@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use exo_log::{AppendError, LogRole};
+use exo_types::EventIndex;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -169,6 +170,35 @@ async fn a_survivor_of_two_accepts_nothing_and_still_has_everything() {
     sleep(Duration::from_secs(30)).await;
     let refused = cluster.log(survivor).record(events(5..=5)).await;
     assert!(matches!(refused, Err(AppendError::NotLeader { leader: None })), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_takes_along_what_was_acknowledged_and_nothing_that_more_may_contradict() {
+    let no_others: &[&str] = &[];
+    for (seed, others, taken) in [(40, no_others, 5), (41, &["b"][..], 5), (42, &["b", "c"][..], 4)] {
+        let mut cluster = Cluster::of_one(seed).await;
+        for other in others {
+            cluster.add_learner(other).await;
+            cluster.promote_all().await;
+        }
+        cluster.append(1..=4).await.expect("appends");
+        cluster.caught_up(4).await;
+        // Of three, a alone has the fifth: it is not acknowledged.
+        let is_cut = others.len() > 1;
+        others.iter().for_each(|other| cluster.network.cut(&node("a"), &node(other), is_cut));
+        let appended = cluster.log("a").record(events(5..=5)).await;
+        assert_eq!(appended.is_ok(), !is_cut, "{appended:?}");
+        others.iter().chain(&["a"]).for_each(|name| cluster.kill(name));
+        let recovered = cluster.start("a").await;
+        assert_eq!(recovered.state.last_event_applied_idx, EventIndex(5), "it is on the disk");
+        let log = cluster.log("a");
+        let heritage = log.heritage().await.expect("reads").last_event_applied_idx;
+        let applied = log.state().borrow().last_event_applied_idx;
+        assert!(applied < EventIndex(5), "nobody has told it yet what is committed");
+        assert_eq!(heritage, if is_cut { applied } else { EventIndex(taken) });
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(log.heritage().await.expect("reads").last_event_applied_idx, EventIndex(taken));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,6 @@ use crate::lead::answer_failure;
 use exo_bus::topics;
 use exo_election::Output;
 use exo_log::AppendError;
-use exo_state::encode_state;
 use exo_types::{ElectionMessage, MasterPresence, NodeId, SessionId, SessionReply};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -82,12 +81,9 @@ impl Master {
             return;
         }
         let Some((id, leader)) = self.join_wanted.take() else { return };
-        let brings = self.session.as_ref().and_then(|session| {
-            let encoded = encode_state(&session.state());
-            encoded.inspect_err(|error| tracing::error!(%error, "what runs here cannot be handed over")).ok()
-        });
+        let old = self.session.as_ref().map(|session| session.log.clone());
         let entry = self.entry.take().filter(|entry| entry.session == id);
-        self.jobs.push(job::join(self.sessions.clone(), self.bus.clone(), entry, id, leader, brings));
+        self.jobs.push(job::join(self.sessions.clone(), self.bus.clone(), entry, id, leader, old));
     }
 
     fn ask(&mut self, leader: NodeId) {

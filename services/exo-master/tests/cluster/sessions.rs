@@ -68,6 +68,28 @@ async fn of_two_clusters_that_meet_the_larger_stays_and_runs_what_both_ran() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_master_that_starts_and_finds_a_larger_session_brings_what_it_had_acknowledged() {
+    let network = MemoryNetwork::new(15);
+    network.partition(&node_id("a"), &node_id("b"));
+    let home = MemoryHome::new(1);
+    let master_a = master(&network, "a", &home, senior(0)).await;
+    let _b = master(&network, "b", &MemoryHome::new(2), senior(9)).await;
+    let (a, b) = (worker(&network, "a").await, worker(&network, "b").await);
+    for (member, leader) in [(&a, "a"), (&b, "b")] {
+        let known = |view: &View| view.leader == Some(node_id(leader)) && view.state.downloads.len() == 1;
+        member.until("its own master leads", known).await;
+    }
+    let placed = instance_of(&a.send(place(1)).await.expect("answered"));
+    master_a.kill(&network).await;
+    network.heal(&node_id("a"), &node_id("b"));
+    let _back = master(&network, "a", &home, senior(0)).await;
+    until_voters(&network, 2).await;
+    let has = |view: &View| view.session == Some(session(1, "b")) && view.state.instances.contains_key(&placed);
+    let view = b.until("what a had placed is placed", has).await;
+    assert_eq!(view.state.intents.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_survivor_of_two_goes_on_from_what_was_acknowledged() {
     let network = MemoryNetwork::new(8);
     let mut two = masters(&network, &["a", "b"], &MasterOptions::default()).await;
