@@ -13,6 +13,14 @@ fn admitted(first: &Identity, name: &str, when: SystemTime) -> Identity {
     Identity::from_parts(&first.vouch(node(name), when).expect("vouches")).expect("good")
 }
 
+/// Gives a node a new certificate, and waits until its rank has it: the renewal is told before the ping.
+async fn renewed(node: &Identity, first: &Identity, rank: &mut Rank) {
+    let parts = first.vouch(node.node_id(), SystemTime::now()).expect("vouches");
+    node.replace(&parts).expect("good");
+    rank.send(HostMessage::Ping);
+    assert!(matches!(rank.message().await, RunnerMessage::Progress { .. }));
+}
+
 #[tokio::test]
 async fn links_to_a_node_that_is_thrown_out_close_at_once_and_are_not_made_again() {
     let model = model();
@@ -55,15 +63,11 @@ async fn ranks_that_waited_past_a_renewal_show_the_new_certificate_and_links_out
     let orders = hosts.iter().zip(0..).map(|(host, rank)| (host, order(&model.path(), rank, 2)));
     let (mut ranks, loaded) = waiting(orders).await;
     // Both call each other: the certificate that ended would be refused at either end.
-    let renew = || second.replace(&first.vouch(node("b"), SystemTime::now()).expect("vouches")).expect("good");
-    renew();
+    renewed(&second, &first, &mut ranks[1]).await;
     connect(&mut ranks, &loaded).await;
     ranks[0].send(HostMessage::Generate(text("on", 400)));
     ranks[0].first_token("on").await;
-    renew();
-    ranks[1].send(HostMessage::Ping);
-    // The renewal was told before the ping.
-    assert!(matches!(ranks[1].message().await, RunnerMessage::Progress { .. }));
+    renewed(&second, &first, &mut ranks[1]).await;
     let answer = ranks[0].answer("on").await;
     assert_eq!((answer.error, answer.finish), (None, Some(FinishReason::Length)), "{}", answer.reason);
 }
