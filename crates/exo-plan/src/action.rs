@@ -18,6 +18,15 @@ pub struct PeerRank {
     pub incarnation: u64,
 }
 
+/// Whom a runner connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectOrder {
+    /// The runner's own incarnation, so that the order does not reach another life.
+    pub incarnation: u64,
+    /// The ranks that it has to call.
+    pub peers: Vec<PeerRank>,
+}
+
 /// One thing to do. Carrying it out leaves no choice, and doing it twice does no harm.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -34,15 +43,13 @@ pub enum Action {
         losses: u32,
     },
     /// Have the runner connect to those ranks, and wait for those that connect to it. Without any it is a world of its
-    /// own and becomes ready.
-    /// The worker remembers the incarnation in [`crate::LocalRunner::told_to_connect`].
+    /// own and becomes ready. Given again when a rank that it calls begins another life before it is ready.
+    /// The worker remembers the order in [`crate::LocalRunner::told_to_connect`].
     ConnectRunner {
         /// Which.
         runner_id: RunnerId,
-        /// Its own incarnation, so that the order does not reach another life.
-        incarnation: u64,
-        /// The ranks that it has to call.
-        peers: Vec<PeerRank>,
+        /// Whom it connects to; takes the place of the order before.
+        order: ConnectOrder,
     },
     /// End the runner's process, if there is one, and forget it.
     StopRunner {

@@ -9,6 +9,7 @@
 //!                        └─(back-off)─ Failed ◀─ crash  └── a link broke: weights kept, new incarnation ─┘  │
 //!                                                 instance gone ─StopRunner─▶ forgotten ◀───────────────────┘
 //! ```
+//! Two ranks may lose each other at any time. One that waits for the life of another that is gone is told of the next.
 
 mod action;
 mod backoff;
@@ -16,7 +17,7 @@ mod local;
 mod memory_news;
 mod plan;
 
-pub use action::{Action, PeerRank};
+pub use action::{Action, ConnectOrder, PeerRank};
 pub use backoff::Backoff;
 pub use local::{LocalNode, LocalRunner};
 pub use memory_news::MemoryNews;

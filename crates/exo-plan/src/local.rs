@@ -1,5 +1,6 @@
 //! What is and runs on the node itself, as its worker knows it.
 
+use crate::ConnectOrder;
 use exo_types::{
     Connection, InstanceId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeResources, RunnerId, RunnerStatus,
 };
@@ -15,8 +16,8 @@ pub struct LocalRunner {
     pub status: RunnerStatus,
     /// When that status began; the back-off counts from here.
     pub since: Instant,
-    /// The incarnation for which it was last told to connect.
-    pub told_to_connect: Option<u64>,
+    /// What it was last told to connect to, and in which incarnation.
+    pub told_to_connect: Option<ConnectOrder>,
 }
 
 /// The node.

@@ -82,7 +82,8 @@ pub enum HostMessage {
     Identity(RunnerIdentity),
     /// First of all that is answered: load. Answered by `Loading`, then `Loaded` or `Failed`.
     Load(Load),
-    /// All ranks are loaded: connect to them. Answered by `Ready`, or by `Loaded` with a new incarnation.
+    /// All ranks are loaded: connect to them. Answered by `Ready`, or by `Loaded` with a new incarnation. Until then
+    /// another order may name other lives of them: only those of the last are called.
     Connect(Connect),
     /// Answer a request; rank 0 only. Answered by `Chunk`s, of which the last is final.
     Generate(GenerateRequest),

@@ -9,6 +9,7 @@
 //! loss reaches every rank, until all have begun anew.
 
 mod caller;
+mod calls;
 mod door;
 mod incarnation;
 mod neighbours;
@@ -22,6 +23,7 @@ use crate::inbox::{Inbox, LinkCause};
 use crate::progress::Progress;
 use crate::step_bytes::{self, Step, StepBytesError};
 use caller::Caller;
+use calls::Calls;
 use door::Door;
 use exo_runner_host::{Load, RankAddress};
 use exo_tensor_link::{BindError, Handshake, LinkError, Listener, Precision};
@@ -109,6 +111,7 @@ pub(crate) struct Links {
     terms: Terms,
     deadline: Duration,
     incarnation: Arc<Incarnation>,
+    calls: Calls,
     /// What comes back to rank 0.
     returns: Option<Receiver<Frame>>,
     /// Whether the rank that steps come from is connected, if there is one.
@@ -196,8 +199,8 @@ impl Links {
         let deadline = Duration::from_millis(settings.deadline_ms);
         let has_previous = terms.shard.previous().is_none();
         let returns = comes_back.then_some(returns);
-        let (nexts, group) = (Nexts::default(), Group::default());
-        Ok(Self { endpoint, terms, deadline, incarnation, returns, has_previous, nexts, group })
+        let (calls, nexts, group) = (Calls::default(), Nexts::default(), Group::default());
+        Ok(Self { endpoint, terms, deadline, incarnation, calls, returns, has_previous, nexts, group })
     }
 
     /// Where other ranks find this one.
@@ -205,9 +208,14 @@ impl Links {
         self.endpoint.to_string()
     }
 
-    /// Calls those ranks, in threads of their own: the links come to the inbox.
-    pub(crate) fn connect(&self, peers: &[RankAddress]) -> Result<(), LinksError> {
+    /// Calls those ranks, in threads of their own: the links come to the inbox. Calls of them elsewhere are given up, but
+    /// one that is linked to stays: if it lives another life, the loss of its link is about to end this incarnation.
+    pub(crate) fn connect(&mut self, peers: &[RankAddress]) -> Result<(), LinksError> {
         for peer in peers {
+            if self.nexts.has(peer.rank) || self.group.has(peer.rank) {
+                continue;
+            }
+            let Some(call) = self.calls.begin(peer) else { continue };
             for channel in self.terms.calls(peer.rank) {
                 let handshake = self.terms.handshake(peer.rank, channel, peer.incarnation);
                 let caller = Caller {
@@ -215,6 +223,7 @@ impl Links {
                     handshake,
                     channel,
                     incarnation: self.incarnation.clone(),
+                    wanted: call.wanted(),
                 };
                 thread::Builder::new().name(format!("rank-{}", peer.rank)).spawn(move || caller.run())?;
             }

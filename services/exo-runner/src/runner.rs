@@ -44,7 +44,6 @@ pub fn run(side: RunnerSide, on_host_gone: impl FnOnce() + Send + 'static) -> Re
     let mut runner = Runner {
         incarnation: order.incarnation,
         width: part.width(),
-        is_connecting: false,
         is_ready: false,
         links: None,
         early: None,
@@ -87,7 +86,6 @@ fn load_shard(order: &Load, progress: &Progress, writer: &HostWriter) -> Result<
 struct Runner {
     order: Load,
     incarnation: u64,
-    is_connecting: bool,
     is_ready: bool,
     /// Width of the hidden states.
     width: usize,
@@ -105,7 +103,7 @@ struct Runner {
 impl Runner {
     /// Opens the way for the rank before and tells where it is.
     fn listen(&mut self) -> Result<(), RunnerError> {
-        (self.is_connecting, self.is_ready, self.links, self.early) = (false, false, None, None);
+        (self.is_ready, self.links, self.early) = (false, None, None);
         if self.order.shard.world_size > 1 {
             let around = Around { credentials: self.credentials.clone(), inbox: self.inbox.clone() };
             let links = Links::listen(&self.order, self.width, self.incarnation, around);
@@ -129,14 +127,12 @@ impl Runner {
     }
 
     fn connect(&mut self, order: &Connect) -> Result<(), RunnerError> {
-        if order.incarnation != self.incarnation || self.is_connecting {
+        if order.incarnation != self.incarnation || self.is_ready {
             return Ok(());
         }
-        self.is_connecting = true;
-        match &self.links {
-            None => self.become_ready(),
-            Some(links) => links.connect(&order.peers).map_err(|error| self.give_up(&error)),
-        }
+        let Some(links) = &mut self.links else { return self.become_ready() };
+        let called = links.connect(&order.peers);
+        called.map_err(|error| self.give_up(&error))
     }
 
     fn become_ready(&mut self) -> Result<(), RunnerError> {

@@ -2,6 +2,7 @@
 
 mod processes {
     mod links;
+    mod lives;
 }
 
 use exo_identity::Identity;
@@ -244,9 +245,14 @@ async fn connect(ranks: &mut [Rank], loaded: &[(Option<String>, u64)]) {
 
 /// Tells them to.
 fn order_links(ranks: &[Rank], loaded: &[(Option<String>, u64)]) {
+    order_links_to(ranks, loaded, loaded);
+}
+
+/// Tells them to, and that the others are where it is shown.
+fn order_links_to(ranks: &[Rank], loaded: &[(Option<String>, u64)], shown: &[(Option<String>, u64)]) {
     for (place, rank) in ranks.iter().enumerate() {
         let address = |rank: u32| {
-            let (endpoint, incarnation) = loaded[rank as usize].clone();
+            let (endpoint, incarnation) = shown[rank as usize].clone();
             RankAddress { rank, endpoint: endpoint.expect("a rank of several listens"), incarnation }
         };
         let peers = rank.shard.calls().into_iter().map(address).collect();

@@ -1,6 +1,6 @@
 //! Starting, connecting and stopping runners.
 
-use crate::{Action, Backoff, LocalNode, LocalRunner, PeerRank, Plan};
+use crate::{Action, Backoff, ConnectOrder, LocalNode, LocalRunner, PeerRank, Plan};
 use exo_state::State;
 use exo_types::{Instance, RunnerId, RunnerStatus};
 use std::sync::Arc;
@@ -49,16 +49,23 @@ fn start_time(runner: Option<&LocalRunner>, backoff: &Backoff, now: Instant) -> 
     }
 }
 
-/// Runners that have loaded connect when every rank has, each once per incarnation.
+/// Runners that have loaded connect when every rank has. Each is told once, and again as long as it is not ready when
+/// the State shows another life of a rank that it calls: the one that it was told of is gone and will never answer.
 pub(super) fn connect_loaded(state: &State, local: &LocalNode, plan: &mut Plan) {
     for (runner_id, runner) in &local.runners {
-        let RunnerStatus::RunnerLoaded { incarnation, .. } = runner.status else { continue };
+        let (RunnerStatus::RunnerLoaded { incarnation, .. } | RunnerStatus::RunnerConnecting { incarnation, .. }) =
+            runner.status
+        else {
+            continue;
+        };
         let Some(instance) = state.instances.get(&runner.instance_id) else { continue };
-        if runner.told_to_connect == Some(incarnation) || !others_have_loaded(state, instance, runner_id) {
+        if !others_have_loaded(state, instance, runner_id) {
             continue;
         }
-        if let Some(peers) = peers(state, instance, runner_id) {
-            plan.actions.push(Action::ConnectRunner { runner_id: runner_id.clone(), incarnation, peers });
+        let Some(peers) = peers(state, instance, runner_id) else { continue };
+        let order = ConnectOrder { incarnation, peers };
+        if runner.told_to_connect.as_ref() != Some(&order) {
+            plan.actions.push(Action::ConnectRunner { runner_id: runner_id.clone(), order });
         }
     }
 }

@@ -1,11 +1,12 @@
 use super::*;
-use crate::{LocalRunner, PeerRank};
+use crate::{ConnectOrder, LocalRunner, PeerRank};
 use exo_state::apply;
 use exo_types::{
     Accelerator, Connection, DownloadProgress, Event, EventIndex, IndexedEvent, Instance, InstanceId, Memory, Millis,
     ModelCard, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo, NodeLink, NodeResources, RunnerFailure, RunnerId,
     RunnerStatus, SessionId, Shard, ShardAssignments, Sharding, TensorShare,
 };
+use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -134,7 +135,7 @@ fn planned(state: &State, local: &LocalNode, now: Instant) -> Vec<String> {
 fn show(action: &Action) -> String {
     match action {
         Action::StartRunner { runner_id, losses, .. } => format!("start {runner_id} after {losses}"),
-        Action::ConnectRunner { runner_id, incarnation, peers } => {
+        Action::ConnectRunner { runner_id, order: ConnectOrder { incarnation, peers } } => {
             let to = |peer: &PeerRank| format!(" to {}/{}", peer.endpoint, peer.incarnation);
             format!("connect {runner_id}/{incarnation}{}", peers.iter().map(to).collect::<String>())
         }
@@ -204,17 +205,94 @@ fn runners_are_started_connected_and_stopped_as_the_state_wants() {
     }
 }
 
+/// Notes that orders to connect were carried out, and tells how many there were.
+fn carry_out(state: &State, local: &mut LocalNode, now: Instant) -> usize {
+    let mut orders = 0;
+    for action in plan(state, local, &Backoff::default(), now).actions {
+        let Action::ConnectRunner { runner_id, order } = action else { continue };
+        local.runners.get_mut(&runner_id).expect("it is known").told_to_connect = Some(order);
+        orders += 1;
+    }
+    orders
+}
+
 #[test]
 fn a_runner_is_told_to_connect_once_per_incarnation() {
     let now = start();
-    let state = placed(&["a"], &[("r0", loaded("", 4))]);
-    let mut local = local(now, &[("r0", loaded("", 4))]);
-    let runner = local.runners.values_mut().next().expect("one runner");
-    runner.told_to_connect = Some(4);
-    assert_eq!(planned(&state, &local, now), [""; 0]);
-    let runner = local.runners.values_mut().next().expect("one runner");
-    runner.told_to_connect = Some(3);
-    assert_eq!(planned(&state, &local, now), ["connect r0/4"]);
+    let world_of_one = |incarnation| placed(&["a"], &[("r0", loaded("", incarnation))]);
+    let mut node = local(now, &[("r0", loaded("", 4))]);
+    assert_eq!(planned(&world_of_one(4), &node, now), ["connect r0/4"]);
+    carry_out(&world_of_one(4), &mut node, now);
+    assert_eq!(planned(&world_of_one(4), &node, now), [""; 0]);
+    node.runners.values_mut().for_each(|runner| runner.status = loaded("", 5));
+    assert_eq!(planned(&world_of_one(5), &node, now), ["connect r0/5"]);
+}
+
+#[test]
+fn a_runner_that_waits_for_a_life_that_is_gone_is_told_of_the_next() {
+    let now = start();
+    let own = connecting("x:1", 4);
+    let shown = |next: RunnerStatus, previous: RunnerStatus| {
+        placed(&["a", "b", "c"], &[("r0", own.clone()), ("r1", next), ("r2", previous)])
+    };
+    let mut node = local(now, &[("r0", loaded("x:1", 4))]);
+    carry_out(&shown(loaded("y:2", 7), loaded("z:3", 9)), &mut node, now);
+    node.runners.values_mut().for_each(|runner| runner.status = own.clone());
+    for (name, next, previous, expect) in [
+        ("as told", loaded("y:2", 7), loaded("z:3", 9), vec![]),
+        ("it connects too", connecting("y:2", 7), loaded("z:3", 9), vec![]),
+        ("another life at the same address", loaded("y:2", 8), loaded("z:3", 9), vec!["connect r0/4 to y:2/8"]),
+        ("at another address", connecting("y:5", 8), loaded("z:3", 9), vec!["connect r0/4 to y:5/8"]),
+        ("its address is not known", loaded("", 8), loaded("z:3", 9), vec![]),
+        ("it has not noticed a loss", READY, loaded("z:3", 9), vec![]),
+        ("it is being replaced", failed(1, true), loaded("z:3", 9), vec![]),
+        ("one that is not called is another", loaded("y:2", 7), loaded("z:3", 10), vec![]),
+        ("one that is not called is replaced", loaded("y:2", 8), failed(1, true), vec![]),
+    ] {
+        assert_eq!(planned(&shown(next, previous), &node, now), expect, "{name}");
+    }
+    node.runners.values_mut().for_each(|runner| runner.status = READY);
+    let other_life = placed(&["a", "b"], &[("r0", READY), ("r1", loaded("y:2", 8))]);
+    assert_eq!(planned(&other_life, &node, now), [""; 0], "a ready one notices that a link breaks");
+}
+
+proptest! {
+    /// Whatever the others go through: what a rank was told last is what the State shows, as soon as that can be called.
+    #[test]
+    fn a_rank_that_waits_knows_the_lives_that_it_calls_and_is_told_of_each_once(
+        course in proptest::collection::vec((0..2_usize, 0..4_u8, 1..4_u64), 1..30),
+    ) {
+        let now = start();
+        let own = connecting("x:1", 1);
+        let mut node = local(now, &[("r0", own.clone())]);
+        let mut others = [RunnerStatus::RunnerIdle, RunnerStatus::RunnerIdle];
+        for (other, kind, incarnation) in course {
+            others[other] = match kind {
+                0 => RunnerStatus::RunnerIdle,
+                1 => RunnerStatus::RunnerReady { incarnation },
+                2 => loaded("y:2", incarnation),
+                _ => connecting("y:2", incarnation),
+            };
+            let [next, last] = others.clone();
+            let state = placed(&["a", "b", "c"], &[("r0", own.clone()), ("r1", next.clone()), ("r2", last.clone())]);
+            let before = node.clone();
+            let orders = carry_out(&state, &mut node, now);
+            prop_assert_eq!(orders > 0, node != before, "an order tells something new");
+            prop_assert_eq!(carry_out(&state, &mut node, now), 0, "once");
+            let called = match next {
+                RunnerStatus::RunnerLoaded { incarnation, .. }
+                | RunnerStatus::RunnerConnecting { incarnation, .. } => Some(incarnation),
+                _ => None,
+            };
+            if let Some(incarnation) = called && last != RunnerStatus::RunnerIdle {
+                let told = node.runners.values().next().and_then(|runner| runner.told_to_connect.as_ref());
+                let lives = told.map(|order| order.peers.iter().map(|peer| peer.incarnation).collect::<Vec<_>>());
+                prop_assert_eq!(lives, Some(vec![incarnation]));
+            } else {
+                prop_assert_eq!(orders, 0);
+            }
+        }
+    }
 }
 
 #[test]

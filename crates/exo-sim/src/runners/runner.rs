@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// Between two tokens of one step.
 const STEP: Duration = Duration::from_millis(20);
 
-/// A link whose other end does not listen as it was told is tried for so long.
+/// A link whose other end does not listen as it was told is tried for so long, unless another order names another life.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What it is at.
@@ -141,7 +141,7 @@ impl FakeRunner {
     async fn on(&mut self, message: HostMessage) {
         match message {
             HostMessage::Load(load) => self.load(&load).await,
-            HostMessage::Connect(order) if order.incarnation == self.incarnation => {
+            HostMessage::Connect(order) if self.may_connect(&order) => {
                 self.phase = Phase::Connecting { order, until: Instant::now() + CONNECT_PATIENCE, next: None };
                 self.try_connect().await;
             }
@@ -153,6 +153,12 @@ impl FakeRunner {
             }
             HostMessage::Identity(_) | HostMessage::Connect(_) | HostMessage::Shutdown => {}
         }
+    }
+
+    /// Where a link is there already, its loss is what ends this incarnation.
+    fn may_connect(&self, order: &Connect) -> bool {
+        let has_no_link = matches!(self.phase, Phase::Loaded | Phase::Connecting { next: None, .. });
+        order.incarnation == self.incarnation && has_no_link
     }
 
     async fn load(&mut self, load: &Load) {

@@ -17,6 +17,10 @@ impl Nexts {
         self.0.len()
     }
 
+    pub(super) fn has(&self, rank: u32) -> bool {
+        self.0.contains_key(&rank)
+    }
+
     pub(super) fn all(&mut self) -> impl Iterator<Item = &mut LinkSender> {
         self.0.values_mut()
     }
@@ -40,6 +44,10 @@ impl Group {
 
     pub(super) fn count(&self) -> usize {
         self.0.len()
+    }
+
+    pub(super) fn has(&self, rank: u32) -> bool {
+        self.0.contains_key(&rank)
     }
 
     /// What rank `own` of the group does together with the others.

@@ -1,10 +1,8 @@
-//! Whom ranks link to, and whom not, or not any more.
+//! With which nodes ranks link, and with which not, or not any more.
 
-use crate::{
-    CONTEXT, LAYERS, Rank, connect, found, host, host_of, model, node, order, order_links, shared, text, waiting,
-};
+use crate::{CONTEXT, LAYERS, Rank, connect, found, host_of, model, node, order, order_links, shared, text, waiting};
 use exo_identity::{Identity, Members};
-use exo_runner_host::{Connect, HostMessage, Load, RankAddress, RunnerMessage};
+use exo_runner_host::{HostMessage, Load, RunnerMessage};
 use exo_types::{ErrorCode, FinishReason};
 use std::time::{Duration, SystemTime};
 
@@ -70,17 +68,4 @@ async fn ranks_that_waited_past_a_renewal_show_the_new_certificate_and_links_out
     renewed(&second, &first, &mut ranks[1]).await;
     let answer = ranks[0].answer("on").await;
     assert_eq!((answer.error, answer.finish), (None, Some(FinishReason::Length)), "{}", answer.reason);
-}
-
-#[tokio::test]
-async fn a_rank_of_an_earlier_life_is_not_connected_to() {
-    let (host, model) = (host(), model());
-    let mut ranks =
-        [Rank::start(&host, order(&model.path(), 0, 2)).await, Rank::start(&host, order(&model.path(), 1, 2)).await];
-    let loaded = [ranks[0].loaded().await, ranks[1].loaded().await];
-    let (endpoint, incarnation) = (loaded[1].0.clone().expect("it listens"), loaded[0].1);
-    let peers = vec![RankAddress { rank: 1, endpoint, incarnation: 7 }];
-    ranks[0].send(HostMessage::Connect(Connect { incarnation, peers }));
-    let (_, anew) = ranks[0].loaded().await;
-    assert!(anew > incarnation, "refused, and listening anew");
 }

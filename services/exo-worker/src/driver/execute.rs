@@ -5,7 +5,7 @@ use crate::cause::Cause;
 use crate::liveness::Liveness;
 use crate::supervised::Supervised;
 use exo_models::FoundModel;
-use exo_plan::{Action, LocalRunner, PeerRank};
+use exo_plan::{Action, ConnectOrder, LocalRunner, PeerRank};
 use exo_runner_host::{Confinement, Connect, HostMessage, Limits, Load, NetworkUse, RankAddress, RunnerProgram};
 use exo_state::{NodeAddress, State};
 use exo_types::{ErrorChunk, ErrorCode, Instance, InstanceId, RunnerFailure, RunnerId, RunnerStatus, Shard};
@@ -23,9 +23,7 @@ impl Driver {
             Action::StartRunner { runner_id, instance, shard, losses } => {
                 self.start_runner(runner_id, &instance, shard, losses);
             }
-            Action::ConnectRunner { runner_id, incarnation, peers } => {
-                self.connect_runner(&runner_id, incarnation, &peers, state);
-            }
+            Action::ConnectRunner { runner_id, order } => self.connect_runner(&runner_id, order, state),
             Action::StopRunner { runner_id, instance_id } => self.stop_runner(&runner_id, &instance_id),
             Action::Report(event) => (self.around.report)(event),
         }
@@ -106,15 +104,16 @@ impl Driver {
         );
     }
 
-    fn connect_runner(&mut self, runner_id: &RunnerId, incarnation: u64, peers: &[PeerRank], state: &State) {
+    fn connect_runner(&mut self, runner_id: &RunnerId, order: ConnectOrder, state: &State) {
+        let incarnation = order.incarnation;
         let address = |peer: &PeerRank| RankAddress {
             rank: peer.rank,
             endpoint: self.endpoint(peer, state),
             incarnation: peer.incarnation,
         };
-        let order = Connect { incarnation, peers: peers.iter().map(address).collect() };
+        let message = Connect { incarnation, peers: order.peers.iter().map(address).collect() };
         let Some(local) = self.around.local.runners.get_mut(runner_id) else { return };
-        local.told_to_connect = Some(incarnation);
+        local.told_to_connect = Some(order);
         if let RunnerStatus::RunnerLoaded { tensor_endpoint, incarnation: current } = &local.status
             && *current == incarnation
         {
@@ -122,7 +121,7 @@ impl Driver {
             local.status = RunnerStatus::RunnerConnecting { tensor_endpoint, incarnation };
             local.since = now();
         }
-        self.send(runner_id, HostMessage::Connect(order));
+        self.send(runner_id, HostMessage::Connect(message));
         self.plan_soon();
     }
 
