@@ -18,6 +18,7 @@ mod hello;
 mod meter;
 mod nook;
 mod pipe;
+mod pulse;
 mod table;
 
 pub(super) use driver::{Driver, Handle};
@@ -47,7 +48,7 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// A machine that is there acknowledges what it gets at once, however busy its processes are; after so long without a
 /// word it is gone. TCP sends what is lost again several times meanwhile.
-pub(super) const UNANSWERED: Duration = Duration::from_secs(1);
+const UNANSWERED: Duration = Duration::from_millis(900);
 
 /// What all links of a process share.
 pub(super) struct Shared {

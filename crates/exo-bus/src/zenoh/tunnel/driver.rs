@@ -7,6 +7,7 @@ use super::handshake::{NoLink, Ready};
 use super::hello::{Hello, Place, Verdict};
 use super::meter::Meter;
 use super::pipe::{answered_by_zenoh, called_by_zenoh, carry};
+use super::pulse::Pulse;
 use super::table::{Call, Link, LinkId, Table, Target};
 use super::{Shared, process_of};
 use crate::links::{Neighbour, Traffic};
@@ -61,6 +62,7 @@ pub(super) enum Word {
 pub(super) struct Established {
     pub link: LinkId,
     pub words: mpsc::Receiver<Word>,
+    pub pulse: Pulse,
 }
 
 enum Done {
@@ -225,7 +227,7 @@ impl Driver {
     fn start(&mut self, ready: Ready, side: SocketSide) {
         let (shared, tell) = (self.shared.clone(), self.tell.clone());
         self.links.spawn(async move {
-            let Ready { stream, peer, established: Established { link, words } } = ready;
+            let Ready { stream, peer, established: Established { link, words, pulse } } = ready;
             let local = match side {
                 SocketSide::Called => answered_by_zenoh(&shared).await.map(|local| (local, None)),
                 SocketSide::Caller => {
@@ -235,7 +237,7 @@ impl Driver {
             let process = process_of(&peer);
             match local {
                 Ok((local, call)) => {
-                    let ended = carry(stream, local, call, words, tell).await;
+                    let ended = carry(stream, local, call, words, tell, pulse).await;
                     if ended.as_ref().is_err_and(FrameError::is_silence) {
                         tracing::info!(%process, "the machine of this process does not answer any more");
                         shared.edit(|report| report.lost += 1);
@@ -298,7 +300,7 @@ impl Driver {
         }
         self.words.insert(link, word);
         self.tell_neighbours();
-        Ok(Established { link, words })
+        Ok(Established { link, words, pulse: Pulse::of_link(admits || self.shared.admits_nodes) })
     }
 
     /// Closes links of nodes that were thrown out.

@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Verdict,
     /// Whom we know.
     Peers,
-    /// zenoh's bytes.
+    /// zenoh's bytes; none of them is a beat.
     Data,
     /// The end, and why.
     Bye,
@@ -46,6 +46,8 @@ pub(super) enum FrameError {
     Order { found: Kind, expected: Kind },
     #[error("a {0:?} that cannot be read")]
     Body(Kind),
+    #[error("its machine answers, but the process has said nothing for {0:?}")]
+    Hung(std::time::Duration),
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
