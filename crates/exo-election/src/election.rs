@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 const LEARNER_WAITS: Duration = Duration::from_secs(5);
 /// Of an idle leader, every so many periods one announcement: enough to find an event that was lost on its way.
 const IDLE_PERIODS: u32 = 3;
+/// After so many that told the same end, whoever is linked has heard it, and they come every so many periods.
+const REPEATS: u32 = 4;
+const STILL_PERIODS: u32 = 10;
 
 /// How much a session has done is told anew that often; it changes with every command, and everybody hears it.
 const RETELL: Duration = Duration::from_secs(10);
@@ -64,6 +67,15 @@ pub enum Output {
     WaitFor(SessionId),
 }
 
+/// The end of the log, as it was told last.
+#[derive(Debug, Clone, Copy)]
+struct Announced {
+    at: Instant,
+    last: EventIndex,
+    /// How often it was told again.
+    repeats: u32,
+}
+
 /// Something that has to last before it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Since<T> {
@@ -94,7 +106,7 @@ pub struct Election {
     asking: bool,
     not_before: Option<Instant>,
     told: Option<Since<MasterPresence>>,
-    announced: Option<(Instant, EventIndex)>,
+    announced: Option<Announced>,
     outputs: VecDeque<Output>,
 }
 
@@ -458,16 +470,26 @@ impl Election {
 
     /// When the end of the log is told again; less often while it stays where it was.
     fn announce_at(&self) -> Option<Instant> {
-        let (at, last) = self.announced?;
-        let periods = if last == self.log.last { IDLE_PERIODS } else { 1 };
-        Some(at + self.options.announce_every * periods)
+        let told = self.announced?;
+        let periods = match told.repeats {
+            _ if told.last != self.log.last => 1,
+            ..REPEATS => IDLE_PERIODS,
+            REPEATS.. => STILL_PERIODS,
+        };
+        Some(told.at + self.options.announce_every * periods)
     }
 
     fn announce(&mut self, now: Instant) {
+        if !self.leads() {
+            self.announced = None;
+            return;
+        }
         let is_due = self.announce_at().is_none_or(|at| at <= now);
-        let Some(candidate) = self.own_candidate().filter(|_| self.leads() && is_due) else { return };
-        self.announced = Some((now, self.log.last));
-        self.outputs.push_back(Output::Announce(ElectionMessage { candidate, last_index: self.log.last }));
+        let Some(candidate) = self.own_candidate().filter(|_| is_due) else { return };
+        let last = self.log.last;
+        let repeats = self.announced.filter(|told| told.last == last).map_or(0, |told| told.repeats.saturating_add(1));
+        self.announced = Some(Announced { at: now, last, repeats });
+        self.outputs.push_back(Output::Announce(ElectionMessage { candidate, last_index: last }));
     }
 }
 

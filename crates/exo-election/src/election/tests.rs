@@ -111,10 +111,19 @@ fn a_master_that_finds_nothing_founds_a_session_and_says_so_when_it_leads() {
     // While the end of the log stays where it is, it is told less often.
     election.handle_timeout(now + LISTEN + EVERY);
     assert_eq!(outputs(&mut election), []);
-    election.on_log(now + LISTEN + EVERY, OwnLog { last: EventIndex(8), ..founded });
+    election.on_log(now + LISTEN + EVERY, OwnLog { last: EventIndex(8), ..founded.clone() });
     assert!(matches!(&outputs(&mut election)[..], [Output::Announce(a)] if a.last_index == EventIndex(8)));
-    election.handle_timeout(now + LISTEN + EVERY * (1 + IDLE_PERIODS));
-    assert!(matches!(&outputs(&mut election)[..], [Output::Announce(_)]));
+    let mut told = now + LISTEN + EVERY;
+    for pause in [IDLE_PERIODS; REPEATS as usize].into_iter().chain([STILL_PERIODS; 3]) {
+        election.handle_timeout(told + EVERY * pause - Duration::from_millis(1));
+        assert_eq!(outputs(&mut election), []);
+        told += EVERY * pause;
+        election.handle_timeout(told);
+        assert!(matches!(&outputs(&mut election)[..], [Output::Announce(a)] if a.last_index == EventIndex(8)));
+    }
+    // And at once when something comes in.
+    election.on_log(told + EVERY, OwnLog { last: EventIndex(9), ..founded });
+    assert!(matches!(&outputs(&mut election)[..], [Output::Announce(a)] if a.last_index == EventIndex(9)));
 }
 
 #[test]
