@@ -71,7 +71,8 @@ impl Masters {
             roster,
         };
         let planned = plan_roster(&members, VOTER_GRACE).unwrap_or(members.roster);
-        (planned != known).then_some(planned)
+        // Half a change is one that an earlier leader left: nobody else ends it.
+        (planned != known || standing.joint).then_some(planned)
     }
 
     /// When somebody's absence will count.
@@ -158,6 +159,15 @@ mod tests {
 
     fn plan(masters: &mut Masters, now: Instant) -> Option<Roster> {
         masters.plan(now, &node("a"), &standing(), &BTreeSet::new(), &BTreeSet::new())
+    }
+
+    #[test]
+    fn half_a_change_is_ended_though_nobody_came_or_left() {
+        let (begin, mut masters) = (Instant::now(), without_c());
+        assert_eq!(plan(&mut masters, begin), None);
+        let half = LogStanding { joint: true, ..standing() };
+        let roster = masters.plan(begin, &node("a"), &half, &BTreeSet::new(), &BTreeSet::new());
+        assert_eq!(roster, Some(roster_of(&half)));
     }
 
     #[test]

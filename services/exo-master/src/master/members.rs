@@ -111,9 +111,6 @@ impl Master {
         // Not before: who is struck off takes part until the change ends, and would never ask again.
         self.answer_asked();
         let Some((standing, session)) = self.standing().zip(self.session.as_ref()) else { return };
-        if standing.joint {
-            return;
-        }
         let asked = self.asked.wanted();
         let Some(roster) = self.masters.plan(now.into_std(), self.bus.node(), &standing, &asked, &outcasts) else {
             return;

@@ -213,6 +213,31 @@ async fn who_asks_while_it_is_struck_off_is_told_that_it_is_in_when_it_stays_in(
     assert!(standing.learners.contains(&name) && !standing.voters.contains(&name), "{standing:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_leader_leaves_half_done_when_the_members_change_the_next_one_ends() {
+    let network = MemoryNetwork::new(15);
+    let mut masters = masters(&network, &NAMES, &MasterOptions::default()).await;
+    let leader = until_voters(&network, 3).await;
+    let _fourth = master(&network, "d", &MemoryHome::new(9), MasterOptions::default()).await;
+    tokio::time::sleep(SECOND * 20).await;
+    network.set_faults(Faults { delay: Duration::from_millis(5)..=Duration::from_millis(5), ..Faults::default() });
+    let (dies, home) =
+        masters.remove(masters.iter().position(|(master, _)| *master.bus.node() == leader).expect("three"));
+    let leaving = masters[0].0.bus.node().clone();
+    let bus = network.join(node_id("cli")).await.expect("joins");
+    let asked = bus.request(topics::LEAVE_CLUSTER, &leaving, &RequestLeave {}, SECOND * 60);
+    let half_done = async {
+        until_voters(&network, 4).await;
+        dies.kill(&network).await;
+    };
+    let (asked, ()) = tokio::join!(asked, half_done);
+    assert_eq!(asked.expect("answered"), SessionReply::Done);
+    let _back = master(&network, leader.as_str(), &home, MasterOptions::default()).await;
+    tokio::time::sleep(SECOND * 20).await;
+    let now = voters(&network).await;
+    assert!(now.len() == 3 && !now.contains(&leaving.to_string()), "{now:?}");
+}
+
 /// Who votes, as the leader says.
 async fn voters(network: &MemoryNetwork) -> Vec<String> {
     let bus = network.join(node_id("watcher")).await.expect("joins");
