@@ -7,7 +7,7 @@ mod members;
 use crate::cause::{Cause, Inputs};
 use crate::error::MasterError;
 use crate::home::{DirectoryHome, LogHome};
-use crate::job::{self, Done, Entry, Job};
+use crate::job::{self, Entry, Job};
 use crate::lead::{Lead, Work, refuse};
 use crate::masters::Masters;
 use crate::options::MasterOptions;
@@ -84,9 +84,6 @@ pub async fn run_over(
     let mut master = Master::new(bus, options, sessions, found, status);
     master.tell_status(|status| status.ready());
     let result = master.go_round(&mut inputs, &shutdown).await;
-    if result.is_ok() {
-        master.take_leave().await;
-    }
     // Also after an error: whoever begins anew opens it again.
     master.close().await;
     result
@@ -98,6 +95,14 @@ enum Leading {
     /// It finds out what was acknowledged before, in this term.
     Preparing(u64),
     Yes(u64, Box<Lead>),
+}
+
+/// How far this master is with its end.
+enum Ending {
+    No,
+    /// It takes part until it is let go: who leaves at the same time may need it for that.
+    Leaving,
+    Over,
 }
 
 struct Master {
@@ -129,6 +134,7 @@ struct Master {
     entry: Option<Entry>,
     leaving: Vec<Incoming<exo_types::RequestLeave, SessionReply>>,
     has_left: bool,
+    ending: Ending,
     token: Option<PresenceToken<MasterPresence>>,
     /// Whether it said that it leads, and in which term, so that it is logged once.
     presented: Option<(bool, u64)>,
@@ -166,6 +172,7 @@ impl Master {
             entry: None,
             leaving: Vec::new(),
             has_left: false,
+            ending: Ending::No,
             token: None,
             presented: None,
             pages: Pages::default(),
@@ -177,7 +184,7 @@ impl Master {
         }
     }
 
-    /// Until it is told to stop.
+    /// Until it is told to stop, and is let go if it is to leave then.
     async fn go_round(&mut self, inputs: &mut Inputs, stop: &CancellationToken) -> Result<(), MasterError> {
         self.round(Work::default()).await?;
         loop {
@@ -196,10 +203,10 @@ impl Master {
     /// Waits for a cause.
     async fn next(&mut self, inputs: &mut Inputs, stop: &CancellationToken) -> Cause {
         let (takes_work, deadline) = (self.takes_work(), self.deadline());
-        let Self { jobs, session, .. } = self;
+        let Self { jobs, session, ending, .. } = self;
         tokio::select! {
             biased;
-            () = stop.cancelled() => Cause::Stop,
+            () = stop.cancelled(), if matches!(ending, Ending::No) => Cause::Stop,
             Some(done) = jobs.next() => Cause::Done(done),
             () = log_changes(session) => Cause::Log,
             cause = inputs.next(takes_work) => cause,
@@ -238,7 +245,7 @@ impl Master {
     /// Takes a cause in. False when it is the end.
     async fn on(&mut self, cause: Cause, work: &mut Work) -> Result<bool, MasterError> {
         match cause {
-            Cause::Stop => return Ok(false),
+            Cause::Stop => self.on_stop(),
             Cause::Timeout | Cause::Log => {}
             Cause::Command(command) => work.commands.push(*command),
             Cause::Fact(fact) => work.facts.push(*fact),
@@ -258,7 +265,7 @@ impl Master {
             Cause::Done(done) => self.on_done(done).await?,
             Cause::Unreadable(error) => tracing::warn!(%error, "skipped"),
         }
-        Ok(true)
+        Ok(!matches!(self.ending, Ending::Over))
     }
 
     fn on_master(&mut self, change: PresenceChange<MasterPresence>) {
@@ -365,14 +372,12 @@ impl Master {
         Some(job::leave(self.bus.clone(), session.id.clone(), session.log.clone()))
     }
 
-    /// Stopped in order: it leaves its session, if it is to.
-    async fn take_leave(&mut self) {
+    /// Stopped in order: it leaves its session first, if it is to.
+    fn on_stop(&mut self) {
         self.tell_status(ServiceStatus::stopping);
-        if let Some(leave) = self.leave().filter(|_| self.options.leave_on_stop && !self.has_left)
-            && let Done::Left { result: Err(reason) } = leave.await
-        {
-            tracing::warn!(reason, "ended without being let go");
-        }
+        let leave = self.leave().filter(|_| self.options.leave_on_stop && !self.has_left);
+        self.ending = if leave.is_some() { Ending::Leaving } else { Ending::Over };
+        self.jobs.extend(leave);
     }
 
     /// The end: what is under way is written or refused, then the log is closed.

@@ -1,7 +1,7 @@
 //! What the election says is done here, and what was begun ends here.
 
 use super::lead::LEAD_PAUSE;
-use super::{AGAIN, Leading, Master};
+use super::{AGAIN, Ending, Leading, Master};
 use crate::error::MasterError;
 use crate::job::{self, Done, Entry};
 use crate::lead::answer_failure;
@@ -232,10 +232,18 @@ impl Master {
                 }
                 SessionReply::Done
             }
-            Err(message) => SessionReply::Refused { message },
+            Err(message) => {
+                if matches!(self.ending, Ending::Leaving) {
+                    tracing::warn!(message, "ended without being let go");
+                }
+                SessionReply::Refused { message }
+            }
         };
         for incoming in std::mem::take(&mut self.leaving) {
             super::reply(incoming, &answer);
+        }
+        if matches!(self.ending, Ending::Leaving) {
+            self.ending = Ending::Over;
         }
     }
 }

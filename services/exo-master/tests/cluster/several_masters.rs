@@ -292,6 +292,22 @@ async fn who_is_stopped_and_is_to_leave_then_is_taken_out_before_it_ends() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_leader_and_another_that_leave_at_the_same_time_let_each_other_go() {
+    let options = MasterOptions { leave_on_stop: true, ..MasterOptions::default() };
+    for other in [0, 1] {
+        let network = MemoryNetwork::new(16);
+        let mut masters = masters(&network, &NAMES, &options).await;
+        let leader = until_voters(&network, 3).await;
+        let (leading, _) = take_leader(&mut masters, &leader);
+        let (other, _) = masters.remove(other);
+        let begin = Instant::now();
+        tokio::join!(leading.stop(), other.stop());
+        assert!(begin.elapsed() < SECOND * 5, "{:?}", begin.elapsed());
+        assert_eq!(voters(&network).await.len(), 1);
+    }
+}
+
 /// Every machine loses its power: all masters, and the worker with its runners.
 #[tokio::test(start_paused = true)]
 async fn what_was_placed_is_placed_and_ready_again_after_everything_restarts() {
