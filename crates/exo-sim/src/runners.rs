@@ -2,6 +2,8 @@
 
 mod links;
 mod runner;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use links::Links;
 

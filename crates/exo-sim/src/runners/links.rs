@@ -10,33 +10,37 @@ pub(crate) struct Links(Arc<Mutex<BTreeMap<String, Listening>>>);
 
 struct Listening {
     incarnation: u64,
-    /// The link of the rank before, once it has called; cancelled when either end is gone.
-    called: Option<CancellationToken>,
+    /// The link of the rank before, cancelled when either end is gone.
+    link: CancellationToken,
+    /// It has called: nobody else is let in.
+    is_called: bool,
 }
 
 impl Links {
-    /// Listens under a new incarnation; what was connected to the one before it breaks.
-    pub(crate) fn listen(&self, endpoint: &str, incarnation: u64) {
-        let listening = Listening { incarnation, called: None };
+    /// Listens under a new incarnation; what was connected to the one before it breaks. Gives the link of whoever will
+    /// call there.
+    pub(crate) fn listen(&self, endpoint: &str, incarnation: u64) -> CancellationToken {
+        let link = CancellationToken::new();
+        let listening = Listening { incarnation, link: link.clone(), is_called: false };
         let before = self.with(|table| table.insert(endpoint.to_owned(), listening));
         before.into_iter().for_each(Listening::hang_up);
+        link
     }
 
-    /// Connects to whoever listens there, if it is that incarnation. The link is cancelled by whichever end goes.
+    /// Connects to whoever listens there, if it is that incarnation and nobody has called it. The link is cancelled by
+    /// whichever end goes.
     pub(crate) fn connect(&self, endpoint: &str, incarnation: u64) -> Option<CancellationToken> {
         self.with(|table| {
-            let listening = table.get_mut(endpoint).filter(|listening| listening.incarnation == incarnation)?;
-            let link = CancellationToken::new();
-            if let Some(before) = listening.called.replace(link.clone()) {
-                before.cancel();
-            }
-            Some(link)
+            let is_open = |listening: &&mut Listening| listening.incarnation == incarnation && !listening.is_called;
+            let listening = table.get_mut(endpoint).filter(is_open)?;
+            listening.is_called = true;
+            Some(listening.link.clone())
         })
     }
 
-    /// The link of whoever called there.
-    pub(crate) fn called(&self, endpoint: &str) -> Option<CancellationToken> {
-        self.with(|table| table.get(endpoint)?.called.clone())
+    /// Whether somebody has called there.
+    pub(crate) fn is_called(&self, endpoint: &str) -> bool {
+        self.with(|table| table.get(endpoint).is_some_and(|listening| listening.is_called))
     }
 
     /// Nobody listens there any more.
@@ -51,8 +55,6 @@ impl Links {
 
 impl Listening {
     fn hang_up(self) {
-        if let Some(called) = self.called {
-            called.cancel();
-        }
+        self.link.cancel();
     }
 }

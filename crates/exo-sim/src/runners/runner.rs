@@ -29,10 +29,9 @@ enum Phase {
         until: Instant,
         next: Option<CancellationToken>,
     },
-    /// Each is cancelled when the rank at its other end goes away; none in a world of one.
+    /// None in a world of one.
     Ready {
         next: Option<CancellationToken>,
-        previous: Option<CancellationToken>,
     },
 }
 
@@ -50,6 +49,9 @@ pub(super) struct FakeRunner {
     dice: Dice,
     heard: mpsc::Sender<RunnerEvent>,
     phase: Phase,
+    /// The link of whoever calls this incarnation. Like that to the rank behind it is cancelled when the rank at its other
+    /// end goes away.
+    previous: CancellationToken,
     world: u32,
     incarnation: u64,
     answering: VecDeque<Answering>,
@@ -74,6 +76,7 @@ impl FakeRunner {
             dice,
             heard,
             phase: Phase::Idle,
+            previous: CancellationToken::new(),
             world: 1,
             incarnation: 0,
             answering: VecDeque::new(),
@@ -111,18 +114,26 @@ impl FakeRunner {
         self.life.hangs.load(Ordering::Relaxed)
     }
 
-    /// To the rank behind and from the one before, while it has them; others are never cancelled.
+    /// To the rank behind, where it is there, and from the one before; others are never cancelled. Ready or not it hears
+    /// of a loss at once: else others would link to a life that is over, and lose their own with it.
     fn watched_links(&self) -> (CancellationToken, CancellationToken) {
-        let (next, previous) = match &self.phase {
-            Phase::Ready { next, previous } if !self.hangs() => (next.clone(), previous.clone()),
-            _ => (None, None),
-        };
-        (next.unwrap_or_default(), previous.unwrap_or_default())
+        match self.hangs() {
+            true => (CancellationToken::new(), CancellationToken::new()),
+            false => (self.next().cloned().unwrap_or_default(), self.previous.clone()),
+        }
+    }
+
+    /// The link to the rank behind.
+    fn next(&self) -> Option<&CancellationToken> {
+        match &self.phase {
+            Phase::Connecting { next, .. } | Phase::Ready { next } => next.as_ref(),
+            Phase::Idle | Phase::Loading { .. } | Phase::Loaded => None,
+        }
     }
 
     fn hang_up(&self) {
         self.links.leave(&self.endpoint);
-        if let Phase::Connecting { next: Some(next), .. } | Phase::Ready { next: Some(next), .. } = &self.phase {
+        if let Some(next) = self.next() {
             next.cancel();
         }
     }
@@ -181,7 +192,7 @@ impl FakeRunner {
         self.phase = Phase::Loaded;
         let tensor_endpoint = (self.world > 1).then(|| self.endpoint.clone());
         if tensor_endpoint.is_some() {
-            self.links.listen(&self.endpoint, self.incarnation);
+            self.previous = self.links.listen(&self.endpoint, self.incarnation);
         }
         self.tell(RunnerMessage::Loaded { tensor_endpoint, incarnation: self.incarnation }).await;
     }
@@ -200,13 +211,8 @@ impl FakeRunner {
                 return;
             }
         }
-        let previous = if self.world > 1 { self.links.called(&self.endpoint) } else { None };
-        let is_broken = next.iter().chain(&previous).any(CancellationToken::is_cancelled);
-        if is_broken {
-            return self.on_broken().await;
-        }
-        if self.world == 1 || previous.is_some() {
-            self.phase = Phase::Ready { next: next.take(), previous };
+        if self.world == 1 || self.links.is_called(&self.endpoint) {
+            self.phase = Phase::Ready { next: next.take() };
             self.tell(RunnerMessage::Ready { incarnation: self.incarnation }).await;
         }
     }
