@@ -23,8 +23,7 @@ pub(crate) enum Commanded {
 pub(crate) enum Asked {
     /// A placement: from then on an intent stands there under the id of the command.
     Place,
-    /// That an instance be gone, and the wish behind it, if one stood there. Where sessions met, an instance of either
-    /// may be left over, and the wish is the other one's.
+    /// That an instance be gone, and the wish behind it, if one stood there.
     Delete {
         /// The instance.
         instance: InstanceId,

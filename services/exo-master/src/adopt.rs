@@ -102,6 +102,8 @@ fn adopt_intent(draft: &mut Draft, other: &State, intent: &Intent, own: &Horizon
 }
 
 /// An instance whose name or runners are taken is left out: its node ends them, and a wish behind it is granted anew.
+/// Of two that grant one wish the one that is ready stays, else the own: what stood without its wish could be deleted,
+/// and what its user wanted gone would run on.
 fn adopt_instance(draft: &mut Draft, other: &State, instance: &Instance, own: &Horizon) {
     let intent = instance.intent.as_ref().and_then(|id| other.intents.get(id));
     let is_wanted = intent.is_none_or(|intent| adopt_intent(draft, other, intent, own));
@@ -112,9 +114,14 @@ fn adopt_instance(draft: &mut Draft, other: &State, instance: &Instance, own: &H
     if !is_wanted || !is_free || !is_news(own, &other.lineage.births.instances, &instance.instance_id) {
         return;
     }
-    let may_grant = |id: &exo_types::IntentId| draft.state().instance_of_intent(id).is_none();
-    let intent = instance.intent.clone().filter(may_grant);
-    draft.push(Event::InstanceCreated { instance: Instance { intent, ..instance.clone() } });
+    if let Some(granting) = instance.intent.as_ref().and_then(|id| state.instance_of_intent(id)) {
+        if state.is_ready(granting) || !other.is_ready(instance) {
+            return;
+        }
+        let instance_id = granting.instance_id.clone();
+        draft.push(Event::InstanceDeleted { instance_id });
+    }
+    draft.push(Event::InstanceCreated { instance: instance.clone() });
     for runner_id in runners() {
         if let Some(runner_status) = other.runners.get(runner_id) {
             let (runner_id, runner_status) = (runner_id.clone(), runner_status.clone());

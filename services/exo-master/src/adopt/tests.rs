@@ -123,6 +123,33 @@ fn a_wish_that_was_taken_back_is_not_granted_by_what_the_other_side_placed_anew(
     assert!(both.instances.contains_key(&name("c1")), "{:?}", both.instances);
 }
 
+#[test]
+fn a_wish_has_one_instance_also_when_one_side_placed_it_anew() {
+    let common = serving("a", "c1");
+    let again = InstanceId::new("c1.again-9").expect("a good id");
+    let elsewhere = done(&common, again.as_str(), &place("m", 1)).instances[&again].clone();
+    let first = common.instances.values().next().expect("placed").clone();
+    let placed_anew = [
+        Event::InstanceDeleted { instance_id: first.instance_id },
+        Event::InstanceCreated { instance: Instance { intent: first.intent, ..elsewhere } },
+    ];
+    let idle = RunnerStatus::RunnerIdle;
+    for (ours, theirs, stays) in
+        [(&READY, &READY, "c1"), (&READY, &idle, "c1"), (&idle, &idle, "c1"), (&idle, &READY, "c1.again-9")]
+    {
+        let winner = fold(opened(&common, 2, "a"), [told("c1-0", ours.clone())]);
+        let loser = fold(opened(&common, 2, "b"), placed_anew.clone());
+        let loser = fold(loser, [told("c1.again-9-0", theirs.clone())]);
+        let both = adopted(winner.clone(), &loser);
+        assert_eq!(both.instances.keys().map(InstanceId::as_str).collect::<Vec<_>>(), [stays]);
+        assert_eq!(adopted(both.clone(), &loser), both, "twice is once");
+        let deleted = done(&both, "d1", &delete(stays));
+        assert!(deleted.instances.is_empty() && deleted.intents.is_empty(), "{deleted:?}");
+        let other_way = adopted(loser, &winner);
+        assert_eq!(other_way.instances.keys().collect::<Vec<_>>(), [&again], "what runs there runs on");
+    }
+}
+
 fn key(number: u8) -> KeyFingerprint {
     KeyFingerprint::new(format!("{number:02x}").repeat(32)).expect("64 digits")
 }
