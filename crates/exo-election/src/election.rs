@@ -58,7 +58,10 @@ pub enum Output {
         leader: NodeId,
     },
     /// The leader is gone: let the log elect another one now.
-    Campaign,
+    Campaign {
+        /// The term in which it led: who knows of a later one has nothing to do.
+        term: u64,
+    },
     /// Say that of this master from now on.
     Present(MasterPresence),
     /// Tell everybody how far the log is.
@@ -99,8 +102,8 @@ pub struct Election {
     rival: Option<Since<SessionId>>,
     /// The own session has no leader.
     leaderless: Option<Since<()>>,
-    /// The leader of the own session that was seen last.
-    leader: Option<NodeId>,
+    /// The leader of the own session that was seen last, and its term.
+    leader: Option<(NodeId, u64)>,
     /// The leader and the term to which this master is known to belong.
     kept_by: Option<(NodeId, u64)>,
     asking: bool,
@@ -317,8 +320,8 @@ impl Election {
         if self.look_for_rival(now, &session, led.as_ref()) {
             return;
         }
-        if lost_leader && self.rival.is_none() && self.is_voter() && !self.log.leads {
-            self.outputs.push_back(Output::Campaign);
+        if let Some(term) = lost_leader.filter(|_| self.rival.is_none() && self.is_voter() && !self.log.leads) {
+            self.outputs.push_back(Output::Campaign { term });
         }
         self.ask_to_be_kept(led.as_ref());
         if self.due_of_takeover().is_some_and(|due| due <= now) {
@@ -329,11 +332,11 @@ impl Election {
         }
     }
 
-    /// True if there was a leader until now.
-    fn look_for_leader(&mut self, now: Instant, led: Option<&Led>) -> bool {
+    /// The term of the leader that there was until now.
+    fn look_for_leader(&mut self, now: Instant, led: Option<&Led>) -> Option<u64> {
         let leader = match led {
-            _ if self.leads() => Some(self.options.node_id.clone()),
-            Some(led) => Some(led.leader.clone()),
+            _ if self.leads() => Some((self.options.node_id.clone(), self.log.term)),
+            Some(led) => Some((led.leader.clone(), led.term)),
             None => None,
         };
         if leader.is_some() {
@@ -344,7 +347,8 @@ impl Election {
             self.kept_by = None;
         }
         let is_led = leader.is_some();
-        std::mem::replace(&mut self.leader, leader).is_some() && !is_led
+        let before = std::mem::replace(&mut self.leader, leader);
+        before.filter(|_| !is_led).map(|(_, term)| term)
     }
 
     /// True if this session is being given up.

@@ -139,6 +139,9 @@ async fn write(
     parts: Vec<EncodedPart>,
     deadline: Instant,
 ) -> Result<Outcome, AppendError> {
+    if timeout_at(deadline, shared.appends_go_on()).await.is_err() {
+        return Err(AppendError::Busy);
+    }
     let Some(raft) = shared.raft() else { return Err(not_running(shared)) };
     if leads_nobody(shared, &raft) {
         return Err(AppendError::NotLeader { leader: None });

@@ -40,6 +40,8 @@ counters! {
     busy,
     /// Messages that came before this log knew its session, or while it is stopped.
     not_ready,
+    /// Wishes of a leader that this log leads, while it is about to leave itself or lacks records.
+    declined,
     /// Appends that met another State than the one that they were decided on.
     void_appends,
     /// Rounds of the disk that wrote appends.

@@ -219,8 +219,8 @@ pub enum HandOverError {
         /// Who does.
         leader: Option<NodeId>,
     },
-    /// Nobody else votes.
-    #[error("no other master votes")]
+    /// Nobody else votes, or those who do are about to leave too.
+    #[error("no other master votes and stays")]
     NobodyElse,
     /// Nobody took over in time.
     #[error("no other master took over in time")]

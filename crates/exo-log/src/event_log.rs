@@ -8,7 +8,6 @@ use crate::intake;
 use crate::keeper;
 use crate::log_store::LogStore;
 use crate::machine::{self, Content, Machine};
-use crate::network::ask_to_take_over;
 use crate::offline;
 use crate::opening::{self, Opened};
 use crate::pacemaker::Pacemaker;
@@ -17,8 +16,8 @@ use crate::shared::{Parts, Shared};
 use crate::store::Store;
 use crate::wire::encode_refusal;
 use crate::{
-    AppendError, FoundError, HandOverError, LinearizeError, LogCounters, LogOptions, LogRole, LogStanding, Member,
-    OpenError, PeerTransport, Place, ReadError, Recovered, StorageError, Subscription,
+    AppendError, FoundError, LinearizeError, LogCounters, LogOptions, LogStanding, Member, OpenError, PeerTransport,
+    Place, ReadError, Recovered, StorageError, Subscription,
 };
 use bytes::Bytes;
 use exo_state::State;
@@ -245,40 +244,21 @@ impl EventLog {
         self.shared.counting.read()
     }
 
-    /// The connections of the session's leader ended: campaign, each of the voters when it is its turn, until one leads
-    /// or the leader is heard again.
-    pub fn trigger_election(&self) {
+    /// The connections of the session's leader of `term` ended: campaign, each of the voters when it is its turn, until
+    /// one leads or the leader is heard again. A later term says that somebody campaigns already, or leads.
+    pub fn trigger_election(&self, term: u64) {
         let standing = self.shared.standing.latest();
+        let current = self.shared.raft().map_or(standing.term, |raft| raft.metrics().borrow().current_term);
+        if current > term {
+            return;
+        }
         let own = &self.shared.own;
         let gone = standing.leader.as_ref();
         let before = |member: &&Member| member.raft_id < own.raft_id && Some(&member.node_id) != gone;
         let rank = standing.members.voters.iter().filter(before).count();
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-        self.shared.pacemaker().on_gone(Instant::now(), standing.term, rank);
+        self.shared.pacemaker().on_gone(Instant::now(), term, rank);
         self.shared.wake.notify_one();
-    }
-
-    /// Lets the voter that has most of the log lead. Leader only; returns who leads then.
-    pub async fn hand_over(&self, within: Duration) -> Result<NodeId, HandOverError> {
-        let deadline = Instant::now() + within;
-        let mut watch = self.standing();
-        let standing = watch.borrow_and_update().clone();
-        if standing.role != LogRole::Leader {
-            return Err(HandOverError::NotLeader { leader: standing.leader });
-        }
-        let own = &self.shared.own;
-        let lag = |member: &Member| standing.lag.get(&member.node_id).map_or(u64::MAX, |lag| lag.entries);
-        let mut others: Vec<_> = standing.members.voters.iter().filter(|member| *member != own).collect();
-        others.sort_by_key(|member| (lag(member), member.raft_id));
-        let Some(heir) = others.first() else { return Err(HandOverError::NobodyElse) };
-        let asked = timeout_at(deadline, ask_to_take_over(&self.shared, heir.raft_id.0, &heir.node_id)).await;
-        if !matches!(asked, Ok(Ok(()))) {
-            return Err(HandOverError::Timeout);
-        }
-        let another = |standing: &LogStanding| standing.leader.as_ref().is_some_and(|leader| *leader != own.node_id);
-        let led = timeout_at(deadline, watch.wait_for(another)).await.map_err(|_| HandOverError::Timeout)?;
-        let leader = led.map_err(|_| HandOverError::Closed)?.leader.clone();
-        leader.ok_or(HandOverError::Timeout)
     }
 
     /// Answers a request of another node's log. Whatever the request is, there is an answer, within ten seconds.

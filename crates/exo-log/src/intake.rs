@@ -60,6 +60,7 @@ pub(crate) fn count_refusal(shared: &Shared, from: &NodeId, refused: Refused) {
         Refused::ForeignId => &counting.foreign_id,
         Refused::Busy => &counting.busy,
         Refused::NotReady => &counting.not_ready,
+        Refused::Declines | Refused::Behind => &counting.declined,
     });
     tracing::debug!(%from, %refused, "a request of a peer was refused");
 }
@@ -98,9 +99,15 @@ async fn handle(shared: &Shared, raft: &Raft, letter: Letter) -> Result<Bytes, R
             on_leader_spoke(shared, raft, vote);
             Ok(encode_answer(&answer))
         }
-        Request::TakeOver => {
+        Request::TakeOver(ask) => {
             if raft.server_metrics().borrow().current_leader != Some(sender) {
                 return Err(Refused::ForeignId);
+            }
+            if shared.declines() {
+                return Err(Refused::Declines);
+            }
+            if shared.store.last() < ask.last {
+                return Err(Refused::Behind);
             }
             shared.sanction();
             raft.trigger().elect().await.map_err(|_| Refused::NotReady)?;
@@ -188,6 +195,9 @@ async fn on_vote(
         raft.append_entries(release).await.map_err(|_| Refused::NotReady)?;
     }
     let answer = raft.vote(request).await.map_err(|_| Refused::NotReady)?;
+    if answer.vote_granted {
+        shared.pacemaker().on_voted(Instant::now());
+    }
     Ok(encode_answer(&answer))
 }
 

@@ -43,6 +43,7 @@ mod raft_types;
 mod shared;
 mod standing;
 mod store;
+mod succession;
 mod watchers;
 mod wire;
 
@@ -63,3 +64,4 @@ pub use opening::{Lost, Quarantined, Recovered};
 pub use options::LogOptions;
 pub use peers::{PeerCallError, PeerTransport};
 pub use standing::{LogRole, LogStanding, PeerLag};
+pub use succession::Declining;

@@ -4,7 +4,7 @@ use crate::PeerCallError;
 use crate::raft_types::{PeerNode, RaftTypes, Snapshot, Vote};
 use crate::shared::Shared;
 use crate::wire::{
-    AppendAnswer, Letter, PreVote, PreVoteAnswer, Refused, Request, SnapshotAnswer, SnapshotPart, VoteAnswer,
+    AppendAnswer, Letter, PreVote, PreVoteAnswer, Refused, Request, SnapshotAnswer, SnapshotPart, TakeOver, VoteAnswer,
     decode_answer,
 };
 use exo_types::NodeId;
@@ -92,8 +92,13 @@ pub(crate) async fn ask_for_vote(shared: Arc<Shared>, target: u64, node: NodeId,
 }
 
 /// Asks a voter to lead.
-pub(crate) async fn ask_to_take_over(shared: &Shared, target: u64, node: &NodeId) -> Result<(), CallError> {
-    call::<()>(shared, target, node, Request::TakeOver, shared.options.heartbeat).await
+pub(crate) async fn ask_to_take_over(
+    shared: &Shared,
+    target: u64,
+    node: &NodeId,
+    ask: TakeOver,
+) -> Result<(), CallError> {
+    call::<()>(shared, target, node, Request::TakeOver(ask), shared.options.heartbeat).await
 }
 
 impl Client {

@@ -106,6 +106,14 @@ impl Pacemaker {
         }
     }
 
+    /// Another one has its vote, and time to win: two that campaign at once keep each other from leading.
+    pub(crate) fn on_voted(&mut self, now: Instant) {
+        if matches!(self.duty, Duty::Follow { .. }) {
+            let patient = now + self.between(PATIENCE);
+            self.due = Some(self.due.map_or(patient, |due| due.max(patient)));
+        }
+    }
+
     /// No majority wants it to lead now.
     pub(crate) fn on_refused(&mut self, now: Instant) {
         if matches!(self.duty, Duty::Follow { .. }) {
@@ -185,6 +193,16 @@ mod tests {
             pacemaker.on_heard(now + RANK_STEP, 2);
             assert!(!pacemaker.misses_leader(now + RANK_STEP));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gave_its_vote_waits_until_the_candidate_had_its_time() {
+        let (now, mut pacemaker) = pacemaker(FOLLOW);
+        pacemaker.on_gone(now, 1, 1);
+        pacemaker.on_voted(now);
+        assert_eq!(pacemaker.poll(now + RANK_STEP), None);
+        assert_eq!(pacemaker.poll(now + PATIENCE.0 - RANK_STEP), None);
+        assert_eq!(pacemaker.poll(now + PATIENCE.1), Some(Beat::AskForVotes));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,10 +13,10 @@ use crate::{LogOptions, LogStanding, Member, PeerTransport};
 use exo_types::SessionId;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,6 +47,10 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Nobody else votes.
     alone: AtomicBool,
+    /// How many hold that this one is about to leave.
+    declining: AtomicUsize,
+    /// Another one is to lead: what is appended now would keep it from having everything.
+    handing_over: watch::Sender<bool>,
     changing: Mutex<Changing>,
     pacemaker: Mutex<Pacemaker>,
 }
@@ -107,6 +111,8 @@ impl Shared {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             alone: AtomicBool::new(false),
+            declining: AtomicUsize::new(0),
+            handing_over: watch::Sender::new(false),
             changing: Mutex::default(),
             pacemaker: Mutex::new(parts.pacemaker),
         };
@@ -140,6 +146,29 @@ impl Shared {
 
     pub(crate) fn set_alone(&self, alone: bool) {
         self.alone.store(alone, Ordering::Relaxed);
+    }
+
+    pub(crate) fn declines(&self) -> bool {
+        self.declining.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn on_declining(&self, begins: bool) {
+        if begins {
+            self.declining.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.declining.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn on_handing_over(&self, begins: bool) {
+        self.handing_over.send_replace(begins);
+    }
+
+    /// Until nobody is to take over.
+    pub(crate) async fn appends_go_on(&self) {
+        let mut handing_over = self.handing_over.subscribe();
+        // The sender is here as long as `self`.
+        drop(handing_over.wait_for(|handing_over| !handing_over).await);
     }
 
     pub(crate) fn raft(&self) -> Option<Raft> {

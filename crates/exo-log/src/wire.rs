@@ -62,6 +62,13 @@ pub(crate) struct PreVoteAnswer {
     pub(crate) granted: bool,
 }
 
+/// The leader wants the receiver to campaign now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TakeOver {
+    /// The end of the leader's log: who has less would not be elected.
+    pub(crate) last: Option<LogId>,
+}
+
 /// A part of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SnapshotPart {
@@ -90,8 +97,7 @@ pub(crate) enum Request {
     SanctionedVote(VoteRequest<u64>),
     PreVote(PreVote),
     Snapshot(SnapshotPart),
-    /// The leader wants the receiver to campaign now.
-    TakeOver,
+    TakeOver(TakeOver),
 }
 
 /// Why a request was not taken up.
@@ -111,6 +117,10 @@ pub(crate) enum Refused {
     Busy,
     #[error("the peer's log is not ready")]
     NotReady,
+    #[error("the peer is about to leave, and does not want to lead")]
+    Declines,
+    #[error("the peer's log is shorter than the leader's")]
+    Behind,
 }
 
 /// A request with its envelope.
@@ -135,7 +145,7 @@ impl Letter {
             Request::Vote(body) | Request::SanctionedVote(body) => rmp_serde::encode::write(&mut bytes, body)?,
             Request::PreVote(body) => rmp_serde::encode::write(&mut bytes, body)?,
             Request::Snapshot(body) => rmp_serde::encode::write(&mut bytes, body)?,
-            Request::TakeOver => {}
+            Request::TakeOver(body) => rmp_serde::encode::write(&mut bytes, body)?,
         }
         Ok(seal(bytes))
     }
@@ -154,7 +164,7 @@ impl Letter {
             SANCTIONED_VOTE => Request::SanctionedVote(unpack(body)?),
             PRE_VOTE => Request::PreVote(unpack(body)?),
             SNAPSHOT => Request::Snapshot(unpack(body)?),
-            TAKE_OVER if body.is_empty() => Request::TakeOver,
+            TAKE_OVER => Request::TakeOver(unpack(body)?),
             _ => return Err(Refused::Garbage),
         };
         Ok(Self { session, from, to, request })
@@ -169,7 +179,7 @@ impl Request {
             Self::SanctionedVote(_) => SANCTIONED_VOTE,
             Self::PreVote(_) => PRE_VOTE,
             Self::Snapshot(_) => SNAPSHOT,
-            Self::TakeOver => TAKE_OVER,
+            Self::TakeOver(_) => TAKE_OVER,
         }
     }
 }

@@ -177,6 +177,7 @@ pub(crate) fn leave(bus: Bus, session: SessionId, log: EventLog) -> Job {
 
 async fn go(bus: &Bus, session: &SessionId, log: &EventLog) -> Result<(), String> {
     let own = log.member();
+    let _declining = log.decline_to_lead();
     let deadline = Instant::now() + LEAVE_DEADLINE;
     let mut reason = "nobody leads".to_owned();
     loop {
@@ -186,6 +187,8 @@ async fn go(bus: &Bus, session: &SessionId, log: &EventLog) -> Result<(), String
             return Ok(());
         }
         match standing.leader {
+            // A change of the members under way is ended first: the next leader would begin with taking it back.
+            Some(leader) if leader == own.node_id && standing.joint => {}
             Some(leader) if leader == own.node_id => {
                 if let Err(error) = log.hand_over(HAND_OVER).await {
                     reason = error.to_string();

@@ -289,7 +289,7 @@ fn a_lost_leader_is_campaigned_for_at_once_and_a_bounce_costs_nothing_else() {
     see(&mut election, now, "a", presence(1, "a", 3, &members));
     deeds(&mut election);
     lose(&mut election, now + SETTLE, "a");
-    assert_eq!(deeds(&mut election), [Output::Campaign]);
+    assert_eq!(deeds(&mut election), [Output::Campaign { term: 1 }]);
     see(&mut election, now + SETTLE * 2, "a", presence(1, "a", 3, &members));
     assert_eq!(pass(&mut election, now + SETTLE * 2, TAKE_OVER * 9), []);
 }

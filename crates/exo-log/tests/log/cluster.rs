@@ -1,7 +1,7 @@
 //! Three masters, and what happens to them.
 
 use crate::support::*;
-use exo_log::{AppendError, LogRole};
+use exo_log::{AppendError, HandOverError, LogRole};
 use exo_types::EventIndex;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -23,7 +23,7 @@ async fn an_acknowledged_append_is_on_everybodys_disk_soon() {
 async fn notice_and_wait(cluster: &Cluster) -> Duration {
     let began = Instant::now();
     for log in cluster.logs.values() {
-        log.trigger_election();
+        log.trigger_election(log.standing().borrow().term);
     }
     cluster.leader().await;
     began.elapsed()
@@ -97,7 +97,7 @@ async fn a_follower_that_was_cut_off_comes_back_without_an_election() {
         for other in cluster.logs.keys() {
             cluster.network.cut(&lonely, other, true);
         }
-        cluster.log(lonely.as_str()).trigger_election();
+        cluster.log(lonely.as_str()).trigger_election(term);
         sleep(Duration::from_secs(20)).await;
         for other in cluster.logs.keys() {
             cluster.network.cut(&lonely, other, false);
@@ -108,7 +108,7 @@ async fn a_follower_that_was_cut_off_comes_back_without_an_election() {
     }
     // It may lead nobody who hears the leader, even when it cannot hear it itself.
     cluster.network.cut_one_way(&leader, &lonely, true);
-    cluster.log(lonely.as_str()).trigger_election();
+    cluster.log(lonely.as_str()).trigger_election(term);
     sleep(Duration::from_secs(20)).await;
     assert_eq!(cluster.standing(leader.as_str()).term, term);
 }
@@ -145,13 +145,62 @@ async fn leadership_is_handed_over_without_a_gap() {
         let cluster = Cluster::of_three(seed).await;
         cluster.append(1..=3).await.expect("appends");
         let old = cluster.leader().await;
+        let term = cluster.standing(old.as_str()).term;
         let began = Instant::now();
         let heir = cluster.log(old.as_str()).hand_over(Duration::from_secs(2)).await.expect("hands over");
         assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
         assert_ne!(heir, old);
         role(cluster.log(heir.as_str()), LogRole::Leader).await;
+        // That the old one leads no more is seen too, and is no reason to campaign.
+        cluster.logs.values().for_each(|log| log.trigger_election(term));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((cluster.leader().await, cluster.standing(heir.as_str()).term), (heir, term + 1));
         cluster.append(4..=4).await.expect("goes on");
         cluster.caught_up(4).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_heir_has_everything_before_it_leads() {
+    for seed in 50..55 {
+        let cluster = Cluster::of_three(seed).await;
+        let old = cluster.leader().await;
+        let others: Vec<_> = ["a", "b", "c"].into_iter().filter(|name| *name != old.as_str()).collect();
+        let (leaves, behind) = (cluster.log(others[0]), &node(others[1]));
+        let _declining = leaves.decline_to_lead();
+        cluster.network.cut(&old, behind, true);
+        cluster.append(1..=8).await.expect("two of three acknowledge it");
+        let mend = async {
+            sleep(Duration::from_millis(400)).await;
+            cluster.network.cut(&old, behind, false);
+        };
+        let log = cluster.log(old.as_str());
+        let (first, ()) = tokio::join!(log.hand_over(Duration::from_millis(200)), mend);
+        assert!(first.is_err(), "{first:?}");
+        role(log, LogRole::Leader).await;
+        let term = log.standing().borrow().term;
+        let (second, appended) = tokio::join!(log.hand_over(Duration::from_secs(2)), log.record(events(9..=9)));
+        assert_eq!(second.as_ref(), Ok(behind));
+        // It was written before, or is refused by who leads no more; and one election was enough.
+        assert!(matches!(appended, Ok(_) | Err(AppendError::NotLeader { .. })), "{appended:?}");
+        assert_eq!(cluster.log(behind.as_str()).standing().borrow().term, term + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_about_to_leave_is_not_handed_the_lead() {
+    for seed in 35..40 {
+        let cluster = Cluster::of_three(seed).await;
+        let old = cluster.leader().await;
+        let others: Vec<_> = ["a", "b", "c"].into_iter().filter(|name| *name != old.as_str()).collect();
+        let log = cluster.log(old.as_str());
+        let declining: Vec<_> = others.iter().map(|other| cluster.log(other).decline_to_lead()).collect();
+        assert_eq!(log.hand_over(Duration::from_secs(2)).await, Err(HandOverError::NobodyElse));
+        role(log, LogRole::Leader).await;
+        let mut declining = declining.into_iter();
+        let (_leaves, stays) = (declining.next(), declining.next());
+        drop(stays);
+        assert_eq!(log.hand_over(Duration::from_secs(2)).await, Ok(node(others[1])));
     }
 }
 

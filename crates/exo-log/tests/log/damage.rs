@@ -164,7 +164,7 @@ async fn a_damaged_log_is_put_away_and_comes_back_from_the_others_under_another_
 
     // It has nothing and is nobody: it never leads, whatever happens to the others.
     log.join(session(1)).await.expect("joins");
-    log.trigger_election();
+    log.trigger_election(u64::MAX);
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(log.standing().borrow().role, LogRole::Learner);
 

@@ -31,9 +31,9 @@ impl Master {
                 self.begin_to_join();
             }
             Output::Ask { leader } => self.ask(leader),
-            Output::Campaign => {
+            Output::Campaign { term } => {
                 if let Some(session) = &self.session {
-                    session.log.trigger_election();
+                    session.log.trigger_election(term);
                 }
             }
             Output::Present(presence) => self.present(&presence).await?,

@@ -103,7 +103,7 @@ impl World {
                     }
                 }
                 Output::Present(presence) => self.said[who] = Some(presence),
-                Output::Resume(_) | Output::Campaign | Output::Announce(_) | Output::WaitFor(_) => {}
+                Output::Resume(_) | Output::Campaign { .. } | Output::Announce(_) | Output::WaitFor(_) => {}
             }
         }
         panic!("{} has no end of things to do", NAMES[who]);
