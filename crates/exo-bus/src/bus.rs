@@ -141,6 +141,13 @@ impl Bus {
         IncomingStreams::open(self.shared.clone(), stream).await
     }
 
+    /// Tells who leads the cluster, as far as this process knows. Its master and this process miss each other within two
+    /// and a half seconds then (masters within two), and whoever else is lost without a word may be missed late, since the
+    /// leader tells of it. With none everybody is missed within three.
+    pub fn follow(&self, leader: Option<&NodeId>) {
+        self.shared.transport.follow(leader);
+    }
+
     /// Counts messages that came well over the bus and belong to a session that is not followed.
     pub fn count_other_session(&self, messages: u64) {
         if messages > 0 {

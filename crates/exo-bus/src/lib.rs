@@ -30,7 +30,9 @@
 //! - Messages of one publisher on one topic arrive in order, each at most once. What was lost is told
 //!   ([`RecvError::Lagged`]), never passed over.
 //! - A request is answered, refused, unreachable or timed out; it never hangs.
-//! - Presence of a closed or killed process ends within a second, of a lost machine within two.
+//! - Presence of a closed or killed process ends within a second. That of a lost machine ends within two and a half for
+//!   the leader, and the leader's for everybody ([`Bus::follow`]); others may learn from it. While nobody is known to lead
+//!   it ends within three for all, and so does a stream from a lost machine always.
 //! - A stream has sequence numbers and credits: memory is bounded, a gap is an error, dropping the receiver cancels
 //!   the sender, and either side notices the other's death.
 //! - Bytes from a peer are checked: what cannot be read is a typed error.

@@ -2,6 +2,7 @@
 
 use crate::links::LinkReport;
 use bytes::Bytes;
+use exo_types::NodeId;
 use futures::future::BoxFuture;
 use std::any::Any;
 use std::sync::Arc;
@@ -113,6 +114,16 @@ pub trait Transport: Send + Sync + 'static {
     /// How its links fare; nothing where there are none.
     fn links(&self) -> LinkReport {
         LinkReport::default()
+    }
+
+    /// Who leads the cluster. Its master and all others have to miss each other at once; who else is lost it tells, and
+    /// may be missed late. None: nobody is known to, and everybody has to be missed at once. Nothing to do for an adapter
+    /// that notices every loss as soon.
+    fn follow(&self, _leader: Option<&NodeId>) {}
+
+    /// Something is to come from that node: until this is dropped its loss has to show soon, whoever leads.
+    fn await_from(&self, _node: &NodeId) -> Registration {
+        Registration::new(())
     }
 
     /// Wakes with every change of [`Transport::links`] but that of traffic.

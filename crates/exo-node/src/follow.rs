@@ -51,6 +51,8 @@ pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: ViewWriter, rec
     loop {
         let cause = driver.next(&stop).await;
         if !driver.on(cause) {
+            // From now on nobody tells this process who is lost.
+            driver.bus.follow(None);
             return;
         }
         for name in driver.follower.take_unreadable() {
@@ -61,6 +63,7 @@ pub(crate) async fn follow(bus: Bus, inputs: FollowInputs, view: ViewWriter, rec
         if let Some(change) = driver.follower.take_change() {
             // Whoever the view wakes finds the events that made it.
             recent.extend(change.state.session.as_ref(), folded);
+            driver.bus.follow(change.leader.as_ref());
             view.publish(change);
         }
         driver.ask();

@@ -18,7 +18,7 @@ pub struct MasterOptions {
     /// How long to listen for a leader before leading.
     pub listen: Duration,
     /// How long the last process of a node may be gone. It is lost after a short time: the silence of a lost machine is
-    /// noticed by the bus within two seconds, and both together are well below three. What it holds goes elsewhere after
+    /// noticed by the bus within 2.3 seconds, and both together are below three. What it holds goes elsewhere after
     /// a longer one; a restart takes less.
     pub absent: Patience,
     /// The same for nodes that a master that begins to lead has not seen yet. Longer: a link that broke with the last

@@ -14,7 +14,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How long a peer is believed in that is not heard: as long as the real adapter needs at most to notice a lost machine.
+/// How long a peer is believed in that is not heard: as long as the real adapter needs at most to notice that the leader's
+/// machine is lost, or the leader that another one is.
 const LEASE: Duration = Duration::from_secs(2);
 
 /// What a process declared; taken back by number.

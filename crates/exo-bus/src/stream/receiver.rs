@@ -7,6 +7,7 @@ use crate::envelope::{Draft, Header, Kind, decode_body};
 use crate::error::{OpenError, StreamError};
 use crate::keys;
 use crate::names::{Message, ProcessId, StreamService};
+use crate::transport::Registration;
 use exo_types::NodeId;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ pub struct StreamReceiver<I> {
     name: &'static str,
     node: NodeId,
     flow: Registered,
-    /// Not known until the sender accepted.
-    sender: Option<ProcessId>,
+    sender: ProcessId,
+    /// Items may be long in coming, and the sender has to be missed meanwhile.
+    _awaited: Registration,
     taken: u64,
     granted: u64,
     types: PhantomData<fn() -> I>,
@@ -45,6 +47,7 @@ impl<I: Message> StreamReceiver<I> {
         open: &Q,
         deadline: Duration,
     ) -> Result<Self, OpenError> {
+        let awaited = shared.transport.await_from(to);
         let (number, inflow) = shared.streams.new_inflow();
         let flow = Registered { shared: shared.clone(), number, inflow };
         let name = stream.name();
@@ -57,7 +60,8 @@ impl<I: Message> StreamReceiver<I> {
         let receiver = Self {
             name,
             node: to.clone(),
-            sender: Some(accepted.process),
+            sender: accepted.process,
+            _awaited: awaited,
             flow,
             taken: 0,
             granted: WINDOW,
@@ -118,11 +122,9 @@ impl<I: Message> StreamReceiver<I> {
 
 impl<I> StreamReceiver<I> {
     fn tell(&self, kind: Kind, sequence: u64) {
-        if let Some(sender) = self.sender {
-            let shared = &self.flow.shared;
-            let header = Header { sequence, ..shared.header(kind, self.flow.number) };
-            shared.tell(sender, Draft::bare(&header));
-        }
+        let shared = &self.flow.shared;
+        let header = Header { sequence, ..shared.header(kind, self.flow.number) };
+        shared.tell(self.sender, Draft::bare(&header));
     }
 }
 

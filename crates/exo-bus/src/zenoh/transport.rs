@@ -9,6 +9,7 @@ use crate::keys;
 use crate::links::LinkReport;
 use crate::transport::{Answer, CallError, Deliver, Registration, Reply, Sighting, Transport, TransportError, Witness};
 use bytes::Bytes;
+use exo_types::NodeId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::{Arc, Mutex};
@@ -218,6 +219,18 @@ fn hand_over(answer: &Answer, outbox: &Outbox, shared: &Arc<Shared>, place: &str
     answer(bytes, Reply::new(reply));
 }
 
+/// Something is to come from a node.
+struct Awaited {
+    shared: Arc<Shared>,
+    node: NodeId,
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.shared.attention.send_if_modified(|attention| attention.end_to_await(&self.node));
+    }
+}
+
 impl Transport for ZenohTransport {
     fn ready(&self) -> BoxFuture<'_, Result<(), TransportError>> {
         self.outbox.ready().boxed()
@@ -326,6 +339,16 @@ impl Transport for ZenohTransport {
 
     fn links(&self) -> LinkReport {
         self.links.shared.report()
+    }
+
+    fn follow(&self, leader: Option<&NodeId>) {
+        self.links.shared.attention.send_if_modified(|attention| attention.follow(leader));
+    }
+
+    fn await_from(&self, node: &NodeId) -> Registration {
+        let (shared, node) = (self.links.shared.clone(), node.clone());
+        shared.attention.send_if_modified(|attention| attention.begin_to_await(&node));
+        Registration::new(Awaited { shared, node })
     }
 
     fn link_changes(&self) -> watch::Receiver<()> {

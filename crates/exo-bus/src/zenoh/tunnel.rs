@@ -10,17 +10,20 @@
 
 mod accept;
 mod addresses;
+mod attention;
 mod dial;
 mod driver;
 mod frame;
 mod handshake;
 mod hello;
+mod line;
 mod meter;
 mod nook;
 mod pipe;
 mod pulse;
 mod table;
 
+pub(super) use attention::Attention;
 pub(super) use driver::{Driver, Handle};
 pub(super) use nook::Nook;
 
@@ -72,6 +75,8 @@ pub(super) struct Shared {
     /// Of all links that there were.
     traffic: Arc<Meter>,
     changed: watch::Sender<()>,
+    /// Which links are watched closely.
+    pub attention: watch::Sender<Attention>,
 }
 
 impl Shared {
@@ -100,6 +105,7 @@ impl Shared {
             neighbours: Mutex::default(),
             traffic: Arc::default(),
             changed: watch::Sender::default(),
+            attention: watch::Sender::default(),
             identity,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::fixture::{LONG, admitted, found, free_port, meet, node, within};
 use super::wire::Wire;
-use exo_bus::{Bus, PresenceChange, PresenceKind, Scouting, Topic, ZenohConfig};
+use exo_bus::{Bus, PresenceChange, PresenceKind, Scouting, StreamError, StreamService, Topic, ZenohConfig};
 use exo_identity::{BUS, Identity, Members, server_name};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -11,18 +11,22 @@ use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 const NEWS: Topic<String> = Topic::new("news");
 const ROLE: PresenceKind<String> = PresenceKind::new("role");
+const COUNT: StreamService<u32, u32> = StreamService::new("count");
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Without multicast: at that port, knowing those ports.
-async fn join(identity: Identity, port: u16, peers: &[u16]) -> Bus {
-    let config = ZenohConfig {
+fn config(identity: Identity, port: u16, peers: &[u16]) -> ZenohConfig {
+    ZenohConfig {
         port,
         scouting: Scouting::Off,
         static_peers: peers.iter().map(|port| format!("127.0.0.1:{port}")).collect(),
         loopback_only: true,
         ..ZenohConfig::new(identity)
-    };
-    config.join().await.expect("joins")
+    }
+}
+
+async fn join(identity: Identity, port: u16, peers: &[u16]) -> Bus {
+    config(identity, port, peers).join().await.expect("joins")
 }
 
 /// Returns once so many links are there.
@@ -112,6 +116,42 @@ async fn a_machine_that_is_lost_without_a_word_is_missed_because_it_acknowledges
         }
     };
     within(noticed).await;
+    assert!(matches!(within(changes.recv()).await, Ok(PresenceChange::Left { .. })));
+}
+
+/// Of two that do not lead, whose link rests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_machine_is_missed_by_who_awaits_something_from_it_though_another_leads() {
+    let (first, a, port) = node_alone().await;
+    let mut wire = Wire::to(port).await;
+    let b = join(admitted(&first, "b"), 0, &[wire.port()]).await;
+    [&a, &b].into_iter().for_each(|bus| bus.follow(Some(&node("c"))));
+    let mut served = b.serve_streams(COUNT).await.expect("serves");
+    meet(&a, &b).await;
+    let opened = async { tokio::join!(a.open_stream(COUNT, b.node(), &7, LONG), served.recv()) };
+    let (receiver, _sender) = within(opened).await;
+    let mut receiver = receiver.expect("opens");
+    wire.cut();
+    let ended = receiver.recv(LONG).await;
+    assert!(matches!(ended, Err(StreamError::Lost { .. })), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_on_the_machine_of_a_lost_leader_is_missed_with_it() {
+    let (first, a, port) = node_alone().await;
+    let (mut to_worker, mut to_master) = (Wire::to(port).await, Wire::to(port).await);
+    let lost = admitted(&first, "b");
+    let worker = join(lost.clone(), 0, &[to_worker.port()]).await;
+    // It knows no other way to the first node before it has this one.
+    linked(&a, 1).await;
+    let master = ZenohConfig { admits: true, ..config(lost, 0, &[to_master.port()]) }.join().await.expect("joins");
+    linked(&a, 2).await;
+    let mut changes = a.watch(ROLE).await.expect("watches");
+    let _token = worker.announce(ROLE, &"x".to_owned()).await.expect("announces");
+    assert!(matches!(within(changes.recv()).await, Ok(PresenceChange::Joined { .. })));
+    [&a, &worker, &master].into_iter().for_each(|bus| bus.follow(Some(&node("b"))));
+    to_worker.cut();
+    to_master.cut();
     assert!(matches!(within(changes.recv()).await, Ok(PresenceChange::Left { .. })));
 }
 

@@ -1,10 +1,12 @@
 //! The one task that knows all links of a process.
 
 use super::accept::accept;
+use super::attention::{Attention, End};
 use super::dial::{Called, dial};
 use super::frame::FrameError;
 use super::handshake::{NoLink, Ready};
 use super::hello::{Hello, Place, Verdict};
+use super::line::{Established, Line, Word, line};
 use super::meter::Meter;
 use super::pipe::{answered_by_zenoh, called_by_zenoh, carry};
 use super::pulse::Pulse;
@@ -12,6 +14,7 @@ use super::table::{Call, Link, LinkId, Table, Target};
 use super::{Shared, process_of};
 use crate::links::{Neighbour, Traffic};
 use exo_identity::Facts;
+use exo_types::NodeId;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +32,6 @@ const HALF_OPEN: usize = 64;
 const CALLS: usize = 32;
 /// What waits for the driver; links wait when it is full.
 const EVENTS: usize = 256;
-/// Words to one link that wait; what is more is left out, and told by others.
-const WORDS: usize = 64;
 /// Pause when the system has no more descriptors.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -47,22 +48,8 @@ pub(super) enum Event {
     },
     /// Somebody told where processes are.
     Heard(Vec<Place>),
-}
-
-/// What the driver tells a link.
-#[derive(Debug)]
-pub(super) enum Word {
-    /// To be told to the peer.
-    Peers(Vec<Place>),
-    /// The end.
-    Bye(String),
-}
-
-/// A place among the links; given up when it is dropped.
-pub(super) struct Established {
-    pub link: LinkId,
-    pub words: mpsc::Receiver<Word>,
-    pub pulse: Pulse,
+    /// A process of that node does not answer; perhaps its machine is lost.
+    Doubted(NodeId),
 }
 
 enum Done {
@@ -92,7 +79,7 @@ impl Handle {
 pub(in crate::zenoh) struct Driver {
     shared: Arc<Shared>,
     table: Table,
-    words: BTreeMap<LinkId, mpsc::Sender<Word>>,
+    lines: BTreeMap<LinkId, Line>,
     made: u64,
     events: mpsc::Receiver<Event>,
     tell: mpsc::Sender<Event>,
@@ -103,6 +90,7 @@ pub(in crate::zenoh) struct Driver {
     calls: JoinSet<Done>,
     links: JoinSet<()>,
     changes: watch::Receiver<u64>,
+    attention: watch::Receiver<Attention>,
     stop: CancellationToken,
 }
 
@@ -122,7 +110,7 @@ impl Driver {
         }
         let driver = Self {
             table: Table::new(shared.own, statics, Instant::now().into_std()),
-            words: BTreeMap::new(),
+            lines: BTreeMap::new(),
             made: 0,
             events,
             tell: tell.clone(),
@@ -133,6 +121,7 @@ impl Driver {
             calls: JoinSet::new(),
             links: JoinSet::new(),
             changes: shared.identity.changes(),
+            attention: shared.attention.subscribe(),
             stop,
             shared,
         };
@@ -156,6 +145,7 @@ impl Driver {
                 biased;
                 () = stop.cancelled() => break,
                 Ok(()) = self.changes.changed() => self.on_members(),
+                Ok(()) = self.attention.changed() => self.on_attention(),
                 Some(event) = self.events.recv() => self.on_event(event),
                 Some(ended) = self.links.join_next() => note_panic(ended.err()),
                 Some(done) = self.calls.join_next() => self.on_done(done),
@@ -227,17 +217,17 @@ impl Driver {
     fn start(&mut self, ready: Ready, side: SocketSide) {
         let (shared, tell) = (self.shared.clone(), self.tell.clone());
         self.links.spawn(async move {
-            let Ready { stream, peer, established: Established { link, words, pulse } } = ready;
+            let Ready { stream, peer, established } = ready;
             let local = match side {
                 SocketSide::Called => answered_by_zenoh(&shared).await.map(|local| (local, None)),
                 SocketSide::Caller => {
-                    called_by_zenoh(&shared, link.0, &peer).await.map(|(local, call)| (local, Some(call)))
+                    called_by_zenoh(&shared, established.link.0, &peer).await.map(|(local, call)| (local, Some(call)))
                 }
             };
             let process = process_of(&peer);
             match local {
                 Ok((local, call)) => {
-                    let ended = carry(stream, local, call, words, tell, pulse).await;
+                    let ended = carry(stream, local, call, established, tell).await;
                     if ended.as_ref().is_err_and(FrameError::is_silence) {
                         tracing::info!(%process, "the machine of this process does not answer any more");
                         shared.edit(|report| report.lost += 1);
@@ -256,6 +246,7 @@ impl Driver {
                 let now = Instant::now().into_std();
                 places.into_iter().for_each(|place| self.table.on_heard(now, place));
             }
+            Event::Doubted(node) => self.table.links().filter(|link| link.node == node).for_each(|link| self.ask(link)),
             Event::Claim { hello, facts, meter, decides, answer } => {
                 self.reap();
                 // A handshake that was given up meanwhile drops its place at once.
@@ -278,29 +269,58 @@ impl Driver {
             Verdict::Accepted => {}
             // The other side knows better that the old one is gone.
             Verdict::Doubled if !decides => {}
-            unwanted => return Err(unwanted),
+            unwanted => {
+                // Who calls may have lost the one that is there.
+                self.table.links().filter(|link| link.place.id == hello.place.id).for_each(|link| self.ask(link));
+                return Err(unwanted);
+            }
         }
         self.made += 1;
-        let link = LinkId(self.made);
-        let (word, words) = mpsc::channel(WORDS);
+        let id = LinkId(self.made);
         let Hello { node, place, admits } = hello;
         let others: Vec<Place> =
             self.table.links().filter(|other| other.place.id != place.id).map(|other| other.place.clone()).collect();
-        for other in self.words.values() {
-            let _lost = other.try_send(Word::Peers(vec![place.clone()]));
-        }
-        if !others.is_empty() {
-            let _lost = word.try_send(Word::Peers(others));
+        for other in self.lines.values() {
+            other.tell(Word::Peers(vec![place.clone()]));
         }
         let process = process_of(&place.id);
         self.shared.seals.on_linked(process, &facts);
         self.shared.sightings.on_linked(process);
-        if let Some(replaced) = self.table.on_linked(Link { id: link, node, place, admits, facts, meter }) {
+        let link = Link { id, node: node.clone(), place, admits, facts, meter };
+        let (line, established) = line(id, node, self.pulse_of(&link));
+        if !others.is_empty() {
+            line.tell(Word::Peers(others));
+        }
+        if let Some(replaced) = self.table.on_linked(link) {
             self.end(replaced, "a newer link replaces it");
         }
-        self.words.insert(link, word);
+        self.lines.insert(id, line);
         self.tell_neighbours();
-        Ok(Established { link, words, pulse: Pulse::of_link(admits || self.shared.admits_nodes) })
+        Ok(established)
+    }
+
+    fn pulse_of(&self, link: &Link) -> Pulse {
+        let node = self.shared.identity.node_id();
+        let own = End { node: &node, has_master: self.shared.admits_nodes };
+        let peer = End { node: &link.node, has_master: link.admits };
+        self.attention.borrow().pulse(own, peer)
+    }
+
+    /// Other links have to be watched now.
+    fn on_attention(&mut self) {
+        for link in self.table.links() {
+            let pulse = self.pulse_of(link);
+            if let Some(line) = self.lines.get(&link.id) {
+                line.set_pulse(pulse);
+            }
+        }
+    }
+
+    /// Has a link show whether it is lost.
+    fn ask(&self, link: &Link) {
+        if let Some(line) = self.lines.get(&link.id) {
+            line.tell(Word::Ask);
+        }
     }
 
     /// Closes links of nodes that were thrown out.
@@ -323,22 +343,21 @@ impl Driver {
     }
 
     fn end(&mut self, link: LinkId, reason: &str) {
-        if let Some(words) = self.words.remove(&link) {
-            // If it is too busy to hear it, it ends without a word.
-            let _silent = words.try_send(Word::Bye(reason.to_owned()));
+        if let Some(line) = self.lines.remove(&link) {
+            line.tell(Word::Bye(reason.to_owned()));
         }
     }
 
     /// Forgets links that ended, however they did.
     fn reap(&mut self) {
         let ended: Vec<LinkId> =
-            self.words.iter().filter(|(_, words)| words.is_closed()).map(|(link, _)| *link).collect();
+            self.lines.iter().filter(|(_, line)| line.has_ended()).map(|(link, _)| *link).collect();
         if ended.is_empty() {
             return;
         }
         let now = Instant::now().into_std();
         for link in ended {
-            self.words.remove(&link);
+            self.lines.remove(&link);
             let peer = self.table.links().find(|held| held.id == link).map(|held| held.place.id);
             if let Some(peer) = peer {
                 self.forget(now, &peer, link);

@@ -1,8 +1,9 @@
 //! From a TCP stream to a link that both sides want.
 
-use super::driver::{Established, Event};
+use super::driver::Event;
 use super::frame::{self, FrameError, Kind};
 use super::hello::{Hello, Verdict, encode, read_hello, read_verdict};
+use super::line::Established;
 use super::meter::{Meter, Metered};
 use super::{HANDSHAKE, PeerId, Shared, UNANSWERED};
 use exo_identity::{Facts, HandshakeRefused, PeerRefused, peer_of, refusal_of, server_name};
