@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 const LEARNER_WAITS: Duration = Duration::from_secs(5);
 /// Of an idle leader, every so many periods one announcement: enough to find an event that was lost on its way.
 const IDLE_PERIODS: u32 = 3;
-/// After so many that told the same end, whoever is linked has heard it, and they come every so many periods.
+/// After so many that told the same end, whoever is linked has heard it: from then on each pause is twice the last one.
 const REPEATS: u32 = 4;
-const STILL_PERIODS: u32 = 10;
+/// No pause is longer.
+const STILL_PERIODS: u32 = 60;
 
 /// How much a session has done is told anew that often; it changes with every command, and everybody hears it.
 const RETELL: Duration = Duration::from_secs(10);
@@ -475,11 +476,7 @@ impl Election {
     /// When the end of the log is told again; less often while it stays where it was.
     fn announce_at(&self) -> Option<Instant> {
         let told = self.announced?;
-        let periods = match told.repeats {
-            _ if told.last != self.log.last => 1,
-            ..REPEATS => IDLE_PERIODS,
-            REPEATS.. => STILL_PERIODS,
-        };
+        let periods = if told.last == self.log.last { periods_after(told.repeats) } else { 1 };
         Some(told.at + self.options.announce_every * periods)
     }
 
@@ -495,6 +492,12 @@ impl Election {
         self.announced = Some(Announced { at: now, last, repeats });
         self.outputs.push_back(Output::Announce(ElectionMessage { candidate, last_index: last }));
     }
+}
+
+/// Until the same end is told again.
+fn periods_after(repeats: u32) -> u32 {
+    let doublings = repeats.saturating_sub(REPEATS - 1);
+    IDLE_PERIODS.saturating_mul(2_u32.saturating_pow(doublings)).min(STILL_PERIODS)
 }
 
 /// How much was done matters to others only now and then, and only a leader's.

@@ -1,5 +1,5 @@
 //! What a cluster costs that does nothing, over minutes of virtual time: no record in the log, next to no traffic.
-//! Nothing in a cluster has a longer period than half a minute, so that an hour costs six times what is measured here.
+//! Nothing in a cluster has a longer period than a minute, so that an hour costs six times what is measured here.
 //!
 //! Three machines, each with a master, an api and a worker whose memory is never quite the same twice. The network in
 //! memory counts what goes from machine to machine; what TCP, TLS and keep-alives of links add is not in it.
