@@ -6,7 +6,7 @@ use crate::pacemaker::{Beat, Duty};
 use crate::raft_types::{PeerNode, Raft, index_of, members_of};
 use crate::shared::Shared;
 use crate::wire::PreVote;
-use crate::{LogRole, LogStanding, Members, OpenError, PeerLag};
+use crate::{LogOptions, LogRole, LogStanding, Members, OpenError, PeerLag};
 use exo_types::NodeId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Between two attempts to open a log whose disk failed.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
+
+/// What a standing tells passes with time: it is looked at at least so often.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// openraft ends at once when it is told to; what hangs longer is a hung disk.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -78,8 +81,8 @@ fn config(shared: &Shared) -> Config {
         cluster_name: "exo".to_owned(),
         election_timeout_min: least,
         election_timeout_max: millis(most).max(least + 1),
-        // What openraft makes of it: the deadline of one message. A lost one must not cost the leadership.
-        heartbeat_interval: least / 2,
+        // What openraft makes of it: the deadline of one message.
+        heartbeat_interval: millis(LogOptions::MESSAGE).min(least - 1),
         install_snapshot_timeout: millis(Duration::from_secs(60)),
         max_payload_entries: 256,
         replication_lag_threshold: u64::MAX / 2,
@@ -151,7 +154,7 @@ impl<'a> Keeper<'a> {
             let due = *snapshot_due.borrow_and_update();
             self.compact(&metrics, due).await;
             let now = Instant::now();
-            let latest = now + self.shared.options.heartbeat;
+            let latest = now + LOOK;
             let due = self.shared.pacemaker().due().map_or(latest, |due| due.min(latest));
             tokio::select! {
                 biased;

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Bytes of a part of a snapshot.
 const PART: usize = 512 << 10;
@@ -27,6 +27,9 @@ const PART_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Times that a part of a snapshot is sent before the snapshot begins anew.
 const PART_ATTEMPTS: usize = 4;
+
+/// For a voter to say what it would do.
+const OPINION: Duration = Duration::from_secs(1);
 
 /// How long a peer that does not answer is left alone. openraft asks again at once, so the pause is here.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -87,7 +90,7 @@ async fn call<T: DeserializeOwned>(
 
 /// Asks a voter whether this one should lead.
 pub(crate) async fn ask_for_vote(shared: Arc<Shared>, target: u64, node: NodeId, ask: PreVote) -> Option<u64> {
-    let answer = call::<PreVoteAnswer>(&shared, target, &node, Request::PreVote(ask), shared.options.heartbeat).await;
+    let answer = call::<PreVoteAnswer>(&shared, target, &node, Request::PreVote(ask), OPINION).await;
     answer.is_ok_and(|answer| answer.granted).then_some(target)
 }
 
@@ -98,7 +101,7 @@ pub(crate) async fn ask_to_take_over(
     node: &NodeId,
     ask: TakeOver,
 ) -> Result<(), CallError> {
-    call::<()>(shared, target, node, Request::TakeOver(ask), shared.options.heartbeat).await
+    call::<()>(shared, target, node, Request::TakeOver(ask), OPINION).await
 }
 
 impl Client {
@@ -156,6 +159,10 @@ impl RaftNetwork<RaftTypes> for Client {
         option: RPCOption,
     ) -> CallResult<AppendAnswer> {
         let answer = self.call(Request::Append(rpc), option.hard_ttl()).await;
+        if let (Err(_), Some(shared)) = (&answer, self.shared.upgrade()) {
+            shared.pacemaker().on_unanswered(Instant::now());
+            shared.wake.notify_one();
+        }
         answer.map_err(|error| RPCError::Network(network_error(&error)))
     }
 

@@ -27,18 +27,35 @@ pub struct LogOptions {
 }
 
 impl LogOptions {
+    /// The deadline of one message between logs, but for parts of a snapshot.
+    pub(crate) const MESSAGE: Duration = Duration::from_millis(1250);
+
     /// The defaults. Elections are unhurried and heartbeats rare, because a lost leader is noticed by its connections,
-    /// not by its silence: that is left for one that hangs.
+    /// not by its silence: that is left for one that hangs. One heartbeat may be lost: what is not answered in time is
+    /// followed by another at once.
     pub fn new(node_id: NodeId, entropy: u64) -> Self {
         Self {
             node_id,
             cluster: None,
             entropy,
-            heartbeat: Duration::from_secs(1),
-            election: (Duration::from_millis(2500), Duration::from_millis(4500)),
+            heartbeat: Duration::from_secs(2),
+            election: (Duration::from_millis(3500), Duration::from_millis(5500)),
             append_deadline: Duration::from_secs(10),
             snapshot_every: 2000,
             kept_events: 4096,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_heartbeat_costs_nobody_the_leadership() {
+        let options = LogOptions::new(NodeId::new("a").expect("a good id"), 1);
+        // The pacemaker's `on_unanswered`.
+        let sent_again = options.heartbeat + LogOptions::MESSAGE;
+        assert!(sent_again + Duration::from_millis(200) <= options.election.0, "{options:?}");
     }
 }

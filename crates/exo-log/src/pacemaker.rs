@@ -10,6 +10,9 @@ const RANK_STEP: Duration = Duration::from_millis(40);
 /// An election that was asked for has its time before the next one is.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(1200));
 
+/// After a refusal: most others still hear the leader.
+const LATER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(1));
+
 /// After a refusal, when the leader is known to be gone: others are about to notice it too.
 const SOON: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(100));
 
@@ -53,6 +56,8 @@ pub(crate) struct Pacemaker {
     election: (Duration, Duration),
     dice: Dice,
     duty: Duty,
+    /// When this one last said that it leads, or began to.
+    spoke: Instant,
     /// When the leader was last heard, or this began.
     heard: Instant,
     /// The leader's connections ended, and it was not heard since.
@@ -62,7 +67,7 @@ pub(crate) struct Pacemaker {
 
 impl Pacemaker {
     pub(crate) fn new(now: Instant, heartbeat: Duration, election: (Duration, Duration), dice: Dice) -> Self {
-        Self { heartbeat, election, dice, duty: Duty::Learn, heard: now, gone: None, due: None }
+        Self { heartbeat, election, dice, duty: Duty::Learn, spoke: now, heard: now, gone: None, due: None }
     }
 
     /// When [`Pacemaker::poll`] has something to say.
@@ -77,7 +82,7 @@ impl Pacemaker {
         self.duty = duty;
         self.gone = self.gone.filter(|_| duty != Duty::Lead);
         self.due = match duty {
-            Duty::Lead => Some(now + self.heartbeat),
+            Duty::Lead => Some(self.next_heartbeat(now)),
             Duty::Follow { alone: true } => Some(now),
             Duty::Follow { alone: false } => Some(now + self.between(self.election)),
             Duty::Learn => None,
@@ -114,10 +119,18 @@ impl Pacemaker {
         }
     }
 
+    /// A member did not answer what was said to it, and may miss the leader soon: the others hear it once more as well.
+    pub(crate) fn on_unanswered(&mut self, now: Instant) {
+        if self.duty == Duty::Lead {
+            let sooner = now.max(self.spoke + self.heartbeat / 2);
+            self.due = self.due.map(|due| due.min(sooner));
+        }
+    }
+
     /// No majority wants it to lead now.
     pub(crate) fn on_refused(&mut self, now: Instant) {
         if matches!(self.duty, Duty::Follow { .. }) {
-            let pause = if self.gone.is_some() { SOON } else { (self.heartbeat / 2, self.heartbeat) };
+            let pause = if self.gone.is_some() { SOON } else { LATER };
             self.due = Some(now + self.between(pause));
         }
     }
@@ -128,7 +141,7 @@ impl Pacemaker {
         }
         match self.duty {
             Duty::Lead => {
-                self.due = Some(now + self.heartbeat);
+                self.due = Some(self.next_heartbeat(now));
                 Some(Beat::Heartbeat)
             }
             Duty::Follow { .. } => {
@@ -142,6 +155,11 @@ impl Pacemaker {
     /// Whether another one should lead, as far as this one knows: it misses the leader too.
     pub(crate) fn misses_leader(&self, now: Instant) -> bool {
         self.duty != Duty::Lead && (self.gone.is_some() || now >= self.heard + self.election.0)
+    }
+
+    fn next_heartbeat(&mut self, now: Instant) -> Instant {
+        self.spoke = now;
+        now + self.heartbeat
     }
 
     fn between(&mut self, (least, most): (Duration, Duration)) -> Duration {
@@ -233,5 +251,24 @@ mod tests {
             assert_eq!(pacemaker.poll(now + HEARTBEAT * beat), Some(Beat::Heartbeat));
         }
         assert!(!pacemaker.misses_leader(now + ELECTION.1 * 9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_is_not_answered_speaks_again_sooner_and_not_at_once() {
+        let (now, mut pacemaker) = pacemaker(Duty::Lead);
+        for _ in 0..3 {
+            pacemaker.on_unanswered(now);
+            assert_eq!(pacemaker.due(), Some(now + HEARTBEAT / 2));
+        }
+        let beat = now + HEARTBEAT / 2;
+        assert_eq!(pacemaker.poll(beat), Some(Beat::Heartbeat));
+        assert_eq!(pacemaker.due(), Some(beat + HEARTBEAT));
+        let late = beat + HEARTBEAT * 3 / 4;
+        pacemaker.on_unanswered(late);
+        assert_eq!(pacemaker.poll(late), Some(Beat::Heartbeat));
+        let (now, mut follower) = self::pacemaker(FOLLOW);
+        let due = follower.due();
+        follower.on_unanswered(now);
+        assert_eq!(follower.due(), due);
     }
 }

@@ -43,7 +43,7 @@ pub struct PeerLag {
     pub heard: Option<Duration>,
 }
 
-/// How a log stands. Refreshed when it changes, and with every heartbeat.
+/// How a log stands. Refreshed when it changes, and every second.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogStanding {
     /// Of which session; none while the place is empty.

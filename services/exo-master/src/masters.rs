@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 const VOTER_GRACE: Duration = Duration::from_secs(10);
 /// What a learner may miss and vote: a few rounds under way.
 const CAUGHT_UP: u64 = 256;
-/// A peer that has not answered for longer has not everything, whatever it had.
-const HEARD: Duration = Duration::from_secs(2);
+/// A peer that has not answered for longer has not everything, whatever it had: a heartbeat comes every two seconds, and
+/// again after a little more than one if it is lost.
+const HEARD: Duration = Duration::from_millis(3500);
 
 /// Who is there, who leaves, and which log each has.
 #[derive(Debug, Default)]
