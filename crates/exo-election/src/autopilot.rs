@@ -3,7 +3,8 @@
 //! Up to five vote, an odd number when there are more than two: an even one survives no more and needs one more to
 //! agree. Who restarts stays what it is. A voter that is away for longer than the grace is replaced by a learner that
 //! has everything, and stays if there is none: fewer voters would survive less when it comes back. Who leaves for good
-//! is taken out before its process ends.
+//! is taken out before its process ends, once a majority of those who are left is there: others could not even
+//! acknowledge the change.
 
 use exo_types::{LogMember, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +75,8 @@ pub fn plan_roster(members: &Members, grace: Duration) -> Option<Roster> {
             .cloned();
         last.map(|last| voters.remove(&last));
     }
-    if voters.is_empty() {
+    let answering = voters.iter().filter(|voter| !members.absent.contains_key(&voter.node_id)).count();
+    if voters.is_empty() || (voters != members.roster.voters && answering * 2 <= voters.len()) {
         return None;
     }
     let replaced = members.roster.voters.difference(&voters).filter(|voter| !is_away(voter, grace));

@@ -176,7 +176,11 @@ impl Shared {
     }
 
     pub(crate) fn on_peer_heard(&self, raft_id: u64) {
-        self.changing().heard.insert(raft_id, Instant::now());
+        let is_first = self.changing().heard.insert(raft_id, Instant::now()).is_none();
+        if is_first {
+            // The standing tells who answers; a new leader decides on that.
+            self.wake.notify_one();
+        }
     }
 
     /// The leader wants this one to lead: peers are asked in its name for a while.

@@ -57,6 +57,10 @@ fn voters_are_few_odd_and_there() {
         ("a b c d e", "", "", "", "e", Some(("a b c", "d"))),
         ("a b c d e", "", "b", "", "e", Some(("a c d", ""))),
         ("a b c", "d", "", "", "d", Some(("a b c", ""))),
+        // Not when those who are left could not acknowledge it.
+        ("a b c", "d", "a", "d", "b", None),
+        ("a b c", "d", "a", "", "b", Some(("c d", ""))),
+        ("a b c", "", "a", "", "b", None),
         ("a", "", "", "", "a", None),
     ] {
         let plan = plan_roster(&members(voters, learners, away, behind, gone), GRACE);
@@ -137,6 +141,8 @@ proptest! {
             prop_assert!(!is_new || (before.learners.contains(voter) && members.caught_up.contains(voter)));
             prop_assert!(!members.gone.contains(&voter.node_id));
         }
+        let there = roster.voters.iter().filter(|voter| !members.absent.contains_key(&voter.node_id)).count();
+        prop_assert!(roster.voters == before.voters || there * 2 > roster.voters.len());
         let is_away = |voter: &&LogMember| members.absent.get(&voter.node_id).is_some_and(|absent| *absent >= GRACE);
         let away_before = before.voters.iter().filter(is_away).count();
         prop_assert!(roster.voters.iter().filter(is_away).count() <= away_before);

@@ -161,6 +161,20 @@ async fn leadership_is_handed_over_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_leader_tells_soon_who_answers() {
+    for seed in 60..70 {
+        let mut cluster = Cluster::of_three(seed).await;
+        cluster.add_learner("d").await;
+        let old = cluster.leader().await;
+        let heir = cluster.log(old.as_str()).hand_over(Duration::from_secs(2)).await.expect("hands over");
+        role(cluster.log(heir.as_str()), LogRole::Leader).await;
+        sleep(Duration::from_millis(100)).await;
+        let lag = cluster.standing(heir.as_str()).lag;
+        assert!(lag.len() == 3 && lag.values().all(|lag| lag.heard.is_some()), "seed {seed}: {lag:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_heir_has_everything_before_it_leads() {
     for seed in 50..55 {
         let cluster = Cluster::of_three(seed).await;
