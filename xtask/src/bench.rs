@@ -41,6 +41,8 @@ enum Subject {
     Idle,
     /// The replicated log: acknowledged commands, and etcd on the same disk.
     Log,
+    /// A client's commands to one master and to the leader of three; the part of `log` that is over the bus.
+    Commands,
     /// The fold: an event in a State of 256 nodes, and what that State takes.
     State,
     /// Three masters on loopback whose leader is killed again and again.
@@ -122,6 +124,11 @@ pub fn run(bench: &Bench) -> Result<()> {
     if bench.wants(Subject::Log) {
         let report = log::run(&places, bench.quick)?;
         reports.add("log", &report, report.render())?;
+    }
+    // The bench of the log has them as well.
+    if matches!(bench.subject, Subject::Commands) {
+        let report = log::run_commands(&places, bench.quick)?;
+        reports.add("commands", &report, report.render())?;
     }
     if bench.wants(Subject::State) {
         let report = state::run(bench.quick)?;

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `commands` | topic | anybody → master | [`ForwarderCommand`]: a command nobody waits for |
 //! | `local_events` | topic | worker → master | [`LocalForwarderEvent`]: a fact, sent again until it is in the log |
-//! | `global_events` | topic | master → all | [`GlobalForwarderEvent`]: the log, in order |
+//! | `global_events` | topic | master → all | [`GlobalEvents`]: the log, in order |
 //! | `election_messages` | topic | masters | [`ElectionMessage`]: who leads what |
 //! | `connection_messages` | topic | bus → this node | [`ConnectionMessage`]: who came and went |
 //! | `command` | service | anybody → master | [`ForwarderCommand`] → [`CommandReply`], on disk when it comes |
@@ -24,7 +24,7 @@
 use crate::{PresenceKind, Service, StreamService, Topic};
 use exo_types::{
     Blob, CommandReply, ConnectionMessage, ElectionMessage, EventLogPage, ForwarderCommand, GenerateRequest,
-    GlobalForwarderEvent, JoinSession, LeaveSession, LocalForwarderEvent, MasterPresence, MasterStanding, NodePresence,
+    GlobalEvents, JoinSession, LeaveSession, LocalForwarderEvent, MasterPresence, MasterStanding, NodePresence,
     RequestEventLog, RequestLeave, RequestStanding, SessionReply, StreamChunk,
 };
 
@@ -35,7 +35,7 @@ pub const COMMANDS: Topic<ForwarderCommand> = Topic::new("commands");
 pub const LOCAL_EVENTS: Topic<LocalForwarderEvent> = Topic::new("local_events");
 
 /// The log on its way to all.
-pub const GLOBAL_EVENTS: Topic<GlobalForwarderEvent> = Topic::new("global_events");
+pub const GLOBAL_EVENTS: Topic<GlobalEvents> = Topic::new("global_events");
 
 /// Claims of masters.
 pub const ELECTION_MESSAGES: Topic<ElectionMessage> = Topic::new("election_messages");

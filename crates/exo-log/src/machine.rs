@@ -1,7 +1,6 @@
 //! The State, as openraft's state machine.
 
 mod content;
-mod mirror;
 mod ring;
 
 pub(crate) use content::{Content, ContentError, decode as decode_content, encode as encode_content};
@@ -16,9 +15,8 @@ use crate::raft_types::{
 };
 use crate::watchers::Watchers;
 use crate::{Members, Page, ReadError};
-use exo_state::{State, apply};
+use exo_state::{Mirror, State, apply};
 use exo_types::{EventIndex, IndexedEvent, SessionId};
-use mirror::Mirror;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 use ring::Ring;

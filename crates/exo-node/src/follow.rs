@@ -4,7 +4,7 @@ use crate::recent::Recent;
 use crate::views::ViewWriter;
 use crate::{Fetch, Follower, PageError};
 use exo_bus::{Bus, BusError, PresenceChange, PresenceWatch, RecvError, RequestError, Subscription, TokenId, topics};
-use exo_types::{ElectionMessage, EventLogPage, GlobalForwarderEvent, MasterPresence, NodeId};
+use exo_types::{ElectionMessage, EventLogPage, GlobalEvents, MasterPresence, NodeId};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ const PAGE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What the follower listens to.
 pub(crate) struct FollowInputs {
-    events: Subscription<GlobalForwarderEvent>,
+    events: Subscription<GlobalEvents>,
     announcements: Subscription<ElectionMessage>,
     masters: PresenceWatch<MasterPresence>,
 }
@@ -35,7 +35,7 @@ impl FollowInputs {
 
 /// What can happen.
 enum Cause {
-    Event(Result<Box<GlobalForwarderEvent>, RecvError>),
+    Events(Result<GlobalEvents, RecvError>),
     Announcement(Result<ElectionMessage, RecvError>),
     Master(Result<PresenceChange<MasterPresence>, RecvError>),
     Page(Result<EventLogPage, RequestError>),
@@ -87,7 +87,7 @@ impl Driver {
             biased;
             () = stop.cancelled() => Cause::Stop,
             change = self.inputs.masters.recv() => Cause::Master(change),
-            event = self.inputs.events.recv() => Cause::Event(event.map(Box::new)),
+            events = self.inputs.events.recv() => Cause::Events(events),
             page = wait_for(&mut self.page) => Cause::Page(page),
             announcement = self.inputs.announcements.recv() => Cause::Announcement(announcement),
             () = sleep_until(timeout) => Cause::Timeout,
@@ -99,11 +99,11 @@ impl Driver {
         let now = Instant::now().into_std();
         match cause {
             Cause::Stop => return false,
-            Cause::Event(Ok(event)) => self.follower.on_event(now, *event),
+            Cause::Events(Ok(events)) => self.follower.on_events(now, events),
             Cause::Announcement(Ok(message)) => self.follower.on_announcement(now, &message),
             Cause::Master(Ok(change)) => self.on_master(change),
             Cause::Page(page) => self.on_page(page),
-            Cause::Event(Err(error)) => return self.on_recv_error(&error),
+            Cause::Events(Err(error)) => return self.on_recv_error(&error),
             Cause::Announcement(Err(error)) | Cause::Master(Err(error)) => return self.on_recv_error(&error),
             Cause::Timeout => self.follower.handle_timeout(now),
         }

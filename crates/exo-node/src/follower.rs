@@ -10,10 +10,10 @@ use crate::View;
 use assembly::Assembly;
 pub use assembly::PartError;
 use exo_ambient::{Bug, planted};
-use exo_state::{Applied, CodecError, Skip, State, apply, decode_state};
+use exo_state::{Applied, CodecError, Mirror, Skip, State, apply, decode_state};
 use exo_types::{
-    ElectionMessage, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId,
-    RequestEventLog, SessionId,
+    ElectionMessage, EventIndex, EventLogPage, GlobalEvents, IndexedEvent, MasterPresence, NodeId, RequestEventLog,
+    SessionId,
 };
 use masters::Masters;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -91,7 +91,7 @@ enum FetchState {
 #[derive(Debug)]
 pub struct Follower {
     masters: Masters,
-    state: Arc<State>,
+    states: Mirror,
     /// The State is of another session, or none: the next page replaces it.
     stale: bool,
     /// What came too early.
@@ -106,7 +106,7 @@ pub struct Follower {
     behind: Option<(Instant, EventIndex)>,
     changed: bool,
     unreadable: BTreeSet<String>,
-    /// Events of sessions that are not followed.
+    /// Messages of sessions that are not followed.
     foreign: u64,
     folded: VecDeque<IndexedEvent>,
 }
@@ -115,7 +115,7 @@ impl Default for Follower {
     fn default() -> Self {
         Self {
             masters: Masters::default(),
-            state: Arc::default(),
+            states: Mirror::new(Arc::default()),
             stale: true,
             early: BTreeMap::new(),
             assembly: None,
@@ -177,14 +177,16 @@ impl Follower {
         self.look_for_gaps(now);
     }
 
-    /// An event, in whatever order.
-    pub fn on_event(&mut self, now: Instant, message: GlobalForwarderEvent) {
+    /// Events, in whatever order.
+    pub fn on_events(&mut self, now: Instant, message: GlobalEvents) {
         if !self.follows(&message.session) {
             self.foreign += 1;
             return;
         }
-        self.last = self.last.max(message.event.idx);
-        self.keep(message.event);
+        for event in message.events {
+            self.last = self.last.max(event.idx);
+            self.keep(event);
+        }
         self.fold_kept();
         self.look_for_gaps(now);
     }
@@ -248,7 +250,7 @@ impl Follower {
             session: self.masters.session().cloned(),
             leader: self.masters.leader().cloned(),
             masters: self.masters.of_session().cloned().collect(),
-            state: self.state.clone(),
+            state: self.states.front().clone(),
         })
     }
 
@@ -263,7 +265,7 @@ impl Follower {
         std::mem::take(&mut self.unreadable)
     }
 
-    /// Events of sessions that are not followed, since the last call: of one that has ended, or has yet to be found.
+    /// Messages of sessions that are not followed, since the last call: of one that has ended, or has yet to be found.
     pub fn take_foreign(&mut self) -> u64 {
         std::mem::take(&mut self.foreign)
     }
@@ -284,7 +286,7 @@ impl Follower {
 
     /// The last event that is in; none of this session while the State is another's.
     fn applied(&self) -> EventIndex {
-        if self.stale { EventIndex(0) } else { self.state.last_event_applied_idx }
+        if self.stale { EventIndex(0) } else { self.states.front().last_event_applied_idx }
     }
 
     fn keep(&mut self, event: IndexedEvent) {
@@ -297,22 +299,35 @@ impl Follower {
         if self.stale {
             return;
         }
-        while let Some(event) = self.next_kept() {
-            self.changed = true;
-            if let Applied::Skipped(Skip::NewerVersion { name }) = apply(Arc::make_mut(&mut self.state), &event) {
-                self.unreadable.insert(name);
-            }
-            if self.folded.len() == FOLDED {
-                self.folded.pop_front();
-            }
-            self.folded.push_back(event);
+        let mut last = self.applied();
+        let run = std::iter::from_fn(|| {
+            last = last.next();
+            self.take_kept(last)
+        });
+        let run: Vec<IndexedEvent> = run.collect();
+        if !run.is_empty() {
+            self.fold(run);
         }
-        let applied = self.state.last_event_applied_idx;
+        let applied = self.applied();
         self.early.retain(|idx, _| *idx > applied);
     }
 
-    fn next_kept(&mut self) -> Option<IndexedEvent> {
-        let next = self.state.last_event_applied_idx.next();
+    /// In one piece: whoever looks sees all of them or none.
+    fn fold(&mut self, run: Vec<IndexedEvent>) {
+        let mut state = self.states.begin();
+        for event in &run {
+            if let Applied::Skipped(Skip::NewerVersion { name }) = apply(&mut state, event) {
+                self.unreadable.insert(name);
+            }
+        }
+        let run = Arc::new(run);
+        self.states.show(state, run.clone());
+        self.changed = true;
+        self.folded.extend(run.iter().cloned());
+        self.folded.drain(..self.folded.len().saturating_sub(FOLDED));
+    }
+
+    fn take_kept(&mut self, next: EventIndex) -> Option<IndexedEvent> {
         if planted(Bug::ApplyOutOfOrder) {
             return self.early.pop_first().map(|(_, event)| IndexedEvent { idx: next, ..event });
         }
@@ -382,13 +397,9 @@ impl Follower {
             return Ok(());
         }
         self.take_base(snapshot, &page.events);
-        for event in page.events {
-            // Past the limit of the buffer: a page is bounded by its sender and in order.
-            if event.idx > self.applied() {
-                self.early.insert(event.idx, event);
-            }
-            self.fold_kept();
-        }
+        // Past the limit of the buffer: a page is bounded by its sender.
+        self.early.extend(page.events.into_iter().map(|event| (event.idx, event)));
+        self.fold_kept();
         let progress = self.applied() > before || (was_stale && !self.stale);
         if self.applied() < page.last && progress {
             self.fetch = FetchState::Due(now);
@@ -408,7 +419,7 @@ impl Follower {
             None if self.stale && begins => State::default(),
             _ => return,
         };
-        self.state = Arc::new(base);
+        self.states = Mirror::new(Arc::new(base));
         self.stale = false;
         self.changed = true;
         self.folded.clear();

@@ -10,8 +10,8 @@
 use exo_node::{Follower, SnapshotParts};
 use exo_state::{State, apply};
 use exo_types::{
-    Candidate, CpuInfo, Event, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent, MasterPresence, Millis,
-    NodeId, NodeInfo, SessionId,
+    Candidate, CpuInfo, Event, EventIndex, EventLogPage, GlobalEvents, IndexedEvent, MasterPresence, Millis, NodeId,
+    NodeInfo, SessionId,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ fn named(index: u64, name: &str) -> IndexedEvent {
 }
 
 fn publish(follower: &mut Follower, now: Instant, event: IndexedEvent) {
-    follower.on_event(now, GlobalForwarderEvent { session: session(), event });
+    follower.on_events(now, GlobalEvents { session: session(), events: vec![event] });
 }
 
 fn name_of(event: &IndexedEvent) -> Option<String> {

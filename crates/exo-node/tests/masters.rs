@@ -4,7 +4,7 @@
 use exo_bus::{Bus, MemoryNetwork, PresenceToken, topics};
 use exo_node::{CommandError, Identity, Node, NodeHandle, Role};
 use exo_types::{
-    Candidate, Command, CommandId, CommandReply, Event, EventIndex, EventLogPage, GlobalForwarderEvent, IndexedEvent,
+    Candidate, Command, CommandId, CommandReply, Event, EventIndex, EventLogPage, GlobalEvents, IndexedEvent,
     InstanceId, MasterPresence, Millis, NodeId, Refusal, RefusalCode, SessionId,
 };
 use std::sync::{Arc, Mutex};
@@ -229,7 +229,7 @@ async fn events_of_another_session_are_counted_and_change_nothing() {
     let event = IndexedEvent { idx: EventIndex(2), origin: None, event: Event::NodeTimedOut { node_id: node("w") } };
     let session = SessionId { generation: 0, master_node_id: node("old") };
     for _ in 0..3 {
-        let replayed = GlobalForwarderEvent { session: session.clone(), event: event.clone() };
+        let replayed = GlobalEvents { session: session.clone(), events: vec![event.clone()] };
         a.bus.publish(topics::GLOBAL_EVENTS, &replayed).await.expect("leaves");
     }
     let counted = bus.links_where(|links| links.refused.get("other_session") == Some(&3));

@@ -12,9 +12,7 @@ use crate::tally::Tally;
 use exo_bus::{ProcessId, Sent, topics};
 use exo_node::View;
 use exo_state::State;
-use exo_types::{
-    CommandId, Event, GenerateRequest, GlobalForwarderEvent, IndexedEvent, MasterPresence, NodeId, SessionId,
-};
+use exo_types::{CommandId, Event, GenerateRequest, GlobalEvents, IndexedEvent, MasterPresence, NodeId, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -149,8 +147,8 @@ impl Observer {
         }
         seen.published = sent.bytes.to_vec();
         drop(seen);
-        if let Some(GlobalForwarderEvent { session, event }) = sent.read() {
-            self.on_events(&format!("the master in process {}", sent.from), &session, &[event]);
+        if let Some(GlobalEvents { session, events }) = sent.read() {
+            self.on_events(&format!("the master in process {}", sent.from), &session, &events);
         }
     }
 

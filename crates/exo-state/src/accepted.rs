@@ -1,7 +1,7 @@
 //! The commands that were accepted last, so that each is carried out once, whoever leads.
 
 use exo_types::{CommandId, EventIndex, InstanceId, TaskId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// Commands remembered. A command is sent again for a minute at most, and people and programs do not send more than a
@@ -23,41 +23,60 @@ pub struct AcceptedCommand {
 }
 
 /// The last of them, by their place in the log.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct AcceptedCommands(BTreeMap<EventIndex, AcceptedCommand>);
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "BTreeMap<EventIndex, AcceptedCommand>")]
+pub struct AcceptedCommands {
+    by_place: BTreeMap<EventIndex, AcceptedCommand>,
+    /// Every command that is applied is looked for.
+    place_of: BTreeMap<CommandId, EventIndex>,
+}
 
 impl AcceptedCommands {
     /// What came of a command, if it is not too long ago.
     pub fn get(&self, command_id: &CommandId) -> Option<&AcceptedCommand> {
-        // A repetition asks for what is recent.
-        self.0.values().rev().find(|accepted| accepted.command_id == *command_id)
+        self.place_of.get(command_id).and_then(|place| self.by_place.get(place))
     }
 
     /// All of them, the oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &AcceptedCommand> + ExactSizeIterator {
-        self.0.values()
+        self.by_place.values()
     }
 
     /// How many are remembered.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.by_place.len()
     }
 
     /// Whether none is remembered.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_place.is_empty()
     }
 
     pub(crate) fn remember(&mut self, idx: EventIndex, accepted: AcceptedCommand) {
-        self.0.insert(idx, accepted);
-        while self.0.len() > REMEMBERED {
-            self.0.pop_first();
+        self.place_of.insert(accepted.command_id.clone(), idx);
+        self.by_place.insert(idx, accepted);
+        while self.by_place.len() > REMEMBERED
+            && let Some((_, oldest)) = self.by_place.pop_first()
+        {
+            self.place_of.remove(&oldest.command_id);
         }
     }
 
     pub(crate) const fn limit() -> usize {
         REMEMBERED
+    }
+}
+
+impl From<BTreeMap<EventIndex, AcceptedCommand>> for AcceptedCommands {
+    fn from(by_place: BTreeMap<EventIndex, AcceptedCommand>) -> Self {
+        let place_of = by_place.iter().map(|(place, accepted)| (accepted.command_id.clone(), *place)).collect();
+        Self { by_place, place_of }
+    }
+}
+
+impl Serialize for AcceptedCommands {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.by_place.serialize(serializer)
     }
 }
 
@@ -79,5 +98,7 @@ mod tests {
         assert_eq!(accepted.len(), REMEMBERED);
         assert_eq!(accepted.get(&command(3).command_id), None);
         assert_eq!(accepted.get(&command(4).command_id), Some(&command(4)));
+        let stored = serde_json::to_vec(&accepted).expect("writes");
+        assert_eq!(serde_json::from_slice::<AcceptedCommands>(&stored).expect("reads"), accepted);
     }
 }

@@ -21,6 +21,7 @@ mod invariants;
 #[cfg(test)]
 mod issues;
 mod lineage;
+mod mirror;
 mod queries;
 mod state;
 #[cfg(test)]
@@ -33,5 +34,6 @@ pub use facts::{FactAge, FactMark, Origins};
 pub use identity::{IdentityState, JoinTokenState};
 pub use invariants::{Violation, check_invariants};
 pub use lineage::{Horizon, Lineage};
+pub use mirror::Mirror;
 pub use queries::NodeAddress;
 pub use state::State;

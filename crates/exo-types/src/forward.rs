@@ -52,14 +52,14 @@ impl LocalForwarderEvent {
     }
 }
 
-/// An event of the log on its way to everybody.
+/// Events of the log on their way to everybody: what was written together is told together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GlobalForwarderEvent {
+pub struct GlobalEvents {
     /// Whose log.
     pub session: SessionId,
-    /// What, and where in it.
-    pub event: IndexedEvent,
+    /// What, and where in it; in order, without gaps.
+    pub events: Vec<IndexedEvent>,
 }
 
 /// Asks a master for what was missed.

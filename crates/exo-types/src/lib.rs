@@ -37,7 +37,7 @@ pub use command::{Command, CommandReply, PlaceInstance, Refusal, RefusalCode};
 pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence};
 pub use event::{Event, IndexedEvent, UnknownEvent};
 pub use forward::{
-    EventLogPage, FactId, ForwarderCommand, GlobalForwarderEvent, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
+    EventLogPage, FactId, ForwarderCommand, GlobalEvents, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
     SnapshotMark, SnapshotPart,
 };
 pub use generate::{AnsweredTokens, ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};

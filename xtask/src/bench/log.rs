@@ -35,10 +35,7 @@ pub struct LogReport {
     one_master: Part,
     /// Three of them, linked by plain TCP on loopback.
     three_masters: Part,
-    /// A client's commands, over the bus with TLS, to one `exo-master`.
-    command_one: CommandPart,
-    /// The same to the leader of three.
-    command_three: CommandPart,
+    commands: Commands,
     /// Missing where no `etcd` is.
     etcd: Option<AgainstEtcd>,
 }
@@ -53,6 +50,26 @@ struct Part {
     crowd: Load,
     /// 64 writers, sixteen events at a time.
     large: Load,
+}
+
+/// Clients' commands on their whole way: over the bus, with mutual TLS, to `exo-master` and its log.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandReport {
+    processor: String,
+    /// One page written in place and synced, in microseconds.
+    fdatasync: Quantiles,
+    #[serde(flatten)]
+    commands: Commands,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Commands {
+    /// To one master.
+    command_one: CommandPart,
+    /// To the leader of three.
+    command_three: CommandPart,
 }
 
 /// What clients' commands did.
@@ -106,22 +123,38 @@ impl Ratio {
 
 /// Measures. The files lie beside the build, on its disk.
 pub fn run(places: &Places, quick: bool) -> Result<LogReport> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure(places, quick))
+    runtime()?.block_on(measure(places, quick))
+}
+
+/// Measures clients' commands alone.
+pub fn run_commands(places: &Places, quick: bool) -> Result<CommandReport> {
+    let fdatasync = fdatasync(&places.target, samples(quick))?;
+    let commands = runtime()?.block_on(commands(places, window(quick)))?;
+    Ok(CommandReport { processor: processor(), fdatasync, commands })
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn window(quick: bool) -> Duration {
+    Duration::from_secs(if quick { 2 } else { 5 })
+}
+
+fn samples(quick: bool) -> usize {
+    if quick { 200 } else { 1000 }
 }
 
 async fn measure(places: &Places, quick: bool) -> Result<LogReport> {
     let disk = places.target.as_path();
-    let window = Duration::from_secs(if quick { 2 } else { 5 });
+    let window = window(quick);
     let rounds = if quick { 1 } else { 3 };
-    let fdatasync = fdatasync(disk, if quick { 200 } else { 1000 })?;
+    let fdatasync = fdatasync(disk, samples(quick))?;
     eprintln!("one master");
     let one_master = part(disk, 1, window).await?;
     eprintln!("three masters");
     let three_masters = part(disk, 3, window).await?;
-    eprintln!("commands to one master, and to three");
-    let command_one = command_part(places, 1, window).await?;
-    let command_three = command_part(places, 3, window).await?;
+    let commands = commands(places, window).await?;
     let etcd = match etcd::version() {
         Some(version) => {
             eprintln!("against {version}");
@@ -132,7 +165,7 @@ async fn measure(places: &Places, quick: bool) -> Result<LogReport> {
         None => None,
     };
     let processor = processor();
-    Ok(LogReport { processor, fdatasync, one_master, three_masters, command_one, command_three, etcd })
+    Ok(LogReport { processor, fdatasync, one_master, three_masters, commands, etcd })
 }
 
 /// What the disk takes for the least that can be durable.
@@ -161,6 +194,13 @@ async fn part(disk: &Path, count: usize, window: Duration) -> Result<Part> {
     let large = writers::run(WRITERS, LARGE, window, |_| masters.writer()).await?;
     masters.stop().await;
     Ok(Part { alone, crowd, large })
+}
+
+async fn commands(places: &Places, window: Duration) -> Result<Commands> {
+    eprintln!("commands to one master, and to three");
+    let command_one = command_part(places, 1, window).await?;
+    let command_three = command_part(places, 3, window).await?;
+    Ok(Commands { command_one, command_three })
 }
 
 async fn command_part(places: &Places, count: usize, window: Duration) -> Result<CommandPart> {
@@ -212,7 +252,7 @@ impl LogReport {
         let mut row = |what: &str, measured: String, promised: &str| {
             table.row(vec![what.to_owned(), measured, promised.to_owned()]);
         };
-        let above = |load: &Load| millis(load.latency.p50 - self.fdatasync.p50);
+        let above = |load: &Load| above(load, &self.fdatasync);
         row("fdatasync, p50", millis(self.fdatasync.p50), "");
         for (what, part, promised) in [
             ("the log of one master, in this process", &self.one_master, ["≤ 0.5 ms", "", "≥ 50000/s"]),
@@ -225,21 +265,37 @@ impl LogReport {
             row("  64 writers, an event an append", rate(&part.crowd), promised[2]);
             row("  64 writers, sixteen an append", rate(&part.large), "");
         }
-        for (what, part) in [
-            ("a client's command to exo-master, over TLS", &self.command_one),
-            ("to the leader of three, over TLS", &self.command_three),
-        ] {
-            row(what, String::new(), "");
-            row("  acknowledged, p50", millis(part.alone.latency.p50), "");
-            row("  p50 above fdatasync", above(&part.alone), "");
-            row("  p99", millis(part.alone.latency.p99), "");
-            row("  64 clients over one link", commands_rate(&part.crowd), "");
-        }
+        self.commands.rows(&self.fdatasync, |what, measured| row(what, measured, ""));
         let text = format!("log: fsync on, on {}\n\n{}\n", self.processor, table.render());
         match &self.etcd {
             Some(etcd) => format!("{text}\n{}", etcd.render()),
             None => format!("{text}\nno etcd here to compare with (Debian: etcd-server)\n"),
         }
+    }
+}
+
+impl Commands {
+    fn rows(&self, fdatasync: &Quantiles, mut row: impl FnMut(&str, String)) {
+        for (what, part) in [
+            ("a client's command to exo-master, over TLS", &self.command_one),
+            ("to the leader of three, over TLS", &self.command_three),
+        ] {
+            row(what, String::new());
+            row("  acknowledged, p50", millis(part.alone.latency.p50));
+            row("  p50 above fdatasync", above(&part.alone, fdatasync));
+            row("  p99", millis(part.alone.latency.p99));
+            row("  64 clients over one link", commands_rate(&part.crowd));
+        }
+    }
+}
+
+impl CommandReport {
+    /// For people.
+    pub fn render(&self) -> String {
+        let mut table = Table::new(&["commands", "measured"]);
+        table.row(vec!["fdatasync, p50".to_owned(), millis(self.fdatasync.p50)]);
+        self.commands.rows(&self.fdatasync, |what, measured| table.row(vec![what.to_owned(), measured]));
+        format!("clients' commands: fsync on, on {}\n\n{}", self.processor, table.render())
     }
 }
 
@@ -264,6 +320,10 @@ impl AgainstEtcd {
 
 fn millis(microseconds: f64) -> String {
     format!("{:.3} ms", microseconds / 1000.0)
+}
+
+fn above(load: &Load, fdatasync: &Quantiles) -> String {
+    millis(load.latency.p50 - fdatasync.p50)
 }
 
 fn commands_rate(load: &Load) -> String {

@@ -31,8 +31,8 @@ fn event(generation: u64, master: &str, idx: u64) -> IndexedEvent {
     IndexedEvent { idx: EventIndex(idx), origin: None, event }
 }
 
-fn published(idx: u64) -> GlobalForwarderEvent {
-    GlobalForwarderEvent { session: candidate(1, "m").session, event: event(1, "m", idx) }
+fn published(idx: u64) -> GlobalEvents {
+    GlobalEvents { session: candidate(1, "m").session, events: vec![event(1, "m", idx)] }
 }
 
 fn page(range: std::ops::RangeInclusive<u64>, last: u64) -> EventLogPage {
@@ -67,6 +67,18 @@ fn at(follower: &Follower) -> u64 {
 }
 
 #[test]
+fn what_is_told_together_is_seen_together() {
+    let now = Instant::now();
+    let mut follower = following(now, 3);
+    let events = (4..=9).map(|idx| event(1, "m", idx)).collect();
+    follower.on_events(now, GlobalEvents { session: candidate(1, "m").session, events });
+    let view = follower.take_change().expect("a change");
+    assert_eq!(view.state.last_event_applied_idx, EventIndex(9));
+    assert_eq!(follower.take_folded().len(), 9);
+    assert!(follower.take_change().is_none(), "one view for all of them");
+}
+
+#[test]
 fn a_newcomer_reads_the_log_page_by_page() {
     let now = Instant::now();
     let mut follower = Follower::default();
@@ -89,7 +101,7 @@ fn events_in_any_order_and_twice_are_folded_once() {
     let now = Instant::now();
     let mut follower = following(now, 1);
     for (idx, expect) in [(3, 1), (3, 1), (2, 3), (2, 3), (1, 3), (5, 3), (4, 5)] {
-        follower.on_event(now, published(idx));
+        follower.on_events(now, published(idx));
         assert_eq!(at(&follower), expect, "after {idx}");
     }
     assert_eq!(follower.poll_timeout(), None, "nothing is missing");
@@ -99,7 +111,7 @@ fn events_in_any_order_and_twice_are_folded_once() {
 fn a_gap_that_does_not_close_is_asked_for() {
     let now = Instant::now();
     let mut follower = following(now, 1);
-    follower.on_event(now, published(4));
+    follower.on_events(now, published(4));
     assert_eq!(follower.poll_fetch(now), None, "it may close by itself");
     let fetch = follower.poll_fetch(now + GAP_DELAY).expect("asks");
     assert_eq!(fetch.request.since, EventIndex(2));
@@ -120,7 +132,7 @@ fn a_lost_last_event_is_noticed_by_the_next_announcement() {
 fn failures_are_retried_less_and_less_often() {
     let now = Instant::now();
     let mut follower = following(now, 1);
-    follower.on_event(now, published(3));
+    follower.on_events(now, published(3));
     let mut waits = Vec::new();
     for _ in 0..8 {
         let due = follower.poll_timeout().expect("something is missing");
@@ -135,7 +147,7 @@ fn failures_are_retried_less_and_less_often() {
 fn a_page_without_use_is_told_and_retried() {
     let now = Instant::now();
     let mut follower = following(now, 1);
-    follower.on_event(now, published(9));
+    follower.on_events(now, published(9));
     let due = follower.poll_timeout().expect("something is missing");
     follower.poll_fetch(due).expect("asks");
     let useless = follower.on_page(now, page(4..=5, 9));
@@ -148,7 +160,7 @@ fn a_snapshot_stands_for_everything_before_it() {
     let now = Instant::now();
     let mut follower = Follower::default();
     follower.on_master(now, node("m"), leads(1, "m"));
-    follower.on_event(now, published(8));
+    follower.on_events(now, published(8));
     follower.poll_fetch(now).expect("asks");
     let mut state = State::default();
     for idx in 1..=7 {
@@ -178,7 +190,7 @@ fn the_state_stays_when_the_master_goes_and_goes_on_when_it_is_back() {
     assert_eq!((view.leader, view.state.last_event_applied_idx), (None, EventIndex(3)));
     assert!(view.session.is_some());
     follower.on_master(now, node("m"), leads(1, "m"));
-    follower.on_event(now, published(4));
+    follower.on_events(now, published(4));
     assert_eq!(at(&follower), 4);
 }
 
@@ -273,7 +285,7 @@ fn when_the_leader_does_not_answer_another_master_is_asked() {
     for name in ["a", "z"] {
         follower.on_master(now, node(name), member(false, 1));
     }
-    follower.on_event(now, published(4));
+    follower.on_events(now, published(4));
     let mut asked = Vec::new();
     for _ in 0..4 {
         let due = follower.poll_timeout().expect("something is missing");
@@ -348,11 +360,11 @@ fn what_was_folded_can_be_read_once_and_is_bounded() {
     let mut follower = following(now, 3);
     let indices = |follower: &mut Follower| follower.take_folded().iter().map(|event| event.idx.0).collect::<Vec<_>>();
     assert_eq!(indices(&mut follower), [1, 2, 3]);
-    follower.on_event(now, published(4));
+    follower.on_events(now, published(4));
     assert_eq!(indices(&mut follower), [4]);
     let last = FOLDED as u64 + 100;
     for idx in 5..=last {
-        follower.on_event(now, published(idx));
+        follower.on_events(now, published(idx));
     }
     let folded = indices(&mut follower);
     assert_eq!((folded.len(), folded.last()), (FOLDED, Some(&last)));
@@ -365,7 +377,7 @@ proptest! {
         let now = Instant::now();
         let mut follower = following(now, 1);
         for idx in deliveries {
-            follower.on_event(now, published(idx));
+            follower.on_events(now, published(idx));
         }
         let message = ElectionMessage { candidate: candidate(1, "m"), last_index: EventIndex(29) };
         follower.on_announcement(now, &message);
@@ -377,6 +389,6 @@ proptest! {
         for idx in 1..=29 {
             apply(&mut expect, &event(1, "m", idx));
         }
-        prop_assert_eq!(&*follower.state, &expect);
+        prop_assert_eq!(&**follower.states.front(), &expect);
     }
 }

@@ -1,4 +1,4 @@
-use crate::{Event, EventIndex, GlobalForwarderEvent, IndexedEvent, NodeId, SessionId, UnknownEvent};
+use crate::{Event, EventIndex, GlobalEvents, IndexedEvent, NodeId, SessionId, UnknownEvent};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -44,16 +44,17 @@ fn events_of_a_newer_version_are_kept_as_they_came() {
 fn an_unknown_event_survives_inside_its_envelopes() {
     let input = json!({
         "session": {"generation": 1, "masterNodeId": "m"},
-        "event": {"idx": 7, "event": {"MoonRose": {"when": 5}}},
+        "events": [{"idx": 7, "event": {"MoonRose": {"when": 5}}}],
     });
-    let expect = GlobalForwarderEvent {
+    let event = unknown("MoonRose", Some(json!({"when": 5})));
+    let expect = GlobalEvents {
         session: SessionId { generation: 1, master_node_id: node("m") },
-        event: IndexedEvent { idx: EventIndex(7), origin: None, event: unknown("MoonRose", Some(json!({"when": 5}))) },
+        events: vec![IndexedEvent { idx: EventIndex(7), origin: None, event }],
     };
-    let from_rmp: GlobalForwarderEvent = through_rmp(&input);
+    let from_rmp: GlobalEvents = through_rmp(&input);
     assert_eq!(from_rmp, expect);
     assert_eq!(serde_json::to_value(&from_rmp).expect("writes"), input);
-    let twice: GlobalForwarderEvent = through_rmp(&from_rmp);
+    let twice: GlobalEvents = through_rmp(&from_rmp);
     assert_eq!(twice, expect);
 }
 

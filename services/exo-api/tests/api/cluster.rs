@@ -3,7 +3,7 @@
 use exo_bus::{Bus, IncomingStream, MemoryNetwork, PresenceToken, ProcessId, topics};
 use exo_types::{
     Candidate, Command, CommandReply, DownloadProgress, EmbeddingChunk, EmbeddingOptions, ErrorChunk, ErrorCode, Event,
-    EventIndex, EventLogPage, FinishReason, GenerateRequest, GlobalForwarderEvent, IndexedEvent, Instance, InstanceId,
+    EventIndex, EventLogPage, FinishReason, GenerateRequest, GlobalEvents, IndexedEvent, Instance, InstanceId,
     MasterPresence, MasterRole, MasterStanding, Memory, Millis, ModelCard, ModelId, NodeDownload, NodeId, NodeInfo,
     NodeResources, Pooling, Prompt, Refusal, RefusalCode, RequestEventLog, RunnerId, RunnerStatus, SessionId, Shard,
     ShardAssignments, Sharding, StreamChunk, TaskId, TensorShare, TokenChunk, Usage,
@@ -170,7 +170,7 @@ impl Cluster {
             log.push(event.clone());
             event
         };
-        let global = GlobalForwarderEvent { session: self.session.clone(), event };
+        let global = GlobalEvents { session: self.session.clone(), events: vec![event] };
         self.master.publish(topics::GLOBAL_EVENTS, &global).await.expect("the bus is open");
     }
 }

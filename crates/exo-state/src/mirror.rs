@@ -1,6 +1,6 @@
 //! Two States, so that one can be looked at while the other goes on.
 
-use exo_state::{State, apply};
+use crate::{State, apply};
 use exo_types::IndexedEvent;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The front is shown. The back is one step behind it: what the front got is applied to it before it takes its turn.
 /// Only when somebody still holds the State that was shown before, is the front copied.
 #[derive(Debug)]
-pub(crate) struct Mirror {
+pub struct Mirror {
     front: Arc<State>,
     back: Option<Arc<State>>,
     /// What the front has and the back has not.
@@ -17,16 +17,18 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    pub(crate) fn new(state: Arc<State>) -> Self {
+    /// Begins with a State.
+    pub fn new(state: Arc<State>) -> Self {
         Self { front: state, back: None, missed: Arc::default() }
     }
 
-    pub(crate) fn front(&self) -> &Arc<State> {
+    /// The State that is shown.
+    pub fn front(&self) -> &Arc<State> {
         &self.front
     }
 
     /// The State to apply to. [`Mirror::show`] shows it.
-    pub(crate) fn begin(&mut self) -> State {
+    pub fn begin(&mut self) -> State {
         let free = self.back.take().and_then(|back| Arc::try_unwrap(back).ok());
         match free {
             Some(mut state) => {
@@ -40,7 +42,7 @@ impl Mirror {
     }
 
     /// Shows the State, in which these events are new.
-    pub(crate) fn show(&mut self, state: State, events: Arc<Vec<IndexedEvent>>) {
+    pub fn show(&mut self, state: State, events: Arc<Vec<IndexedEvent>>) {
         self.back = Some(std::mem::replace(&mut self.front, Arc::new(state)));
         self.missed = events;
     }
