@@ -1,6 +1,7 @@
 //! The identity that all parts of a process share.
 
 use crate::admission::AdmissionReply;
+use crate::agreement::SharedKeys;
 use crate::authority::Authority;
 use crate::certificate::Facts;
 use crate::current::Current;
@@ -86,6 +87,12 @@ impl Identity {
     /// Signs with this node's key; [`PublicKey::has_signed`] checks it. Sign digests that say what they are for.
     pub fn sign_message(&self, digest: &[u8; 32]) -> Result<Vec<u8>, CryptoError> {
         self.current().key.sign(digest)
+    }
+
+    /// The keys that this node shares with the owner of another key, or with itself, for that purpose alone. Fails if the
+    /// other key is no good one.
+    pub fn agree(&self, with: &PublicKey, purpose: &str) -> Result<SharedKeys, CryptoError> {
+        SharedKeys::agree(&self.current().key, with, purpose.as_bytes())
     }
 
     /// Names this node's key.

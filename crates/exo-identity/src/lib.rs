@@ -7,6 +7,7 @@
 //!
 //! - [`Identity`]: what all parts of a process share. A renewal or a revocation reaches every TLS configuration at once.
 //! - [`IdentityStore`]: its files. [`Identity::open`] finds, joins or founds.
+//! - [`SharedKeys`]: what two nodes can compute and nobody else can, for what one of them writes to the other.
 //! - [`JoinToken`]: one word that lets a node in. [`AdmissionRequest`], [`Approved`] and [`AdmissionReply`] are what the
 //!   new node and a master tell each other.
 //!
@@ -32,6 +33,7 @@
 //!   after it was revoked. Its old key is refused everywhere at once.
 
 mod admission;
+mod agreement;
 mod authority;
 mod certificate;
 mod current;
@@ -53,6 +55,7 @@ pub use admission::{
     ADMISSION_LIMIT, AdmissionRefused, AdmissionReply, AdmissionRequest, Approved, IssuedParts, RefusalKind,
     TokenStanding,
 };
+pub use agreement::{SHARED_KEY, SharedKeys};
 pub use authority::{Authority, RENEWED_BEFORE, VALIDITY};
 pub use certificate::Facts;
 pub use desk::{Desk, NoAnswer, Visit};
