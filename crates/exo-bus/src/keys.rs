@@ -6,6 +6,17 @@ use exo_types::NodeId;
 /// One declared key per process: its life.
 pub(crate) const PROCESSES: &str = "process";
 
+/// Who reads what is put on a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Whoever likes to.
+    Everybody,
+    /// One node, whichever of its processes serves there.
+    Node(NodeId),
+    /// One process.
+    Process(ProcessId),
+}
+
 /// A node id as one segment. `%` stands in no id, so that this can be undone.
 pub(crate) fn segment(node: &NodeId) -> String {
     node.as_str().replace('/', "%2F")
@@ -39,6 +50,16 @@ pub(crate) fn node_of_presence(key: &str) -> Option<NodeId> {
         return None;
     }
     node_of(segments.nth(1)?)
+}
+
+/// Who reads what is put on a key that one of these functions made.
+pub(crate) fn reader_of(key: &str) -> Reader {
+    let reader = key.split_once('/').and_then(|(kind, rest)| match kind {
+        "service" | "stream" => rest.split_once('/').and_then(|(_, node)| node_of(node)).map(Reader::Node),
+        "inbox" => rest.parse().ok().map(Reader::Process),
+        _ => None,
+    });
+    reader.unwrap_or(Reader::Everybody)
 }
 
 pub(crate) fn process(process: ProcessId) -> String {
@@ -86,6 +107,21 @@ mod tests {
         assert_eq!(node_of_presence(&key), Some(node));
         for other in ["process/1", "presence", "presence/role", "presence/role/a b/1-0"] {
             assert_eq!(node_of_presence(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_one_serves_one_reads_and_everything_else_everybody() {
+        let node = NodeId::new("rack/1:a").expect("a good id");
+        for key in [service("double", &node), stream("count", &node)] {
+            assert_eq!(reader_of(&key), Reader::Node(node.clone()), "{key}");
+        }
+        assert_eq!(reader_of(&inbox(ProcessId(7))), Reader::Process(ProcessId(7)));
+        for other in [topic("service"), presence("inbox"), process(ProcessId(7))] {
+            assert_eq!(reader_of(&other), Reader::Everybody, "{other}");
+        }
+        for bad in ["", "service", "service/double", "stream/count/a b", "inbox", "inbox/z"] {
+            assert_eq!(reader_of(bad), Reader::Everybody, "{bad}");
         }
     }
 

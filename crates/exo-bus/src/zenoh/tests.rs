@@ -1,18 +1,21 @@
 //! A member of the cluster that does not behave: its links are good, and it speaks for another node.
 
+use super::seal::{CODED, SIGNED};
 use super::*;
 use crate::LinkReport;
 use crate::error::RequestError;
-use crate::names::{PresenceKind, Service, Topic};
+use crate::names::{PresenceKind, Service, StreamService, Topic};
 use crate::presence::PresenceChange;
 use exo_identity::Identity;
 use exo_types::NodeId;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
+use zenoh::query::{ConsolidationMode, QueryTarget};
 
 const NEWS: Topic<String> = Topic::new("news");
 const DOUBLE: Service<u32, u32> = Service::new("double");
+const COUNT: StreamService<u32, u32> = StreamService::new("count");
 const ROLE: PresenceKind<String> = PresenceKind::new("role");
 const LISTENS: PresenceKind<String> = PresenceKind::new("listens");
 
@@ -125,6 +128,49 @@ async fn what_was_recorded_and_is_put_again_is_counted_and_heard_once() {
     replayed.await;
     world.victim.publish(NEWS, &"second".to_owned()).await.expect("leaves");
     assert_eq!(timeout(LONG, next).await.expect("in time"), Ok("second".to_owned()));
+}
+
+fn seal_of(payload: &zenoh::bytes::ZBytes) -> Option<u8> {
+    payload.to_bytes().last().copied()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_everybody_reads_is_signed() {
+    const PLACE: &str = "exo/lab/service/double/victim";
+    let World { honest, victim, rogue, unsealed } = World::new(false).await;
+    let mut questions = victim.serve(DOUBLE).await.expect("serves");
+    let mut streams = victim.serve_streams(COUNT).await.expect("serves");
+    let asked = unsealed.declare_queryable(PLACE).await.expect("any member may listen");
+    let put = unsealed.declare_subscriber("exo/lab/**").await.expect("any member may listen");
+    World::is_known(&victim, &honest).await.expect("watches");
+    // What the listener announces behind that is not believed, and shows that both know who listens.
+    let _watches = (honest.watch(ROLE).await.expect("watches"), victim.watch(ROLE).await.expect("watches"));
+    let _forged = rogue.announce(ROLE, &"listener".to_owned()).await.expect("leaves");
+    for bus in [&honest, &victim] {
+        let known = bus.links_where(|links| count_of(links, "foreign_id") > 0);
+        timeout(LONG, known).await.expect("it is counted");
+    }
+    let mut answer = async || questions.recv().await.expect("a question").reply(&42).expect("leaves");
+    let victim_node = node("victim");
+    let (answered, ()) = tokio::join!(honest.request(DOUBLE, &victim_node, &21, LONG), answer());
+    assert_eq!(answered.expect("an answer"), 42);
+    let question = timeout(LONG, asked.recv_async()).await.expect("in time").expect("a question");
+    let question = question.payload().expect("it says something");
+    assert_eq!(seal_of(question), Some(CODED));
+    // Who heard the question and asks it again gets the answer to it, which is for the honest one.
+    let again = unsealed.get(PLACE).payload(question.clone());
+    let again = again.target(QueryTarget::All).consolidation(ConsolidationMode::None).await.expect("leaves");
+    let (reply, ()) = tokio::join!(timeout(LONG, again.recv_async()), answer());
+    let reply = reply.expect("in time").expect("an answer").into_result().expect("a good one");
+    assert_eq!(seal_of(reply.payload()), Some(CODED));
+    victim.publish(NEWS, &"true".to_owned()).await.expect("leaves");
+    let heard = timeout(LONG, put.recv_async()).await.expect("in time").expect("a message");
+    assert_eq!((heard.key_expr().as_str(), seal_of(heard.payload())), ("exo/lab/topic/news", Some(SIGNED)));
+    let mut count = async || streams.recv().await.expect("a stream").sender.send(&7).await.expect("leaves");
+    let (stream, ()) = tokio::join!(honest.open_stream(COUNT, &victim_node, &1, LONG), count());
+    let _stream = stream.expect("opens");
+    let frame = timeout(LONG, put.recv_async()).await.expect("in time").expect("a frame");
+    assert_eq!(seal_of(frame.payload()), Some(CODED));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

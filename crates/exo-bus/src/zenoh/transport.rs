@@ -1,11 +1,11 @@
 //! [`Transport`] over a zenoh session.
 
 use super::outbox::Outbox;
-use super::seal::{Place, SEAL, SealError};
+use super::seal::{Place, SIGNATURE, SealError};
 use super::session::failed;
 use super::tunnel::{Driver, Handle, Shared};
 use crate::error::BusError;
-use crate::keys;
+use crate::keys::{self, Reader, reader_of};
 use crate::links::LinkReport;
 use crate::transport::{Answer, CallError, Deliver, Registration, Reply, Sighting, Transport, TransportError, Witness};
 use bytes::Bytes;
@@ -125,15 +125,16 @@ impl ZenohTransport {
         }
         let (sender, answer) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
-        let (key, shared) = (self.key(key), self.links.shared.clone());
+        let (reader, key, shared) = (reader_of(key), self.key(key), self.links.shared.clone());
         let ask = move |session: &Session| {
-            let question = shared.seals.seal(Place::Key(&key), &bytes);
+            let question = shared.seals.seal(Place::on(&key, &reader), &bytes);
             let (asked_of, of) = (key.clone(), question.clone());
             // zenoh drops the callback when nobody can answer any more; the channel tells us so.
             let on_reply = move |reply: zenoh::query::Reply| {
                 let Ok(sample) = reply.into_result() else { return };
-                let place = Place::Answer { key: &asked_of, question: &of };
-                let Some(bytes) = shared.open(place, &bytes_of(sample.payload())) else { return };
+                let asker = shared.seals.own();
+                let place = Place::answer(&asked_of, &of, &asker);
+                let Some((_, bytes)) = shared.open(place, &bytes_of(sample.payload())) else { return };
                 let first = sender.lock().expect("no code panics while it holds this lock").take();
                 if let Some(first) = first {
                     let _gave_up = first.send(bytes);
@@ -180,7 +181,7 @@ fn told(action: &'static str) -> impl Fn(zenoh::Error) -> TransportError {
 /// A presence is all in its key; so is its seal, as the last segment.
 fn seal_presence(shared: &Shared, key: &str) -> String {
     match keys::node_of_presence(key) {
-        Some(_) => format!("{key}/{}", keys::hex(&shared.seals.sign(Place::Key(key), &[]))),
+        Some(_) => format!("{key}/{}", keys::hex(&shared.seals.sign(Place::on(key, &Reader::Everybody), &[]))),
         None => key.to_owned(),
     }
 }
@@ -192,23 +193,25 @@ fn open_presence(shared: &Shared, sealed: &str, kind: SampleKind) -> Option<Stri
         return Some(sealed.to_owned());
     }
     let (key, seal) = sealed.rsplit_once('/')?;
-    let (node, seal) = (keys::node_of_presence(key)?, keys::unhex(seal).filter(|seal| seal.len() == SEAL)?);
-    let is_signed = shared.seals.has_signed(&node, Place::Key(key), &[], &seal);
+    let (node, seal) = (keys::node_of_presence(key)?, keys::unhex(seal).filter(|seal| seal.len() == SIGNATURE)?);
+    let is_signed = shared.seals.has_signed(&node, Place::on(key, &Reader::Everybody), &[], &seal);
     if !is_signed && kind == SampleKind::Put {
-        shared.refuse_message(&SealError::NotSigned { claimed: node });
+        shared.refuse_message(&SealError::NotSealed { claimed: node });
     }
     is_signed.then(|| key.to_owned())
 }
 
 /// Hands a question over; the answer leaves by the outbox. What is not the question of whom it names is not answered.
-fn hand_over(answer: &Answer, outbox: &Outbox, shared: &Arc<Shared>, place: &str, query: Query) {
+fn hand_over(answer: &Answer, outbox: &Outbox, shared: &Arc<Shared>, place: Place<'_>, query: Query) {
     let question = query.payload().map(bytes_of).unwrap_or_default();
-    let Some(bytes) = shared.open(Place::Key(place), &question) else { return };
-    let (outbox, shared, place) = (outbox.clone(), shared.clone(), place.to_owned());
+    let Some((asker, bytes)) = shared.open(place, &question) else { return };
+    let (outbox, shared, asked_of, asker) =
+        (outbox.clone(), shared.clone(), place.key.to_owned(), Reader::Process(asker));
     let reply = move |bytes: Bytes| {
         let send = move |_: &Session| {
             let key = query.key_expr().clone();
-            let bytes = shared.seals.seal(Place::Answer { key: &place, question: &question }, &bytes);
+            let place = Place::answer(&asked_of, &question, &asker);
+            let bytes = shared.seals.seal(place, &bytes);
             let sent = query.reply(key, bytes).express(true).wait();
             if let Err(error) = sent {
                 tracing::debug!(%error, "an answer did not leave");
@@ -237,9 +240,9 @@ impl Transport for ZenohTransport {
     }
 
     fn put(&self, key: &str, bytes: Bytes) -> Result<(), TransportError> {
-        let (key, shared) = (self.key(key), self.links.shared.clone());
+        let (reader, key, shared) = (reader_of(key), self.key(key), self.links.shared.clone());
         self.outbox.push(move |session| {
-            let bytes = shared.seals.seal(Place::Key(&key), &bytes);
+            let bytes = shared.seals.seal(Place::on(&key, &reader), &bytes);
             let put = session.put(key, bytes).congestion_control(CongestionControl::Block).express(true).wait();
             if let Err(error) = put {
                 tracing::debug!(%error, "a message did not leave");
@@ -249,14 +252,14 @@ impl Transport for ZenohTransport {
 
     fn subscribe<'a>(&'a self, key: &'a str, deliver: Deliver) -> BoxFuture<'a, Result<Registration, TransportError>> {
         async move {
-            let (key, shared) = (self.key(key), self.links.shared.clone());
+            let (reader, key, shared) = (reader_of(key), self.key(key), self.links.shared.clone());
             let place = key.clone();
             let subscriber = self
                 .session
                 .declare_subscriber(key)
                 .callback(move |sample| {
                     if sample.kind() == SampleKind::Put
-                        && let Some(bytes) = shared.open(Place::Key(&place), &bytes_of(sample.payload()))
+                        && let Some((_, bytes)) = shared.open(Place::on(&place, &reader), &bytes_of(sample.payload()))
                     {
                         deliver(bytes);
                     }
@@ -275,12 +278,12 @@ impl Transport for ZenohTransport {
     fn answer<'a>(&'a self, key: &'a str, answer: Answer) -> BoxFuture<'a, Result<Registration, TransportError>> {
         let (outbox, shared) = (self.outbox.clone(), self.links.shared.clone());
         async move {
-            let key = self.key(key);
+            let (reader, key) = (reader_of(key), self.key(key));
             let place = key.clone();
             let queryable = self
                 .session
                 .declare_queryable(key)
-                .callback(move |query| hand_over(&answer, &outbox, &shared, &place, query))
+                .callback(move |query| hand_over(&answer, &outbox, &shared, Place::on(&place, &reader), query))
                 .await
                 .map_err(told("serve"))?;
             Ok(Registration::new(queryable))

@@ -142,8 +142,9 @@ impl Shared {
         self.changed.subscribe()
     }
 
-    /// What a message says, if the node that it names has written it for that place; otherwise that is counted.
-    pub fn open(&self, place: SealPlace<'_>, sealed: &bytes::Bytes) -> Option<bytes::Bytes> {
+    /// Who wrote a message, and what it says, if the node that it names has written it for that place; otherwise that is
+    /// counted.
+    pub fn open(&self, place: SealPlace<'_>, sealed: &bytes::Bytes) -> Option<(ProcessId, bytes::Bytes)> {
         self.seals.open(place, sealed).inspect_err(|error| self.refuse_message(error)).ok()
     }
 
