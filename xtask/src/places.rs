@@ -5,6 +5,19 @@ use cargo_metadata::MetadataCommand;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Cargo, as a shell would start it.
+///
+/// `cargo xtask` tells this program which package it is. Cargo would pass that on to build scripts, and builds those anew
+/// that look at it, with all that needs them: ring's does, and most of the workspace needs ring.
+pub fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_package)) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Folders that the chores use.
 pub struct Places {
     /// The repository.
@@ -60,10 +73,22 @@ impl Places {
     }
 
     fn build(&self, what: &[&str]) -> Result<()> {
-        let mut command = Command::new("cargo");
+        let mut command = cargo();
         command.args(["build", "--quiet", "--locked", "--workspace"]).args(what).current_dir(&self.root);
         eprintln!("building exo's programs");
         ensure!(command.status().context("cargo does not start")?.success(), "exo's programs do not build");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_not_told_which_package_asks() {
+        let command = cargo();
+        let told: Vec<_> = command.get_envs().filter(|(name, _)| *name == "CARGO_PKG_NAME").collect();
+        assert_eq!(told, [("CARGO_PKG_NAME".as_ref(), None)], "the test's own package is xtask");
     }
 }

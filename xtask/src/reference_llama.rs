@@ -1,5 +1,6 @@
 //! llama.cpp as a child process: `tools/reference-llama`, built for the machine on first use.
 
+use crate::places::cargo;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -27,7 +28,7 @@ pub fn build(root: &Path, target: &Path) -> Result<PathBuf> {
     }
     let target = target.join("reference-llama");
     eprintln!("building llama.cpp for this machine (some minutes the first time)");
-    let mut command = Command::new("cargo");
+    let mut command = cargo();
     // Run in its folder: .cargo/config.toml there asks for the machine's own instructions.
     command.args(["build", "--release", "--locked", "--quiet"]).current_dir(root.join("tools/reference-llama"));
     command.env("CARGO_TARGET_DIR", &target).env_remove("RUSTFLAGS");
