@@ -5,7 +5,7 @@ use crate::home::Slot;
 use crate::lead::Waiting;
 use crate::masters::{log_member, members_of};
 use crate::sessions::Sessions;
-use exo_bus::{Bus, topics};
+use exo_bus::{Bus, RequestError, topics};
 use exo_election::Roster;
 use exo_log::{AppendError, Appended, DraftEvent, EventLog, MemberError};
 use exo_state::encode_state;
@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const PREPARE_DEADLINE: Duration = Duration::from_secs(5);
 /// Longer than a change of members may take.
 const JOIN_DEADLINE: Duration = Duration::from_secs(35);
+/// A question or its answer may be lost, so it is asked again after that; who is asked does it once.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 /// A master that leaves and is not let go by then ends all the same.
 pub(crate) const LEAVE_DEADLINE: Duration = Duration::from_secs(15);
 /// For another to lead before this one leaves.
@@ -148,8 +150,19 @@ async fn ask(
         member: log_member(&log.member()),
         brings: brings.map(|bytes| SnapshotBytes(Blob(bytes))),
     };
-    let reply = bus.request(topics::JOIN_SESSION, leader, &request, JOIN_DEADLINE).await;
+    let reply = ask_to_join(bus, leader, &request).await;
     done(reply.map_err(|error| error.to_string())?)
+}
+
+async fn ask_to_join(bus: &Bus, leader: &NodeId, request: &JoinSession) -> Result<SessionReply, RequestError> {
+    let deadline = Instant::now() + JOIN_DEADLINE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match bus.request(topics::JOIN_SESSION, leader, request, left.min(ASK_AGAIN)).await {
+            Err(RequestError::Timeout { .. }) if left > ASK_AGAIN => {}
+            answer => return answer,
+        }
+    }
 }
 
 fn done(reply: SessionReply) -> Result<(), String> {
@@ -197,7 +210,7 @@ async fn go(bus: &Bus, session: &SessionId, log: &EventLog) -> Result<(), String
             Some(leader) => {
                 let request = LeaveSession { session: session.clone(), member: log_member(&own) };
                 let left = deadline.saturating_duration_since(Instant::now());
-                let reply = bus.request(topics::LEAVE_SESSION, &leader, &request, left).await;
+                let reply = bus.request(topics::LEAVE_SESSION, &leader, &request, left.min(ASK_AGAIN)).await;
                 match reply.map_err(|error| error.to_string()).and_then(done) {
                     Ok(()) => return Ok(()),
                     Err(why) => reason = why,
@@ -209,5 +222,37 @@ async fn go(bus: &Bus, session: &SessionId, log: &EventLog) -> Result<(), String
             return Err(format!("the session did not let this master go within {LEAVE_DEADLINE:?}: {reason}"));
         }
         tokio::time::sleep(LEAVE_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::node;
+    use exo_bus::MemoryNetwork;
+    use exo_types::LogMember;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_is_lost_is_asked_again() {
+        let network = MemoryNetwork::new(3);
+        let (leader, newcomer) = tokio::join!(network.join(node("a")), network.join(node("b")));
+        let (leader, newcomer) = (leader.expect("joins"), newcomer.expect("joins"));
+        let mut asked = leader.serve(topics::JOIN_SESSION).await.expect("serves");
+        let request = JoinSession {
+            session: SessionId { generation: 1, master_node_id: node("a") },
+            member: LogMember { node_id: node("b"), raft_id: 1 },
+            brings: None,
+        };
+        let answer = async {
+            let lost = asked.recv().await.expect("a question");
+            let again = asked.recv().await.expect("the same question");
+            assert_eq!(again.request, lost.request);
+            again.reply(&SessionReply::Done).expect("leaves");
+            lost
+        };
+        let asking = ask_to_join(&newcomer, leader.node(), &request);
+        let both = tokio::time::timeout(ASK_AGAIN * 2, async { tokio::join!(asking, answer) });
+        let (answered, _lost) = both.await.expect("long before the deadline");
+        assert_eq!(answered.expect("an answer"), SessionReply::Done);
     }
 }
