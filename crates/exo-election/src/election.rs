@@ -362,7 +362,10 @@ impl Election {
             _ if self.has_company() => self.own_candidate().map(|own| Candidate { seniority: 0, ..own }),
             _ => self.own_candidate(),
         };
-        let rival = self.seen.largest_led(Some(session)).filter(|rival| own.is_none_or(|own| rival.candidate > own));
+        // Nobody leads a deserted session any more: the largest that is led is larger than it, whatever it holds.
+        let is_deserted = led.is_none() && !self.leads() && self.is_deserted(session);
+        let is_larger = |rival: &Led| is_deserted || own.is_none_or(|own| rival.candidate > own);
+        let rival = self.seen.largest_led(Some(session)).filter(is_larger);
         let Some(rival) = rival else {
             self.rival = None;
             return false;
@@ -413,6 +416,13 @@ impl Election {
         }
         self.asking = true;
         self.outputs.push_back(Output::Ask { leader: led.leader.clone() });
+    }
+
+    /// Whether so many of its voters went to other sessions that those who are left cannot elect a leader.
+    fn is_deserted(&self, session: &SessionId) -> bool {
+        let voters = &self.log.voters;
+        let gone = voters.iter().filter(|voter| self.seen.has_gone_from(session, voter)).count();
+        gone > 0 && (voters.len() - gone) * 2 <= voters.len()
     }
 
     fn join(&mut self, led: Led) {

@@ -87,6 +87,13 @@ impl Sightings {
         free.any(|process| process.node > self.own)
     }
 
+    /// Whether that master is there and belongs to another session. Who changed has put the log of the old one away, and
+    /// never votes in it again.
+    pub(crate) fn has_gone_from(&self, session: &SessionId, node: &NodeId) -> bool {
+        let mut said = self.masters.values().filter(|(master, _)| master == node).peekable();
+        said.peek().is_some() && said.all(|(_, presence)| presence.candidate.session != *session)
+    }
+
     /// Whether all of these are there, as masters of that session.
     pub(crate) fn are_all_in<'a>(&self, session: &SessionId, mut nodes: impl Iterator<Item = &'a NodeId>) -> bool {
         let is_in = |node: &NodeId| {

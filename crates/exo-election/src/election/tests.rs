@@ -256,6 +256,27 @@ fn of_two_led_sessions_the_larger_stays() {
 }
 
 #[test]
+fn a_session_that_its_voters_deserted_is_given_up_for_a_smaller_one() {
+    let now = start();
+    // Of these some went to session 2 of "z", which is led and holds less than the own one.
+    for (others, gone, gives_up) in
+        [(&["b"][..], &["b"][..], true), (&["b", "c"], &["b"], false), (&["b", "c"], &["b", "c"], true)]
+    {
+        let members: Vec<&str> = others.iter().copied().chain(["a"]).collect();
+        let options = Options { take_over_after: None, ..options("a") };
+        let mut election = Election::new(now, options, log(2, "a", &members));
+        see(&mut election, now, "z", presence(1, "z", 1, &["z"]));
+        assert_eq!(pass(&mut election, now, SETTLE * 9), [Output::Resume(session(2, "a"))], "they may come back");
+        for name in gone {
+            let of_other = MasterPresence { leading: false, ..presence(1, "z", 1, &["z"]) };
+            see(&mut election, now, name, of_other);
+        }
+        let given_up: &[Output] = if gives_up { &[join(1, "z", "z")] } else { &[] };
+        assert_eq!(pass(&mut election, now, SETTLE), given_up, "{gone:?} of {members:?}");
+    }
+}
+
+#[test]
 fn a_larger_session_that_comes_and_goes_changes_nothing() {
     let now = start();
     let mut election = Election::new(now, options("b"), leading(log(1, "b", &["b"])));
