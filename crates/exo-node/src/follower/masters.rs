@@ -1,11 +1,11 @@
 //! Which masters are there, which session is followed, and who leads it.
 
 use exo_types::{Candidate, MasterPresence, NodeId, SessionId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// How long a session is stayed with after a larger one appeared, while its own leader is there: that one hands over
-/// what runs here and then goes, and until it has done so the larger session would not know of it.
+/// How long a session is stayed with after a larger one appeared, while there is somebody who hands over what runs here
+/// before going: until that is done the larger session would not know of it.
 pub(super) const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// The masters that say that they belong to a session.
@@ -13,6 +13,8 @@ pub(super) const HAND_OVER: Duration = Duration::from_secs(5);
 pub(super) struct Masters {
     there: BTreeMap<NodeId, MasterPresence>,
     following: Option<Candidate>,
+    /// Who elects its leader, as the last one told.
+    voters: BTreeSet<NodeId>,
     /// When to look whether a larger session is still there.
     switch_at: Option<Instant>,
 }
@@ -21,7 +23,7 @@ impl Masters {
     /// Takes a presence in. True if another session is followed now.
     pub(super) fn on_master(&mut self, now: Instant, node: NodeId, presence: MasterPresence) -> bool {
         if presence.leading && self.session() == Some(&presence.candidate.session) {
-            self.following = Some(presence.candidate.clone());
+            self.follow(presence.clone());
         }
         self.there.insert(node, presence);
         self.choose(now)
@@ -49,22 +51,39 @@ impl Masters {
     }
 
     /// Follows the largest session that is led, if it is larger than the present one: at once when nobody leads that,
-    /// else when its leader is gone or had [`HAND_OVER`] to go.
+    /// else when its leader is gone or had [`HAND_OVER`] to go. A deserted one is left for any that is led, when nobody is
+    /// left who would bring along what it holds.
     fn choose(&mut self, now: Instant) -> bool {
-        let led = self.there.values().filter(|presence| presence.leading).map(|presence| &presence.candidate);
-        let larger = led.max().filter(|largest| {
-            self.following.as_ref().is_none_or(|known| known.session != largest.session && *known < **largest)
+        let is_deserted = self.is_deserted();
+        let led = self.there.values().filter(|presence| presence.leading);
+        let larger = led.max_by(|a, b| a.candidate.cmp(&b.candidate)).filter(|largest| {
+            let largest = &largest.candidate;
+            let is_larger = |known: &Candidate| known.session != largest.session && (is_deserted || known < largest);
+            self.following.as_ref().is_none_or(is_larger)
         });
         let Some(larger) = larger.cloned() else {
             self.switch_at = None;
             return false;
         };
-        if self.leader().is_some() && *self.switch_at.get_or_insert(now + HAND_OVER) > now {
+        let hands_over = self.leader().is_some() || (is_deserted && self.of_session().next().is_some());
+        if hands_over && *self.switch_at.get_or_insert(now + HAND_OVER) > now {
             return false;
         }
         self.switch_at = None;
-        self.following = Some(larger);
+        self.follow(larger);
         true
+    }
+
+    fn follow(&mut self, led: MasterPresence) {
+        (self.following, self.voters) = (Some(led.candidate), led.voters);
+    }
+
+    /// Whether so many of its voters went to other sessions that nobody can be elected to lead this one.
+    fn is_deserted(&self) -> bool {
+        let session = self.session();
+        let is_elsewhere = |presence: &MasterPresence| Some(&presence.candidate.session) != session;
+        let gone = self.voters.iter().filter(|voter| self.there.get(*voter).is_some_and(is_elsewhere)).count();
+        self.leader().is_none() && gone > 0 && (self.voters.len() - gone) * 2 <= self.voters.len()
     }
 
     /// The session that is followed.

@@ -67,6 +67,29 @@ fn at(follower: &Follower) -> u64 {
 }
 
 #[test]
+fn a_session_that_its_voters_deserted_is_left_when_nobody_is_left_in_it() {
+    let now = Instant::now();
+    let of_z = MasterPresence { leading: false, ..leads(1, "z") };
+    for (voters, leaves) in [(&["m", "b"][..], true), (&["m", "b", "c", "d"], false)] {
+        let mut follower = Follower::default();
+        let led = MasterPresence { voters: voters.iter().map(|name| node(name)).collect(), ..leads(2, "m") };
+        follower.on_master(now, node("m"), led.clone());
+        follower.on_master(now, node("m"), MasterPresence { leading: false, ..led });
+        follower.on_master(now, node("z"), leads(1, "z"));
+        let follows = |follower: &mut Follower| follower.take_change().and_then(|view| view.session);
+        assert_eq!(follows(&mut follower), Some(candidate(2, "m").session), "the smaller one is not followed");
+        // The one that has everything is still there, and brings it along.
+        follower.on_master(now, node("b"), of_z.clone());
+        assert_eq!(follows(&mut follower), Some(candidate(2, "m").session));
+        assert_eq!(follower.masters.poll_timeout(), leaves.then_some(now + masters::HAND_OVER));
+        if leaves {
+            follower.on_master(now, node("m"), of_z.clone());
+            assert_eq!(follows(&mut follower), Some(candidate(1, "z").session));
+        }
+    }
+}
+
+#[test]
 fn what_is_told_together_is_seen_together() {
     let now = Instant::now();
     let mut follower = following(now, 3);
