@@ -16,6 +16,8 @@
 //! - When two sessions meet, the larger [`exo_types::Candidate`] stays. The leader of the other one gives it up, once
 //!   the larger has been there for a while; what runs in it is handed over. Its followers leave with their leader. What
 //!   it says of its size stays the same meanwhile, so that no two give themselves up for each other.
+//! - Where so many voters went to other sessions that the rest cannot elect a leader, the session is deserted: who is
+//!   left joins the largest that is led, also a smaller one, and brings along what this one holds.
 //! - Takeover. With three or more voters the minority never accepts a command: nothing happens here, the log's majority
 //!   elects. With one or two voters availability wins: a survivor that has not seen a leader for `take_over_after`
 //!   opens the next generation from its own State.
