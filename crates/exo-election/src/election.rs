@@ -395,6 +395,10 @@ impl Election {
     fn due_of_takeover(&self) -> Option<Instant> {
         let (session, leaderless) = (self.log.session.as_ref()?, self.leaderless.as_ref()?);
         let patience = self.options.take_over_after?;
+        // A larger session is led: this master is about to go there.
+        if self.rival.is_some() {
+            return None;
+        }
         let voters = &self.log.voters;
         if voters.len() > 2 || voters.is_empty() {
             return None;

@@ -20,7 +20,7 @@
 //!   left joins the largest that is led, also a smaller one, and brings along what this one holds.
 //! - Takeover. With three or more voters the minority never accepts a command: nothing happens here, the log's majority
 //!   elects. With one or two voters availability wins: a survivor that has not seen a leader for `take_over_after`
-//!   opens the next generation from its own State.
+//!   opens the next generation from its own State; not while a larger session is led, which it goes to.
 //! - Everything is decided on what is seen now, not on messages that may be lost: whatever order things are seen in,
 //!   masters that see each other end in one session, and equal claims are told apart by the name of the node.
 //! - Nothing is done because a link bounces: giving up and taking over need their cause to last.

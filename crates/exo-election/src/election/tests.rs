@@ -277,6 +277,18 @@ fn a_session_that_its_voters_deserted_is_given_up_for_a_smaller_one() {
 }
 
 #[test]
+fn who_is_not_taken_in_yet_does_not_take_over_meanwhile() {
+    let now = start();
+    let mut election = Election::new(now, options("a"), log(1, "b", &["a", "b"]));
+    assert_eq!(pass(&mut election, now, TAKE_OVER - SETTLE), [Output::Resume(session(1, "b"))]);
+    see(&mut election, now + TAKE_OVER - SETTLE, "z", presence(2, "z", 9, &["z"]));
+    let tried = now + TAKE_OVER + SETTLE;
+    assert_eq!(pass(&mut election, now, TAKE_OVER + SETTLE), [join(2, "z", "z")]);
+    election.on_join_failed(tried);
+    assert_eq!(pass(&mut election, tried, RETRY), [join(2, "z", "z")], "though nobody led for long enough");
+}
+
+#[test]
 fn a_larger_session_that_comes_and_goes_changes_nothing() {
     let now = start();
     let mut election = Election::new(now, options("b"), leading(log(1, "b", &["b"])));
