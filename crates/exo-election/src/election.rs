@@ -2,7 +2,7 @@
 
 use crate::sightings::{Led, Sightings};
 use crate::{Options, OwnLog};
-use exo_types::{Candidate, ElectionMessage, EventIndex, MasterPresence, NodeId, SessionId};
+use exo_types::{Candidate, ElectionMessage, EventIndex, MasterPresence, NodeId, SessionId, is_deserted};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -363,7 +363,8 @@ impl Election {
             _ => self.own_candidate(),
         };
         // Nobody leads a deserted session any more: the largest that is led is larger than it, whatever it holds.
-        let is_deserted = led.is_none() && !self.leads() && self.is_deserted(session);
+        let has_gone = |voter: &NodeId| self.seen.has_gone_from(session, voter);
+        let is_deserted = led.is_none() && !self.leads() && is_deserted(&self.log.voters, has_gone);
         let is_larger = |rival: &Led| is_deserted || own.is_none_or(|own| rival.candidate > own);
         let rival = self.seen.largest_led(Some(session)).filter(is_larger);
         let Some(rival) = rival else {
@@ -420,13 +421,6 @@ impl Election {
         }
         self.asking = true;
         self.outputs.push_back(Output::Ask { leader: led.leader.clone() });
-    }
-
-    /// Whether so many of its voters went to other sessions that those who are left cannot elect a leader.
-    fn is_deserted(&self, session: &SessionId) -> bool {
-        let voters = &self.log.voters;
-        let gone = voters.iter().filter(|voter| self.seen.has_gone_from(session, voter)).count();
-        gone > 0 && (voters.len() - gone) * 2 <= voters.len()
     }
 
     fn join(&mut self, led: Led) {

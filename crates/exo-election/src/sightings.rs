@@ -87,8 +87,7 @@ impl Sightings {
         free.any(|process| process.node > self.own)
     }
 
-    /// Whether that master is there and belongs to another session. Who changed has put the log of the old one away, and
-    /// never votes in it again.
+    /// Whether that master is there and belongs to another session: it has put the log of the old one away.
     pub(crate) fn has_gone_from(&self, session: &SessionId, node: &NodeId) -> bool {
         let mut said = self.masters.values().filter(|(master, _)| master == node).peekable();
         said.peek().is_some() && said.all(|(_, presence)| presence.candidate.session != *session)

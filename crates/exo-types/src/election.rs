@@ -71,6 +71,12 @@ impl MasterPresence {
     }
 }
 
+/// Whether so many voters went to other sessions that the rest cannot elect a leader: who went never votes here again.
+pub fn is_deserted(voters: &BTreeSet<NodeId>, has_gone: impl Fn(&NodeId) -> bool) -> bool {
+    let left = voters.iter().filter(|voter| !has_gone(voter)).count();
+    left < voters.len() && left * 2 <= voters.len()
+}
+
 /// A process came or went; told on this node only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -81,4 +87,29 @@ pub struct ConnectionMessage {
     pub roles: Roles,
     /// Came or went.
     pub connected: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_deserted_when_the_rest_is_no_majority() {
+        let names = ["a", "b", "c", "d", "e"];
+        for (voters, gone, deserted) in [
+            (0, 0, false),
+            (1, 0, false),
+            (1, 1, true),
+            (2, 1, true),
+            (3, 1, false),
+            (3, 2, true),
+            (4, 2, true),
+            (5, 2, false),
+        ] {
+            let nodes: Vec<NodeId> =
+                names[..voters].iter().map(|name| NodeId::new(*name).expect("a good id")).collect();
+            let has_gone = |node: &NodeId| nodes[..gone].contains(node);
+            assert_eq!(is_deserted(&nodes.iter().cloned().collect(), has_gone), deserted, "{gone} of {voters}");
+        }
+    }
 }

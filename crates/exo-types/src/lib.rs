@@ -34,7 +34,7 @@ pub use chunk::{
     TokenLikelihood, TokenLogprob, Usage,
 };
 pub use command::{Command, CommandReply, PlaceInstance, Refusal, RefusalCode};
-pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence};
+pub use election::{Candidate, ConnectionMessage, ElectionMessage, MasterPresence, is_deserted};
 pub use event::{Event, IndexedEvent, UnknownEvent};
 pub use forward::{
     EventLogPage, FactId, ForwarderCommand, GlobalEvents, LocalForwarderEvent, RequestEventLog, SnapshotBytes,

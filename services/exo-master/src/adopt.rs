@@ -12,7 +12,7 @@ mod taken_away;
 
 use crate::draft::Draft;
 use exo_state::{Horizon, State};
-use exo_types::{Births, CommandId, Connection, Event, EventIndex, Instance, Intent, IntentId, LogPlace, NodeId};
+use exo_types::{Births, CommandId, Connection, Event, Instance, Intent, IntentId, LogPlace, NodeId};
 use std::collections::BTreeMap;
 
 /// Commands of the other session that are remembered here, at most: the last ones. A command is sent again for a minute,
@@ -22,7 +22,6 @@ const COMMANDS: usize = 512;
 /// Adds what the other session has and this one has not, and takes away what it took away.
 pub(crate) fn adopt(draft: &mut Draft, other: &State) {
     let (own, theirs) = (draft.state().horizon(), other.horizon());
-    let begun = draft.state().last_event_applied_idx;
     if own.has_seen_all_of(&theirs) {
         return;
     }
@@ -49,7 +48,7 @@ pub(crate) fn adopt(draft: &mut Draft, other: &State) {
         }
     }
     adopt_commands(draft, other);
-    let births = births_of_adopted(draft.state(), other, begun);
+    let births = births_of_adopted(draft.state(), other, &own, &theirs);
     draft.push(Event::SessionAdopted { histories: theirs.places().collect(), births });
 }
 
@@ -145,24 +144,30 @@ fn adopt_commands(draft: &mut Draft, other: &State) {
     }
 }
 
-/// Where what came in here behind `begun` first came in there.
-fn births_of_adopted(state: &State, other: &State, begun: EventIndex) -> Births {
+/// Where what came along first came in there. Also what both have, if the other has seen where it came in here and holds
+/// that it came in elsewhere: it was taken away and came back, or it is what two sessions had made one before. Else a
+/// third one would take one of the two places for something that is gone.
+fn births_of_adopted(state: &State, other: &State, own: &Horizon, theirs: &Horizon) -> Births {
     fn adopted<K: Ord + Clone>(
         here: &BTreeMap<K, LogPlace>,
         there: &BTreeMap<K, LogPlace>,
-        is_adopted: impl Fn(&LogPlace) -> bool,
+        is_theirs: impl Fn(&LogPlace, &LogPlace) -> bool,
     ) -> BTreeMap<K, LogPlace> {
-        let first = there.iter().filter(|(name, _)| here.get(name).is_some_and(&is_adopted));
-        first.map(|(name, place)| (name.clone(), place.clone())).collect()
+        let differs = |(name, there): &(&K, &LogPlace)| {
+            here.get(name).is_some_and(|here| here != *there && is_theirs(here, there))
+        };
+        there.iter().filter(differs).map(|(name, place)| (name.clone(), place.clone())).collect()
     }
-    let is_adopted = |place: &LogPlace| Some(&place.session) == state.session.as_ref() && place.idx > begun;
+    // What came in here while the two are made one is what was not seen before.
+    let comes_along = |here: &LogPlace, there: &LogPlace| !own.has_seen(here) && !own.has_seen(there);
+    let is_theirs = |here: &LogPlace, there: &LogPlace| comes_along(here, there) || theirs.has_seen(here);
     let (here, there) = (&state.lineage.births, &other.lineage.births);
     Births {
-        intents: adopted(&here.intents, &there.intents, is_adopted),
-        instances: adopted(&here.instances, &there.instances, is_adopted),
-        join_tokens: adopted(&here.join_tokens, &there.join_tokens, is_adopted),
-        admitted: adopted(&here.admitted, &there.admitted, is_adopted),
-        drained: adopted(&here.drained, &there.drained, is_adopted),
+        intents: adopted(&here.intents, &there.intents, is_theirs),
+        instances: adopted(&here.instances, &there.instances, is_theirs),
+        join_tokens: adopted(&here.join_tokens, &there.join_tokens, is_theirs),
+        admitted: adopted(&here.admitted, &there.admitted, is_theirs),
+        drained: adopted(&here.drained, &there.drained, is_theirs),
     }
 }
 

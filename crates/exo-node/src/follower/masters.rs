@@ -1,6 +1,6 @@
 //! Which masters are there, which session is followed, and who leads it.
 
-use exo_types::{Candidate, MasterPresence, NodeId, SessionId};
+use exo_types::{Candidate, MasterPresence, NodeId, SessionId, is_deserted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -78,12 +78,12 @@ impl Masters {
         (self.following, self.voters) = (Some(led.candidate), led.voters);
     }
 
-    /// Whether so many of its voters went to other sessions that nobody can be elected to lead this one.
+    /// Whether nobody leads the followed session, nor ever will.
     fn is_deserted(&self) -> bool {
         let session = self.session();
         let is_elsewhere = |presence: &MasterPresence| Some(&presence.candidate.session) != session;
-        let gone = self.voters.iter().filter(|voter| self.there.get(*voter).is_some_and(is_elsewhere)).count();
-        self.leader().is_none() && gone > 0 && (self.voters.len() - gone) * 2 <= self.voters.len()
+        let has_gone = |voter: &NodeId| self.there.get(voter).is_some_and(is_elsewhere);
+        self.leader().is_none() && is_deserted(&self.voters, has_gone)
     }
 
     /// The session that is followed.

@@ -106,6 +106,36 @@ fn a_command_that_both_carried_out_is_one_and_what_it_made_is_deleted_once() {
 }
 
 #[test]
+fn what_both_carried_out_stays_when_a_third_session_knows_only_one_of_them() {
+    let common = fold(opened(&State::default(), 1, "a"), arrival("a", 2000));
+    let accepted = |state: &State| {
+        let command_id = exo_types::CommandId::new("c1").expect("a good id");
+        fold(
+            done(state, "c1", &place("m", 1)),
+            [token("t"), admit("b", 2), Event::NodeDrained { node_id: node("a"), drained: true }]
+                .into_iter()
+                .chain([Event::CommandAccepted { command_id, task_id: None, instance_id: None }]),
+        )
+    };
+    let (winner, loser) = (accepted(&opened(&common, 2, "a")), accepted(&opened(&common, 2, "b")));
+    // A master of the session that was given up goes on from it, beside the one that survived it.
+    let third = opened(&loser, 3, "c");
+    let both = adopted(winner, &loser);
+    for all in [adopted(third.clone(), &both), adopted(both, &third)] {
+        assert!(all.intents.len() == 1 && all.instances.len() == 1, "{all:?}");
+        assert_eq!((all.identity.join_tokens.len(), all.identity.admitted.len(), all.drained_nodes.len()), (1, 1, 1));
+    }
+}
+
+#[test]
+fn a_node_that_was_let_in_anew_has_its_new_key() {
+    let common = fold(opened(&State::default(), 1, "a"), [admit("b", 2)]);
+    let loser = fold(opened(&common, 2, "b"), [Event::NodeRemoved { node_id: node("b") }, admit("b", 3)]);
+    let both = adopted(opened(&common, 2, "a"), &loser);
+    assert_eq!(both.identity.admitted.get(&node("b")), Some(&key(3)));
+}
+
+#[test]
 fn a_wish_that_was_taken_back_is_not_granted_by_what_the_other_side_placed_anew() {
     let common = serving("a", "c1");
     let winner = done(&opened(&common, 2, "a"), "d1", &delete("c1"));
@@ -328,6 +358,24 @@ proptest! {
         let third = after(opened(&all, 3, "c"), &last, &mut taken);
         check(&adopted(third.clone(), &all), [&third, &all], &taken)?;
     }
+
+    #[test]
+    fn a_third_session_that_knows_only_one_of_two_that_met_loses_nothing(
+        (first, ours, theirs, later, last) in (deeds(), deeds(), deeds(), deeds(), deeds())
+    ) {
+        let mut taken = Vec::new();
+        let common = after(serving("a", "c1"), &first, &mut taken);
+        let winner = after(opened(&common, 2, "a"), &ours, &mut taken);
+        let loser = after(opened(&common, 2, "b"), &theirs, &mut taken);
+        let mut taken_later = Vec::new();
+        let both = after(adopted(winner, &loser), &later, &mut taken_later);
+        let same = |thing: &Thing| taken_later.iter().any(|(kind, name, _)| (*kind, name) == (thing.0, &thing.1));
+        taken.extend(things(&loser).into_iter().filter(same));
+        taken.extend(taken_later.iter().cloned());
+        let third = after(opened(&loser, 3, "c"), &last, &mut taken);
+        check(&adopted(third.clone(), &both), [&third, &both], &taken)?;
+        check(&adopted(both.clone(), &third), [&third, &both], &taken)?;
+    }
 }
 
 fn check(merged: &State, sources: [&State; 2], taken: &[Thing]) -> Result<(), TestCaseError> {
@@ -336,9 +384,14 @@ fn check(merged: &State, sources: [&State; 2], taken: &[Thing]) -> Result<(), Te
         prop_assert!(!taken.contains(thing), "{thing:?} is back");
     }
     let out = |(kind, name, _): &Thing| {
-        let keys = |state: &State| state.identity.admitted.get(&node(name)).cloned();
+        let key = |state: &State| state.identity.admitted.get(&node(name)).cloned();
         let is_out = |key| merged.identity.revoked.contains_key(&key);
-        *kind == "admitted" && sources.iter().any(|source| keys(source).is_some_and(is_out))
+        match *kind {
+            "admitted" => sources.iter().any(|source| key(source).is_some_and(is_out)),
+            // With its node.
+            "drained" => key(merged).is_none() && sources.iter().any(|source| key(source).is_some()),
+            _ => false,
+        }
     };
     for thing in sources.iter().flat_map(|source| things(source)).filter(|thing| !taken.contains(thing) && !out(thing))
     {
