@@ -14,6 +14,10 @@ pub const FRAME_LIMIT: usize = 16 << 20;
 
 const HEADER: usize = 5;
 
+/// Most lists and maps inside each other, far beyond any message. Each takes stack while it is read, also in a field that
+/// this version does not know.
+const DEEPEST: usize = 128;
+
 /// A frame that cannot be read or written.
 #[derive(Debug, Error)]
 pub enum FrameError {
@@ -65,7 +69,9 @@ fn body_length(header: [u8; HEADER]) -> Result<usize, FrameError> {
 }
 
 fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {
-    Ok(rmp_serde::from_slice(body)?)
+    let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+    reader.set_max_depth(DEEPEST);
+    Ok(M::deserialize(&mut reader)?)
 }
 
 /// The next message; none if the other side closed between two messages. Not cancel safe.
@@ -82,8 +88,9 @@ pub(crate) async fn read<M: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin
     whole(body, length)
 }
 
-/// As [`read`], for a thread.
-pub(crate) fn read_blocking<M: DeserializeOwned>(from: &mut impl Read) -> Result<Option<M>, FrameError> {
+/// The next message of either side ([`crate::HostMessage`], [`crate::RunnerMessage`]), for a thread; none if the other
+/// side closed between two messages.
+pub fn read_message<M: DeserializeOwned>(from: &mut impl Read) -> Result<Option<M>, FrameError> {
     let mut header = [0; HEADER];
     if from.read(&mut header[..1])? == 0 {
         return Ok(None);
@@ -109,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read_all(mut bytes: &[u8]) -> Result<Option<RunnerMessage>, FrameError> {
-        read_blocking(&mut bytes)
+        read_message(&mut bytes)
     }
 
     #[test]
@@ -136,6 +143,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_nested_without_end_is_refused_before_it_fills_the_stack() {
+        // A list in a list in a list, in a field that this version does not know.
+        let nested = |levels: usize| {
+            let body =
+                [b"\x81\xa6Loaded\x82\xabincarnation\x01\xa5later".as_slice(), &vec![0x91; levels], &[1]].concat();
+            let length = u32::try_from(body.len()).expect("small").to_le_bytes();
+            read_all(&[&length[..], &[PROTOCOL_VERSION], &body].concat())
+        };
+        assert!(matches!(nested(100), Ok(Some(RunnerMessage::Loaded { incarnation: 1, .. }))));
+        for levels in [128, 500] {
+            assert!(matches!(nested(levels), Err(FrameError::Decode(_))), "{levels} levels");
+        }
+    }
+
+    #[test]
     fn what_is_too_long_is_not_sent() {
         let message = RunnerMessage::Failed { retry: false, message: "x".repeat(FRAME_LIMIT + 1) };
         assert!(matches!(encode(&message), Err(FrameError::TooLong { .. })));
@@ -144,7 +166,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _: Result<Option<HostMessage>, _> = read_blocking(&mut bytes.as_slice());
+            let _: Result<Option<HostMessage>, _> = read_message(&mut bytes.as_slice());
         }
     }
 }

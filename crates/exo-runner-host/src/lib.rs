@@ -20,7 +20,7 @@ mod side;
 mod start;
 
 pub use confine::{Confinement, Limits, NetworkUse, confinement_here, refuse_programs};
-pub use frame::{FRAME_LIMIT, FrameError, PROTOCOL_VERSION};
+pub use frame::{FRAME_LIMIT, FrameError, PROTOCOL_VERSION, read_message};
 pub use host::{RunnerHost, RunnerProgram, SpawnError};
 pub use protocol::{Connect, HostMessage, LinkSettings, Load, RankAddress, RunnerMessage};
 pub use runner::{ExitReport, Runner, RunnerEvent, RunnerEvents, SendError};

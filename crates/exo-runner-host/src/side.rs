@@ -50,7 +50,7 @@ pub struct HostReader(UnixStream);
 impl HostReader {
     /// Waits for the next message; none when the host is gone.
     pub fn read(&mut self) -> Result<Option<HostMessage>, FrameError> {
-        frame::read_blocking(&mut self.0)
+        frame::read_message(&mut self.0)
     }
 }
 

@@ -8,7 +8,7 @@
 //! order. The nonce names the link, so that nothing of an earlier one can be taken for its own.
 
 use crate::error::ProtocolError;
-use crate::handshake::Precision;
+use crate::handshake::{Handshake, Precision};
 
 /// Bytes of a header.
 pub(crate) const HEADER: usize = 32;
@@ -65,6 +65,16 @@ pub(crate) struct Agreed {
 }
 
 impl Agreed {
+    /// What both sides said, with the smaller maxima, and the link's name.
+    pub fn of(agreed: &Handshake, nonce: u64) -> Self {
+        Self {
+            precision: agreed.precision,
+            nonce,
+            max_metadata: agreed.max_metadata as usize,
+            max_values: agreed.max_values as usize,
+        }
+    }
+
     /// Bytes of the longest frame.
     pub fn longest_frame(&self) -> usize {
         HEADER + self.max_metadata + self.max_values * self.precision.width()

@@ -113,8 +113,8 @@ impl Handshake {
         Err(refusal.unwrap_or_else(|| "nobody is waited for".to_owned()))
     }
 
-    /// Eight numbers and the instance's name.
-    pub(crate) fn write(&self) -> Vec<u8> {
+    /// As it travels: eight numbers and the instance's name.
+    pub fn write(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + self.instance.len());
         bytes.extend(self.incarnation.to_le_bytes());
         for number in [
@@ -132,7 +132,8 @@ impl Handshake {
         bytes
     }
 
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ProtocolError> {
+    /// Reads what a peer says of itself; nothing is compared with ours yet.
+    pub fn read(bytes: &[u8]) -> Result<Self, ProtocolError> {
         let wrong = |reason| ProtocolError::Handshake { reason };
         let (fixed, instance) = bytes.split_at_checked(FIXED).ok_or(wrong("it is too short"))?;
         let number = |index: usize| {

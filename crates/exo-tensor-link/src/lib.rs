@@ -49,6 +49,7 @@
 mod closer;
 mod error;
 mod frame;
+mod frame_reader;
 mod group;
 mod group_error;
 mod handshake;
@@ -62,6 +63,7 @@ mod tensor_link;
 
 pub use closer::Closer;
 pub use error::{BindError, LinkError, ProtocolError};
+pub use frame_reader::FrameReader;
 pub use group::Group;
 pub use group_error::GroupError;
 pub use handshake::{Handshake, Precision};

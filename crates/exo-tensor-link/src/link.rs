@@ -84,12 +84,7 @@ impl Link {
     }
 
     fn new(socket: Secure, agreed: &Handshake, nonce: u64) -> Self {
-        let agreed = Agreed {
-            precision: agreed.precision,
-            nonce,
-            max_metadata: agreed.max_metadata as usize,
-            max_values: agreed.max_values as usize,
-        };
+        let agreed = Agreed::of(agreed, nonce);
         let sender = LinkSender::new(socket.clone(), agreed);
         Self { sender, receiver: LinkReceiver::new(socket, agreed), agreed }
     }

@@ -133,11 +133,11 @@ impl Parts {
 
     fn calls(&mut self, calls: Vec<RawCall>) {
         for RawCall { name, arguments } in calls {
-            let arguments = match self.tools.0.get(&name) {
-                Some(schema) => coerce::to_properties(arguments, schema),
-                None => arguments,
-            };
-            let arguments = Value::Object(arguments).to_string();
+            let coerced = self.tools.0.get(&name).map(|schema| coerce::to_properties(arguments.clone(), schema));
+            // A text that became a list may be nested deeper, where it stands now, than readers of JSON follow.
+            let coerced = coerced.map(|arguments| Value::Object(arguments).to_string());
+            let coerced = coerced.filter(|arguments| serde_json::from_str::<Value>(arguments).is_ok());
+            let arguments = coerced.unwrap_or_else(|| Value::Object(arguments).to_string());
             self.found.push(ReplyPart::Call(ReplyCall { name, arguments }));
         }
     }

@@ -1,14 +1,17 @@
 //! What happened, in the past tense.
 
+mod shallow;
+
 use crate::{
     Births, CommandId, Connection, EventIndex, FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId,
     JoinTokenRecord, KeyFingerprint, LogPlace, Millis, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo,
     NodeResources, RunnerId, RunnerStatus, SessionId, Task, TaskId, TaskStatus,
 };
-use serde::de::Error as _;
+use serde::de::{DeserializeSeed, Error as _};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use shallow::Shallow;
 
 /// An event of a newer version: kept as it came, skipped by the fold, never dropped.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +25,8 @@ pub struct UnknownEvent {
 /// Something that happened. The State is the fold over these.
 ///
 /// An event that this version cannot read (a new variant, or a known one with a new value in it) is read as
-/// [`Event::Unknown`] and written again as it came, so that an old node never drops what a newer one said.
+/// [`Event::Unknown`] and written again as it came, so that an old node never drops what a newer one said. Only lists and
+/// maps more than 64 deep inside each other are refused: they would overflow a thread's stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all_fields = "camelCase", remote = "Self")]
 pub enum Event {
@@ -222,7 +226,7 @@ impl Serialize for Event {
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
+        let value = Shallow::whole().deserialize(deserializer)?;
         if let Ok(event) = Event::deserialize(&value) {
             return Ok(event);
         }

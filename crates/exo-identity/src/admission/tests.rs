@@ -184,6 +184,32 @@ fn a_refusal_of_a_newer_version_is_still_a_refusal() {
     assert_eq!(reply, AdmissionReply::Refused(AdmissionRefused::new(RefusalKind::Other, "no")));
 }
 
+/// The message with one more field: a list in a list in a list.
+fn with_nested_field(mut message: Vec<u8>, levels: usize) -> Vec<u8> {
+    message[0] += 1;
+    [message, b"\xa5later".to_vec(), vec![0x91; levels], vec![1]].concat()
+}
+
+#[test]
+fn messages_nested_without_end_are_refused_before_they_fill_the_stack() {
+    let case = case();
+    let check = |levels| {
+        let request = with_nested_field(case.request().encode().expect("encodes"), levels);
+        case.check_bytes(&request, Some(case.standing())).map(|_| ())
+    };
+    assert_eq!(check(100), Ok(()));
+    let refused = serde_json::json!({ "kind": "unreadable", "message": "no" });
+    let decode = |levels| {
+        let inner = with_nested_field(rmp_serde::to_vec_named(&refused).expect("encodes"), levels);
+        AdmissionReply::decode(&[b"\x81\xa7Refused".to_vec(), inner].concat())
+    };
+    assert!(matches!(decode(100), Ok(AdmissionReply::Refused(_))));
+    for levels in [128, 500] {
+        assert_eq!(check(levels), Err(RefusalKind::Unreadable), "{levels} levels");
+        assert!(matches!(decode(levels), Err(JoinError::Answer { .. })), "{levels} levels");
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {

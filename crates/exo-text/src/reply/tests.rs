@@ -216,6 +216,21 @@ fn text_comes_as_soon_as_it_is_certain() {
 }
 
 #[test]
+fn arguments_can_be_read_again_however_deep_a_text_in_them_is_nested() {
+    let schema = json!({ "properties": { "l": { "type": "array" } } });
+    let tools = OfferedTools(BTreeMap::from([("f".to_owned(), schema)]));
+    for (levels, becomes_list) in [(100, true), (127, false)] {
+        let list = "[".repeat(levels) + &"]".repeat(levels);
+        let text = format!(r#"<tool_call>{{"name":"f","arguments":{{"l":"{list}"}}}}</tool_call>"#);
+        let mut parser = ReplyParser::new(ReplyFormat::PLAIN, false, Some(tools.clone()));
+        let parts = [parser.push(&text), parser.finish()].concat();
+        let [ReplyPart::Call(call)] = parts.as_slice() else { panic!("a call: {parts:?}") };
+        let arguments: Value = serde_json::from_str(&call.arguments).expect("JSON that can be read");
+        assert_eq!(arguments["l"].is_array(), becomes_list, "{levels} levels");
+    }
+}
+
+#[test]
 fn no_marker_hides_another() {
     for (template, _, _) in families() {
         let format = ReplyFormat::of_template(template);

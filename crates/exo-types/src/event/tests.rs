@@ -72,3 +72,20 @@ fn what_is_no_event_at_all_is_refused() {
         assert!(serde_json::from_value::<Event>(input.clone()).is_err(), "{input}");
     }
 }
+
+#[test]
+fn lists_and_maps_without_end_are_refused_before_they_fill_the_stack() {
+    let nested = |levels: usize| {
+        let inner =
+            (1..levels).fold(json!(1), |inner, at| if at % 2 == 0 { json!([inner]) } else { json!({"a": inner}) });
+        json!({ "MoonRose": inner })
+    };
+    check(&nested(64), &unknown("MoonRose", Some(nested(64)["MoonRose"].clone())));
+    for levels in [65, 500] {
+        let bytes = rmp_serde::to_vec_named(&nested(levels)).expect("encodes");
+        let error = rmp_serde::from_slice::<Event>(&bytes).expect_err("too deep").to_string();
+        assert!(error.contains("more than 64 lists and maps"), "{error}");
+        let error = serde_json::from_value::<Event>(nested(levels)).expect_err("too deep").to_string();
+        assert!(error.contains("more than 64 lists and maps"), "{error}");
+    }
+}
