@@ -24,6 +24,24 @@ with subtest("no process of exo has a capability, may gain one, or runs without 
             assert status[key] == expected, (name, key, status[key])
         assert int(status["Uid"].split("\t")[0]) != 0, name
 
+with subtest("worker and runner belong to the groups of cards, and nobody else does"):
+    cards = {machine.succeed(f"getent group {group}").split(":")[2] for group in ["render", "video"]}
+    for name in [*SERVICES, "exo-runner"]:
+        pid = machine.succeed(f"pgrep -x {name}").split()[0]
+        groups = set(machine.succeed(f"grep ^Groups: /proc/{pid}/status").split()[1:])
+        assert groups & cards == (cards if name in ["exo-worker", "exo-runner"] else set()), (name, groups)
+    # What belongs to them can be opened, though the unit has its own idea of users.
+    folder = "/run/systemd/system/exo-worker.service.d"
+    machine.succeed(
+        "install --mode=640 --group=render /dev/null /run/card",
+        f"mkdir -p {folder}",
+        f"printf '[Service]\\nExecStartPre=%s /run/card\\n' $(command -v head) >{folder}/card.conf",
+        "systemctl daemon-reload",
+        "systemctl restart exo-worker",
+        f"rm {folder}/card.conf && systemctl daemon-reload",
+    )
+    answers(machine)
+
 with subtest("what lies outside of its own folders cannot be written"):
     for service in SERVICES:
         inside = f"nsenter --target={main_pid(machine, service)} --mount"

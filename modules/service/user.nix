@@ -14,6 +14,11 @@ in
         description = "exo services";
       };
     };
-    users.groups = lib.mkIf (group == "exo") { exo = { }; };
+    users.groups = {
+      # Whom cards belong to; the units name them.
+      render = { };
+      video = { };
+    }
+    // lib.optionalAttrs (group == "exo") { exo = { }; };
   };
 }

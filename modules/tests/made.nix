@@ -40,6 +40,13 @@ in
       (is "no key is asked for" false ((settings config).api ? keyFile))
       (is "the firewall" [ ] config.networking.firewall.allowedTCPPorts)
       (is "the user" true config.users.users.exo.isSystemUser)
+      (is "the groups that units name" [ true true true ] (
+        map (group: config.users.groups ? ${group}) [
+          "exo"
+          "render"
+          "video"
+        ]
+      ))
       (is "the worker's memory" "80%" (worker config).MemoryMax)
       (is "nothing is applied" false (units config ? exo-apply))
     ];

@@ -19,17 +19,20 @@ pub struct MainMemory {
     pub swap_free: Memory,
 }
 
-/// Asks the system: what there is and what can be had without swapping, within the limits of the control groups.
-pub fn resources() -> NodeResources {
+/// Asks the system: what there is, and what can be had without swapping when `reserve` of the machine's memory is left to
+/// others; both within the limits of the control groups.
+pub fn resources(reserve: Memory) -> NodeResources {
     let sysfs = Sysfs::host();
-    within(MainMemory::read(&sysfs), Limits::read(&sysfs).memory)
+    within(MainMemory::read(&sysfs), reserve, Limits::read(&sysfs).memory)
 }
 
-fn within(told: MainMemory, limit: Option<MemoryLimit>) -> NodeResources {
+/// What a control group may not have is left to others already: it counts towards the reserve.
+fn within(told: MainMemory, reserve: Memory, limit: Option<MemoryLimit>) -> NodeResources {
+    let available = told.available.saturating_sub(reserve);
     match limit {
-        None => NodeResources { ram_total: told.total, ram_available: told.available },
+        None => NodeResources { ram_total: told.total, ram_available: available },
         Some(limit) => {
-            NodeResources { ram_total: told.total.min(limit.limit), ram_available: told.available.min(limit.left) }
+            NodeResources { ram_total: told.total.min(limit.limit), ram_available: available.min(limit.left) }
         }
     }
 }
@@ -82,20 +85,25 @@ mod tests {
     #[test]
     fn a_control_group_makes_the_machine_smaller() {
         let machine = MainMemory { total: Memory::bytes(100), available: Memory::bytes(80), ..MainMemory::default() };
-        let check = |limit: Option<(u64, u64)>, total: u64, available: u64| {
+        let check = |reserve, limit: Option<(u64, u64)>, total: u64, available: u64| {
             let limit =
                 limit.map(|(limit, left)| MemoryLimit { limit: Memory::bytes(limit), left: Memory::bytes(left) });
             let expect = NodeResources { ram_total: Memory::bytes(total), ram_available: Memory::bytes(available) };
-            assert_eq!(within(machine, limit), expect);
+            assert_eq!(within(machine, Memory::bytes(reserve), limit), expect, "{reserve} {limit:?}");
         };
-        check(None, 100, 80);
-        check(Some((50, 20)), 50, 20);
-        check(Some((500, 90)), 100, 80);
+        check(0, None, 100, 80);
+        check(0, Some((50, 20)), 50, 20);
+        check(0, Some((500, 90)), 100, 80);
+        // What is left to others is left once.
+        check(30, None, 100, 50);
+        check(30, Some((50, 20)), 50, 20);
+        check(30, Some((500, 90)), 100, 50);
+        check(90, None, 100, 0);
     }
 
     #[test]
     fn this_machine_has_memory() {
-        assert!(resources().ram_total.in_bytes > 0);
+        assert!(resources(Memory::default()).ram_total.in_bytes > 0);
     }
 
     proptest! {

@@ -5,7 +5,7 @@ mod hardware;
 use crate::cause::Cause;
 use exo_models::{Finding, ModelStore};
 use exo_node::View;
-use exo_types::{Connection, NodeId};
+use exo_types::{Connection, Memory, NodeId};
 pub(crate) use hardware::watch_hardware;
 use std::collections::BTreeSet;
 use std::io;
@@ -34,12 +34,12 @@ const REACH_DEADLINE: Duration = Duration::from_secs(1);
 /// Addresses that are tried of one node.
 const ADDRESSES_TRIED: usize = 8;
 
-/// Tells what memory is left, for as long as somebody listens.
-pub(crate) async fn watch_resources(causes: mpsc::Sender<Cause>) {
+/// Tells what memory is left beside `reserve`, for as long as somebody listens.
+pub(crate) async fn watch_resources(reserve: Memory, causes: mpsc::Sender<Cause>) {
     let mut ticks = ticks(RESOURCES_PERIOD);
     loop {
         ticks.tick().await;
-        if causes.send(Cause::Resources(exo_hardware::resources())).await.is_err() {
+        if causes.send(Cause::Resources(exo_hardware::resources(reserve))).await.is_err() {
             return;
         }
     }

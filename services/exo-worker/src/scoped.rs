@@ -23,7 +23,11 @@ impl ScopedHost {
         let memory = memory.map(|bytes| bytes.saturating_add(OVERHEAD));
         let limits = ScopeLimits { memory, processors };
         // A service's own processes stay in the cgroup that its unit bounds, unless it may ask for others.
-        Self { host, systemd: Systemd::of_user().await, limits, is_told: AtomicBool::new(false) }
+        let systemd = Systemd::of_user().await;
+        if let Some(notice) = notice(limits, systemd.is_some()) {
+            tracing::info!("{notice}");
+        }
+        Self { host, systemd, limits, is_told: AtomicBool::new(false) }
     }
 
     async fn put_into_scope(&self, name: &str, pid: u32) {
@@ -40,6 +44,14 @@ impl ScopedHost {
     }
 }
 
+/// What a person has to know who set limits that no scope will enforce.
+fn notice(limits: ScopeLimits, has_manager: bool) -> Option<&'static str> {
+    (limits != ScopeLimits::default() && !has_manager).then_some(
+        "runners keep to runner.memoryLimit and engine.threads by themselves, and no scope enforces it: this user has no \
+         service manager; MemoryMax= and CPUQuota= of the worker's unit hold all of them together",
+    )
+}
+
 impl StartRunners for ScopedHost {
     fn start(&self, what: RunnerProgram) -> Boxed<'_, Result<(Runner, RunnerEvents), SpawnError>> {
         Box::pin(async move {
@@ -52,5 +64,26 @@ impl StartRunners for ScopedHost {
 
     fn drained(&self) -> Boxed<'_, ()> {
         Box::pin(self.host.drained())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_no_scope_enforces_are_told_and_nothing_else_is() {
+        let memory = ScopeLimits { memory: Some(1 << 30), processors: None };
+        let processors = ScopeLimits { memory: None, processors: Some(2) };
+        for (limits, has_manager, is_told) in [
+            (ScopeLimits::default(), false, false),
+            (ScopeLimits::default(), true, false),
+            (memory, false, true),
+            (memory, true, false),
+            (processors, false, true),
+            (processors, true, false),
+        ] {
+            assert_eq!(notice(limits, has_manager).is_some(), is_told, "{limits:?}, {has_manager}");
+        }
     }
 }

@@ -96,7 +96,7 @@ pub async fn run(context: WorkerContext, shutdown: CancellationToken) -> Result<
     let host = RunnerHost::new()?.with_identity(identity);
     let processors = (config.engine.threads > 0).then_some(settings.threads);
     let host = Arc::new(ScopedHost::new(host, settings.memory_limit, processors).await);
-    let (info, resources) = (node_info(&config), exo_hardware::resources());
+    let (info, resources) = (node_info(&config), exo_hardware::resources(config.runner.memory_reserve));
     let machine = Machine { settings, info, resources, host };
     let (busy, is_busy) = watch::channel(false);
     probes.spawn(keep_awake(is_busy));
@@ -171,7 +171,7 @@ fn start_probes(config: &Config, node: &NodeHandle, causes: &mpsc::Sender<Cause>
         ports: vec![networking.cluster_port, networking.worker_port],
     };
     let mut probes = JoinSet::new();
-    probes.spawn(watch_resources(causes.clone()));
+    probes.spawn(watch_resources(config.runner.memory_reserve, causes.clone()));
     probes.spawn(watch_hardware(causes.clone()));
     probes.spawn(watch_models(model_store(config), causes.clone()));
     probes.spawn(watch_peers(own, node.view(), causes.clone()));

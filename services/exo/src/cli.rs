@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use crate::client::Client;
+use crate::client::{Client, own_url};
 use crate::cluster::{self, ClusterCommand};
 use crate::error::{CliError, finish};
 use crate::{apply, chat, configuration, demo, doctor, hardware, log, manual, node, place, status, up};
@@ -347,10 +347,7 @@ fn configured() -> (String, Option<String>) {
         Err(_) => return ("http://127.0.0.1:52415".to_owned(), None),
     };
     let key = api.key_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).and_then(first_key);
-    match api.bind.is_unspecified() {
-        true => (format!("http://127.0.0.1:{}", api.port), key),
-        false => (format!("http://{}", std::net::SocketAddr::new(api.bind, api.port)), key),
-    }
+    (own_url(&api), key)
 }
 
 /// A file of keys has one on each line; empty ones and those after `#` are none.

@@ -2,10 +2,12 @@
 
 use crate::error::CliError;
 use crate::events::{EventReader, Line};
+use exo_config::Api;
 use exo_state::State;
 use reqwest::{Method, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -132,6 +134,14 @@ impl Client {
 
     pub(crate) fn not_an_api(&self, reason: &dyn std::fmt::Display) -> CliError {
         CliError::NotAnApi { url: self.url.clone(), reason: reason.to_string() }
+    }
+}
+
+/// Where this machine reaches its own api.
+pub(crate) fn own_url(api: &Api) -> String {
+    match api.bind.is_unspecified() {
+        true => format!("http://127.0.0.1:{}", api.port),
+        false => format!("http://{}", SocketAddr::new(api.bind, api.port)),
     }
 }
 

@@ -57,3 +57,37 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).with_context(|| from.display().to_string())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Values of a key of all units.
+    fn named(key: &str) -> BTreeSet<String> {
+        let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
+        let units = fs::read_dir(units).expect("the units").map(|entry| entry.expect("a unit").path());
+        let texts = units.map(|unit| fs::read_to_string(unit).expect("a unit is text"));
+        let values = texts.flat_map(|text| {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            lines.flat_map(str::split_whitespace).map(str::to_owned).collect::<Vec<_>>()
+        });
+        values.collect()
+    }
+
+    /// Names in lines of the package's sysusers.d file that begin with one of these letters; a user comes with its group.
+    fn made(letters: &[&str]) -> BTreeSet<String> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/sysusers/exo.conf");
+        let text = fs::read_to_string(file).expect("the file");
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        let names = lines.filter(|(letter, _)| letters.contains(letter)).filter_map(|(_, rest)| rest.split(' ').next());
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_user_and_group_that_a_unit_names_is_made_by_the_package() {
+        assert_eq!(named("User"), made(&["u"]));
+        let groups: BTreeSet<String> = named("Group").into_iter().chain(named("SupplementaryGroups")).collect();
+        assert_eq!(groups, made(&["u", "g"]));
+    }
+}

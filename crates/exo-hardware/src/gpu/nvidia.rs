@@ -11,6 +11,10 @@ pub(super) const VENDOR: u32 = 0x10de;
 
 const REMEDY: &str = "install NVIDIA's driver";
 
+const OLDEST_CUDA: (i32, i32) = (12, 0);
+/// The first that runs it.
+const OLDEST_DRIVER: u32 = 525;
+
 /// Every card of the bus, and those that only the library knows (boards without PCI).
 pub(super) fn read(sysfs: &Sysfs, cards: &[PciDevice], told: Result<Told, Availability>) -> Vec<Gpu> {
     let (told, library) = match told {
@@ -26,13 +30,16 @@ pub(super) fn read(sysfs: &Sysfs, cards: &[PciDevice], told: Result<Told, Availa
         }
         let place = devices.iter().position(|device| device.address.as_deref() == Some(&card.address));
         match place {
-            Some(place) => enrich(&mut gpu, devices.swap_remove(place), &told),
+            Some(place) => {
+                enrich(&mut gpu, devices.swap_remove(place), &told);
+                gpu.availability = gpu.availability.and(age(&told));
+            }
             None => gpu.availability = gpu.availability.and(unanswered(&library)),
         }
         gpus.push(gpu);
     }
     for device in devices {
-        let mut gpu = on_bus(GpuVendor::Nvidia, &nowhere(), Availability::Ready);
+        let mut gpu = on_bus(GpuVendor::Nvidia, &nowhere(), age(&told));
         gpu.address = None;
         enrich(&mut gpu, device, &told);
         gpus.push(gpu);
@@ -41,6 +48,23 @@ pub(super) fn read(sysfs: &Sysfs, cards: &[PciDevice], told: Result<Told, Availa
         gpu.availability = permission(sysfs, &gpu.device_nodes);
     }
     gpus
+}
+
+/// Kernels are compiled by NVRTC of CUDA 12, which an older driver does not run.
+fn age(told: &Told) -> Availability {
+    let Some(cuda) = told.cuda_version.filter(|cuda| *cuda < OLDEST_CUDA) else { return Availability::Ready };
+    let driver = told.driver_version.as_deref().unwrap_or("of unknown version");
+    Availability::NoDriver {
+        reason: format!(
+            "driver {driver} is too old: it runs CUDA {} and exo needs {}; install driver {OLDEST_DRIVER} or newer",
+            dotted(cuda),
+            dotted(OLDEST_CUDA)
+        ),
+    }
+}
+
+fn dotted((major, minor): (i32, i32)) -> String {
+    format!("{major}.{minor}")
 }
 
 /// A card that the library does not list although it answers.
@@ -62,8 +86,8 @@ fn enrich(gpu: &mut Gpu, device: NvmlDevice, told: &Told) {
         gpu.name = name;
     }
     gpu.driver_version.clone_from(&told.driver_version);
-    gpu.cuda_version.clone_from(&told.cuda_version);
-    gpu.architecture = device.capability.map(|(major, minor)| format!("{major}.{minor}"));
+    gpu.cuda_version = told.cuda_version.map(dotted);
+    gpu.architecture = device.capability.map(dotted);
     gpu.memory_total = device.memory_total;
     gpu.memory_free = device.memory_free;
     gpu.utilisation_percent = device.utilisation_percent;
@@ -102,7 +126,7 @@ pub(super) fn take_tests(gpus: &mut [Gpu], tests: Result<Vec<Test>, String>) {
         match result_of(gpu, &tests) {
             Ok(passed) => {
                 gpu.memory_bandwidth = passed.memory_bandwidth;
-                let told = passed.capability.map(|(major, minor)| format!("{major}.{minor}"));
+                let told = passed.capability.map(dotted);
                 gpu.architecture = told.or(gpu.architecture.take());
             }
             Err(reason) => gpu.availability = Availability::Unusable { reason: format!("{reason}; the CPU is used") },
@@ -174,6 +198,33 @@ mod tests {
             let gpus = read_with(&[card("0000:07:00.0", driver)], told);
             let told = gpus[0].availability.to_string();
             assert!(told.contains(expect), "{driver:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_driver_that_is_too_old_for_the_compiler_is_told_with_the_one_that_is_not() {
+        for (cuda, expect) in [
+            (
+                Some((11, 4)),
+                "no driver: driver 470.82.01 is too old: it runs CUDA 11.4 and exo needs 12.0; install driver 525",
+            ),
+            (Some((12, 0)), "ready"),
+            (Some((13, 1)), "ready"),
+            (None, "ready"),
+        ] {
+            let address = "0000:07:00.0";
+            let device = NvmlDevice { address: Some(address.to_owned()), minor: Some(0), ..NvmlDevice::default() };
+            let told = Told {
+                devices: vec![device, NvmlDevice::default()],
+                driver_version: Some("470.82.01".to_owned()),
+                cuda_version: cuda,
+            };
+            // One on the bus, and a board without one.
+            for gpu in read_with(&[card(address, Some("nvidia"))], Ok(told)) {
+                let told = gpu.availability.to_string();
+                assert!(told.starts_with(expect), "{cuda:?}: {told}");
+                assert_eq!(gpu.cuda_version, cuda.map(dotted));
+            }
         }
     }
 

@@ -20,7 +20,8 @@ const LINKS: u32 = 18;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Told {
     pub(super) driver_version: Option<String>,
-    pub(super) cuda_version: Option<String>,
+    /// Newest CUDA that the driver runs.
+    pub(super) cuda_version: Option<(i32, i32)>,
     pub(super) devices: Vec<NvmlDevice>,
 }
 
@@ -47,7 +48,7 @@ pub(super) fn ask() -> Result<Told, Availability> {
     let nvml = load().map_err(|error| why(&error))?;
     let count = nvml.device_count().map_err(|error| why(&error))?;
     let devices = (0..count).filter_map(|index| nvml.device_by_index(index).ok());
-    let version = |cuda| format!("{}.{}", cuda_driver_version_major(cuda), cuda_driver_version_minor(cuda));
+    let version = |cuda| (cuda_driver_version_major(cuda), cuda_driver_version_minor(cuda));
     Ok(Told {
         driver_version: nvml.sys_driver_version().ok().map(|text| plain(&text)),
         cuda_version: nvml.sys_cuda_driver_version().ok().map(version),

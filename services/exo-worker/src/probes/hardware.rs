@@ -3,7 +3,7 @@
 use super::ticks;
 use crate::cause::Cause;
 use exo_hardware::{Availability, Gpu, GpuQuestions, Nic, Sysfs, gpus, interfaces, nics, node_hardware, rdma_devices};
-use exo_types::NodeHardware;
+use exo_types::{Memory, NodeHardware};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -45,7 +45,7 @@ impl Watch {
     fn look(&mut self) -> NodeHardware {
         let sysfs = Sysfs::host();
         if !self.was_measured {
-            let available = exo_hardware::resources().ram_available;
+            let available = exo_hardware::resources(Memory::default()).ram_available;
             self.memory_bandwidth = exo_hardware::memory_bandwidth(&exo_hardware::processors(), available);
             self.was_measured = true;
         }

@@ -2,8 +2,9 @@
 
 mod devices;
 mod identity;
+mod limits;
+mod models;
 mod network;
-mod room;
 mod storage;
 
 use super::Unit;
@@ -22,8 +23,8 @@ const CHECKS: [Check; 14] = [
     storage::mounts,
     storage::files,
     storage::space,
-    room::models,
-    room::limits,
+    models::models,
+    limits::limits,
     identity::clock,
     identity::certificate,
     devices::runner,

@@ -23,6 +23,8 @@ pub(super) struct Facts {
     /// Why no runner can be started, if so.
     pub(super) runner: Option<String>,
     pub(super) resources: NodeResources,
+    /// Nodes of the cluster that exo on this machine is in; nothing where it does not run.
+    pub(super) nodes: Option<u64>,
     /// Models that are to be placed, as far as they are on this machine.
     pub(super) models: Vec<(ModelId, Option<ModelCard>)>,
     pub(super) limits: Limits,

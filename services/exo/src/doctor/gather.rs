@@ -2,12 +2,14 @@
 
 use super::Unit;
 use super::facts::{Certificate, Facts, Limits, Port, PortState, Storage};
+use crate::client::{Client, own_url};
 use crate::error::CliError;
 use exo_config::{Config, Networking};
 use exo_hardware::{Disk, GpuQuestions, Sysfs, clock_state, gpus, interfaces, missing_mount, nics, rdma_devices};
 use exo_identity::IdentityStore;
 use exo_service::Configuration;
 use exo_types::{Memory, ModelCard, ModelId};
+use serde_json::Value;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -36,14 +38,14 @@ async fn look(configuration: &Configuration, unit: Option<Unit>) -> Facts {
     let config = configuration.loaded.config.clone();
     let sysfs = Sysfs::host();
     let on_disk = on_disk(&config);
-    let peers = async {
-        match unit {
-            None => peers(&config.networking.peers).await,
-            Some(_) => Vec::new(),
+    let everything = unit.is_none();
+    let others = async {
+        match everything {
+            true => tokio::join!(peers(&config.networking.peers), nodes(&config)),
+            false => (Vec::new(), None),
         }
     };
-    let ((storage, models, certificate), peers) = tokio::join!(on_disk, peers);
-    let everything = unit.is_none();
+    let ((storage, models, certificate), (peers, nodes)) = tokio::join!(on_disk, others);
     Facts {
         config_warnings: configuration.loaded.warnings.clone(),
         ports: ports(&config, unit),
@@ -52,7 +54,8 @@ async fn look(configuration: &Configuration, unit: Option<Unit>) -> Facts {
         clock: clock_state(),
         storage,
         runner: exo_worker::Settings::new(&config).err().map(|error| error.to_string()),
-        resources: exo_hardware::resources(),
+        resources: exo_hardware::resources(config.runner.memory_reserve),
+        nodes,
         models,
         limits: limits(&fs::read_to_string("/proc/self/limits").unwrap_or_default()),
         peers,
@@ -158,6 +161,13 @@ async fn peers(peers: &[String]) -> Vec<(String, Result<(), String>)> {
     let mut told: Vec<_> = tries.join_all().await;
     told.sort();
     told
+}
+
+/// What this machine's api knows. It need not run.
+async fn nodes(config: &Config) -> Option<u64> {
+    let client = Client::new(own_url(&config.api), None);
+    let ready: Value = timeout(PEER, client.get("/readyz")).await.ok()?.ok()?;
+    ready.get("nodes")?.as_u64()
 }
 
 /// The role whose lock file tells who holds a port, the key, the port, and the unit.

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::node::{Net, Node, models};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::process::Output;
 
@@ -85,4 +85,39 @@ fn hardware_is_told_to_programs_and_to_people() {
     let written = std::fs::read(&file).expect("it is written");
     let written: Value = serde_json::from_slice(&written).expect("it is JSON");
     assert_eq!(written["cpu"]["model"], hardware["cpu"]["model"]);
+}
+
+#[tokio::test]
+async fn memory_that_is_left_to_others_is_given_to_no_model() {
+    let node = Net::new().node("one", true, &models(), "");
+    let _running = node.start("exo", &["up", "--set", "runner.memoryReserve=16 TiB"]);
+    let client = Client::new(node.api_port);
+    client.wait_until_ready().await;
+    client.wait_for_model("exo-guide", 1).await;
+    let wish = json!({"model_id": "exo-guide"});
+    let (status, answer) = client.post("/place_instance", &wish).await.expect("the api answers");
+    let reason = answer.to_string();
+    assert!(status >= 400 && reason.contains("exo-guide needs") && reason.contains("has 0 B"), "{status} {reason}");
+}
+
+#[test]
+fn a_model_that_can_never_be_served_is_an_error_before_anything_starts() {
+    let node = Net::new().node("one", true, &models(), "");
+    for (settings, expect) in [
+        (["models.place=exo-guide", "runner.memoryReserve=0 B"], None),
+        (["models.place=exo-guide", "runner.memoryLimit=1 MiB"], Some("(runner.memoryLimit)")),
+        (
+            ["models.place=exo-guide", "runner.memoryReserve=16 TiB"],
+            Some("runner.memoryReserve 16.0 TiB leaves nothing"),
+        ),
+        (["models.place=attic", "runner.memoryReserve=0 B"], Some("model attic (models.place) is not on this machine")),
+    ] {
+        let [place, memory] = settings;
+        let output = run(&node, &["doctor", "--json", "--set", place, "--set", memory]);
+        let findings = json(&output);
+        let told = errors(&findings);
+        assert_eq!(told.len(), usize::from(expect.is_some()), "{settings:?}: {findings:#}");
+        assert!(told.iter().all(|message| expect.is_some_and(|part| message.contains(part))), "{told:?}");
+        assert_eq!(output.status.code(), Some(if expect.is_some() { 2 } else { 0 }));
+    }
 }

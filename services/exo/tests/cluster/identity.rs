@@ -203,6 +203,30 @@ async fn a_certificate_that_is_about_to_end_is_renewed_by_time_alone_and_no_requ
 }
 
 #[tokio::test]
+async fn an_expired_certificate_is_told_in_one_line_and_renewed_by_the_first_start_that_finds_a_master() {
+    let net = Net::new();
+    let first = net.node("first", true, &models(), "");
+    let second = net.node("second", false, &models(), "mode = \"worker\"");
+    let mut master = first.start("exo", &["up"]);
+    Client::new(first.api_port).wait_until_ready().await;
+    second.join(&first);
+    age(&second, &first, 40 * DAY);
+    master.stop();
+    let told = refused(&exo(&second, &["up"]));
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("certificate")).collect();
+    let [line] = lines[..] else { panic!("{told}") };
+    for part in ["not valid at this machine's time", "no master renewed it", "start a master", "clock"] {
+        assert!(line.contains(part), "{part:?} is missing: {line}");
+    }
+    let _first = first.start("exo", &["up"]);
+    Client::new(first.api_port).wait_until_ready().await;
+    let _second = second.start("exo", &["up"]);
+    let late = SystemTime::now() + 20 * DAY;
+    until("the new certificate on the disk", || identity_of(&second).0.not_after() > late).await;
+    until("the new certificate on a link", || shown_end(&first, &second).is_some_and(|end| end > late)).await;
+}
+
+#[tokio::test]
 async fn a_leader_that_is_revoked_leads_nobody_any_more() {
     let net = Net::new();
     let nodes = [("first", true), ("second", false), ("third", false)]

@@ -2,9 +2,11 @@ use super::*;
 use crate::doctor::facts::{Certificate, Limits, Port, PortState, Storage};
 use exo_config::{Config, Mode, Sources, Surroundings, load};
 use exo_hardware::{Availability, Bond, ClockState, Disk, DiskKind, Leg, Nic, NicKind, RdmaDevice, RdmaPort};
-use exo_types::{Memory, ModelCard, NodeResources};
+use exo_types::{Memory, NodeResources};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+mod models;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -31,7 +33,8 @@ fn healthy() -> Facts {
         clock: ClockState::Synchronised,
         storage: Storage { disk: Some(disk(500_000)), ..Storage::default() },
         runner: None,
-        resources: NodeResources { ram_total: Memory::mib(8 << 10), ram_available: Memory::mib(4 << 10) },
+        resources: NodeResources { ram_total: Memory::mib(8 << 10), ram_available: Memory::mib(7 << 10) },
+        nodes: None,
         models: Vec::new(),
         limits: Limits { open_files: Some(1024), locked_memory: Some(Memory::mib(8)) },
         peers: vec![("10.0.0.8:52414".to_owned(), Ok(()))],
@@ -181,31 +184,6 @@ fn a_certificate_is_judged_by_its_time_and_by_who_can_renew_it() {
     check(|facts| facts.certificate = Certificate::None, &[]);
     let damaged = |facts: &mut Facts| facts.certificate = Certificate::Unreadable("node.key is damaged".to_owned());
     check(damaged, &[(Error, "node.key is damaged", "user that runs exo")]);
-}
-
-#[test]
-fn models_that_are_to_be_placed_are_there_and_fit() {
-    let card = |mib: u64| ModelCard {
-        model_id: exo_types::ModelId::new("m").expect("an id"),
-        name: String::new(),
-        architecture: "llama".to_owned(),
-        quantization: "Q8_0".to_owned(),
-        n_layers: 1,
-        hidden_size: 1,
-        heads: 1,
-        kv_heads: 1,
-        context_length: 1 << 20,
-        kv_bytes_per_token: 1 << 10,
-        layer_size: Memory::mib(mib),
-        storage_size: Memory::mib(mib),
-    };
-    let place = |card: Option<ModelCard>| {
-        move |facts: &mut Facts| facts.models = vec![(exo_types::ModelId::new("m").expect("an id"), card.clone())]
-    };
-    // 8 GiB less the reserve of 512 MiB, and 4 MiB of keys and values for a context of 4096.
-    check(place(Some(card((8 << 10) - 512 - 4))), &[]);
-    check(place(Some(card((8 << 10) - 512 - 3))), &[(Warning, "model m needs", "other nodes")]);
-    check(place(None), &[(Warning, "is not on this machine", "m.gguf")]);
 }
 
 #[test]

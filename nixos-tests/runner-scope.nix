@@ -1,0 +1,3 @@
+# One machine.
+{ machines, ... }:
+machines ./runner-scope.toml
