@@ -1,7 +1,10 @@
 //! Our engine in this process, asked the same things as llama.cpp.
 
 use anyhow::{Context, Result, bail};
-use exo_engine::{Engine, EngineOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions, isa_from_env};
+use exo_engine::{
+    EmbeddingOptions, Engine, EngineOptions, Finish, GenerateRequest, Output, Pooling, Prompt, ReplyOptions,
+    isa_from_env,
+};
 use exo_text::{ControlTokens, Sampling};
 use std::path::Path;
 use std::time::Instant;
@@ -55,6 +58,30 @@ impl OwnEngine {
             }
         }
         Ok(added)
+    }
+
+    /// The vector of a text, and how many tokens the text has.
+    pub fn vector(&mut self, text: &str, pooling: Pooling) -> Result<(Vec<f32>, usize)> {
+        let embedding = Some(EmbeddingOptions { pooling: Some(pooling) });
+        self.last_id += 1;
+        self.engine.submit(GenerateRequest {
+            id: self.last_id,
+            prompt: Prompt::Text(text.to_owned()),
+            sampling: Sampling::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            ignore_eos: false,
+            reply: ReplyOptions { embedding, ..ReplyOptions::default() },
+            answered: Vec::new(),
+            asked_at: None,
+        })?;
+        while !self.engine.is_idle() {
+            if let Some(output) = self.step()?.pop() {
+                let vector = output.embedding.context("an embedding ends with its vector")?;
+                return Ok((vector, output.usage.prompt_tokens as usize));
+            }
+        }
+        bail!("no vector came")
     }
 
     /// Tokens up to the first that ends an answer, that one included.

@@ -1,6 +1,7 @@
 //! transformers and torch as a child process: `tools/reference-torch`, in a virtual environment made on first use.
 
 use anyhow::{Context, Result, bail, ensure};
+use exo_testkit::ReferenceEncoding;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,12 @@ impl ReferenceTorch {
     pub fn logits(&mut self, folder: &Path, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
         writeln!(self.requests, "{}", json!({ "folder": folder, "tokens": tokens })).context("torch has ended")?;
         serde_json::from_value(self.reply("rows")?).context("logits come as rows of numbers")
+    }
+
+    /// What the encoder in a Hugging Face directory makes of texts.
+    pub fn encodings(&mut self, folder: &Path, texts: &[&str]) -> Result<Vec<ReferenceEncoding>> {
+        writeln!(self.requests, "{}", json!({ "folder": folder, "texts": texts })).context("torch has ended")?;
+        serde_json::from_value(self.reply("encodings")?).context("encodings come as tokens and vectors")
     }
 
     fn reply(&mut self, kind: &str) -> Result<Value> {

@@ -6,7 +6,7 @@ use exo_grammar::Allowed;
 use exo_text::{Detokenizer, ReplyParser, ReplyPart, SampleError, Sampled, Sampler, StopError, StopMatcher, Tokenizer};
 
 use crate::{
-    embedding::PooledStates,
+    embedding::{PooledStates, Pooling},
     guide::{Guidance, Guide},
     request::{Finish, GenerateRequest, Output, Timings, Usage},
 };
@@ -79,11 +79,11 @@ impl Answer {
     }
 
     /// Makes it an embedding of so many numbers.
-    pub(crate) fn pool(&mut self, width: usize) {
-        self.states = Some(PooledStates::new(width));
+    pub(crate) fn pool(&mut self, width: usize, pooling: Pooling) {
+        self.states = Some(PooledStates::new(width, pooling));
     }
 
-    /// Adds normalised hidden states; the only output of an embedding when they are the last.
+    /// Adds hidden states as they are behind the last norm; the only output of an embedding when they are the last.
     pub(crate) fn add_states(&mut self, rows: &[f32], is_last: bool, now: Instant) -> Option<Output> {
         let states = self.states.as_mut()?;
         states.add(rows);

@@ -1,4 +1,4 @@
-//! The decoder family: one record for each architecture of what tells it from plain Llama.
+//! The family: one record for each architecture of what tells it from plain Llama. All are decoders but BERT.
 //!
 //! All share one forward pass (normalise, attend, normalise, feed forward), which reads the record; nothing else asks for
 //! a name. An architecture is a file with its record, and a line in `ALL`. Names of keys and tensors are those that
@@ -6,6 +6,7 @@
 
 use crate::config::{Activation, RopeLayout};
 
+mod bert;
 mod gemma2;
 mod gemma3;
 mod gpt_oss;
@@ -24,13 +25,22 @@ pub(crate) use tensors::{TensorNames, layer_of, layer_tensor};
 pub(crate) struct Architecture {
     /// Name in `general.architecture`, and the first part of its metadata's keys.
     pub(crate) name: &'static str,
+    /// Every token sees the whole text, and there is no head: it makes vectors of texts, and no text.
+    pub(crate) is_encoder: bool,
+    /// Positions, and types of tokens, are rows that are added to the embeddings; no head turns.
+    pub(crate) learned_positions: bool,
+    /// Norms take the mean away and have biases; they stand behind the embeddings, and where attention and feed-forward
+    /// network have joined the hidden states. There are no others.
+    pub(crate) norms_after: bool,
+    /// The feed-forward network has a gate; without one it has GELU, as it is defined, between up and down.
+    pub(crate) gated: bool,
     /// How its GGUF files pair the dimensions of a head that turn together.
     pub(crate) rope_layout: RopeLayout,
     /// Query, key and value are one tensor, gate and up are another.
     pub(crate) fused: bool,
     /// Query, key and value have biases.
     pub(crate) input_biases: bool,
-    /// The attention's output has a bias, and so have router and experts.
+    /// The attention's output has a bias, and so have router and experts, or the feed-forward network.
     pub(crate) output_biases: bool,
     /// Each head of query and key is normalised before it turns.
     pub(crate) head_norms: bool,
@@ -78,7 +88,7 @@ pub(crate) struct WindowRule {
     pub(crate) period: usize,
 }
 
-const ALL: [&Architecture; 9] = [
+const ALL: [&Architecture; 10] = [
     &llama::LLAMA,
     &mistral::MISTRAL,
     &qwen2::QWEN2,
@@ -88,6 +98,7 @@ const ALL: [&Architecture; 9] = [
     &gemma3::GEMMA3,
     &phi3::PHI3,
     &gpt_oss::GPT_OSS,
+    &bert::BERT,
 ];
 
 /// The architecture of that name.

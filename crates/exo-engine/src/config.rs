@@ -45,6 +45,8 @@ pub struct ExpertConfig {
 pub struct ModelConfig {
     /// Name of the architecture.
     pub architecture: String,
+    /// Whether it makes vectors of texts, and no text: every token sees the whole text.
+    pub is_encoder: bool,
     /// Number of layers.
     pub layers: usize,
     /// Width of the hidden states.
@@ -59,14 +61,16 @@ pub struct ModelConfig {
     pub head_width: usize,
     /// Number of tokens.
     pub vocabulary: usize,
+    /// Number of types that a token of an encoder may have; the first one counts.
+    pub token_types: usize,
     /// Positions that the model was trained for.
     pub context: usize,
     /// Positions of the first training, where the file tells: beyond them other rotary factors hold.
     pub original_context: Option<usize>,
-    /// Added to the mean square in normalisation.
+    /// Added to the mean square, or the variance, in normalisation.
     pub norm_epsilon: f32,
-    /// Rotary position embedding.
-    pub rope: RopeConfig,
+    /// Rotary position embedding, where positions are not learned.
+    pub rope: Option<RopeConfig>,
     /// The same of layers with a window, where it is another.
     pub window_rope: Option<RopeConfig>,
     /// Layers that see the last positions only.
@@ -79,7 +83,7 @@ pub struct ModelConfig {
     pub logit_soft_cap: Option<f32>,
     /// Factor of the embeddings.
     pub embedding_scale: f32,
-    /// Between gate and up.
+    /// Between gate and up. A network without a gate has GELU as it is defined, by the normal distribution.
     pub activation: Activation,
     /// Experts in place of one feed-forward network.
     pub experts: Option<ExpertConfig>,

@@ -126,6 +126,8 @@ pub struct AttentionRule<'a, B> {
     pub window: Option<usize>,
     /// One row of scores, one for each query head, that take weight and give nothing.
     pub sinks: Option<&'a B>,
+    /// A row sees all of its sequence, what comes behind it too. There is no window then.
+    pub sees_ahead: bool,
 }
 
 /// The operations. Sizes always fit: the stage checked plans and shapes before.
@@ -171,11 +173,18 @@ pub trait Device: Send + Sized {
     /// Normalises `x` in place, in rows as wide as `weight`, which may be parts of its own rows.
     fn rms_norm_in_place(&mut self, x: &mut Self::Buffer, weight: &Self::Buffer, epsilon: f32);
 
+    /// Takes the mean of each row of `x` away, divides by the deviation, multiplies with `weight` and adds `bias` (one row
+    /// each).
+    fn layer_norm_in_place(&mut self, x: &mut Self::Buffer, weight: &Self::Buffer, bias: &Self::Buffer, epsilon: f32);
+
     /// Multiplies the rows of `x` with each matrix; replaces the rows of its buffer.
     fn products<const N: usize>(&mut self, x: &Self::Buffer, products: [(&Self::Weights, &mut Self::Buffer); N]);
 
     /// Multiplies the rows of `x` with `weights` and adds to the rows of `out`.
     fn add_product(&mut self, x: &Self::Buffer, weights: &Self::Weights, out: &mut Self::Buffer);
+
+    /// `x` = GELU(`x`), as it is defined.
+    fn gelu(&mut self, x: &mut Self::Buffer);
 
     /// `gate` = activation(`gate`) · `up`.
     fn gate(&mut self, activation: Activation, gate: &mut Self::Buffer, up: &Self::Buffer);
@@ -201,12 +210,12 @@ pub trait Device: Send + Sized {
     /// Sets as many rows of zeros.
     fn clear(&mut self, rows: usize, out: &mut Self::Buffer);
 
-    /// Turns queries and keys, stores keys and values in the cache in place of what was there from `start` on, and
-    /// attends from every row to its sequence up to itself, as `rule` says. `out` gets rows of `heads · head_width`.
+    /// Turns queries and keys where there is a rotation, stores keys and values in the cache in place of what was there from `start` on, and
+    /// attends from every row to its sequence up to itself, or to all of it, as `rule` says. `out` gets rows of `heads · head_width`.
     fn attend(
         &mut self,
         spans: &[Span],
-        rotation: &Self::Rotation,
+        rotation: Option<&Self::Rotation>,
         rule: &AttentionRule<'_, Self::Buffer>,
         heads: Heads<'_, Self::Buffer>,
         cache: &mut Self::Cache,

@@ -14,7 +14,7 @@ use crate::{
     answer::{Answer, Choice},
     config::ModelConfig,
     device::CpuDevice,
-    embedding::EmbeddingRules,
+    embedding::{EmbeddingRules, Pooling},
     engine_error::EngineError,
     guide::Guide,
     head::Head,
@@ -45,8 +45,9 @@ const GRAMMAR_WAIT: Duration = Duration::from_millis(10);
 /// requests are computed in one batch; each gets the tokens it would get alone, whatever else runs.
 pub struct Engine {
     stage: Stage<CpuDevice>,
-    embedding: TokenEmbedding,
-    head: Head<CpuDevice>,
+    embedding: TokenEmbedding<CpuDevice>,
+    /// An encoder has none.
+    head: Option<Head<CpuDevice>>,
     next: Option<Box<dyn NextStages>>,
     holds_all_layers: bool,
     tokenizer: Arc<Tokenizer>,
@@ -77,24 +78,26 @@ impl Engine {
         let tokenizer = Arc::new(vocabulary::read_tokenizer(&model.metadata())?);
         let grammars = Grammars::new(tokenizer.clone());
         let template = vocabulary::read_template(&model.metadata(), &tokenizer)?;
-        let embedding_rules = EmbeddingRules::read(&model.metadata(), &model.config.architecture, &tokenizer)?;
+        let embedding_rules = EmbeddingRules::read(&model.metadata(), &model.config, &tokenizer)?;
         let limits = StageLimits::new(&model.config, options);
         let split = Split::new(&model.config, options.share)?;
-        let head_bytes = Head::<CpuDevice>::weight_bytes(&model, &split)?;
-        let end_bytes = head_bytes + Head::<CpuDevice>::buffer_bytes(&model, &split);
+        let has_head = !model.config.is_encoder;
+        let head_bytes = if has_head { Head::<CpuDevice>::weight_bytes(&model, &split)? } else { 0 };
+        let buffer_bytes = if has_head { Head::<CpuDevice>::buffer_bytes(&model, &split) } else { 0 };
+        let end_bytes = head_bytes + buffer_bytes + TokenEmbedding::<CpuDevice>::bytes(&model, limits.tokens);
         let memory = (limits, &split);
         let layer_bytes = check_memory::<CpuDevice>(&model, &layers, memory, end_bytes, options.memory_limit)?;
         let mut device = CpuDevice::new(options.isa, options.threads)?;
         let mut loading = Loading::new(layer_bytes + head_bytes, progress);
-        let embedding = TokenEmbedding::load(&model)?;
-        let head = Head::load(&model, &mut device, &split, &mut loading)?;
+        let embedding = TokenEmbedding::load(&model, &mut device, limits.tokens)?;
+        let head = if has_head { Some(Head::load(&model, &mut device, &split, &mut loading)?) } else { None };
         let holds_all_layers = layers.len() == model.config.layers;
         let stage = Stage::load(&model, device, layers, (limits, split), &mut loading)?;
         let context = limits.context;
         let scheduler = Scheduler::new(SchedulerLimits {
             context,
             max_sequences: options.max_sequences,
-            prefill_chunk: options.prefill_chunk,
+            prefill_chunk: limits.prompt_tokens(),
             draft: options.draft,
             max_waiting: options.max_waiting,
         });
@@ -138,6 +141,11 @@ impl Engine {
         self.context
     }
 
+    /// Most numbers that the hidden states of a step have.
+    pub fn step_values(&self) -> usize {
+        self.stage.step_values()
+    }
+
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
@@ -151,14 +159,14 @@ impl Engine {
         }
         let Prepared { mut tokens, reply, grammar, starts_in_reasoning } =
             prompt::prepare(&request, &self.template, &self.tokenizer)?;
-        let wants = self.embedding_of(&request, &mut tokens);
-        self.check_prompt(&tokens)?;
+        let wants = self.wants_of(&request, &mut tokens)?;
+        self.check_prompt(&tokens, wants)?;
         let (now, prompt_tokens) = (Instant::now(), tokens.len() as u32);
         let start = |grammar| Guide::start(&self.grammars, grammar, !starts_in_reasoning, now);
         let guide = grammar.map(start).transpose()?;
         let mut answer = Answer::new(&request, &tokens, reply, guide, now)?;
-        if wants != Wants::Tokens {
-            answer.pool(self.config().hidden);
+        if let Wants::States { pooling, .. } = wants {
+            answer.pool(self.config().hidden, pooling);
         }
         let max_tokens = self.replay(&request, &mut answer, &mut tokens, now)?;
         self.scheduler.submit(request.id, tokens, max_tokens, wants).map_err(|refusal| match refusal {
@@ -170,11 +178,20 @@ impl Engine {
     }
 
     /// What the request wants; for an embedding the token that ends texts is put behind its own.
-    fn embedding_of(&self, request: &GenerateRequest, tokens: &mut Vec<u32>) -> Wants {
-        let Some(embedding) = &request.reply.embedding else { return Wants::Tokens };
+    fn wants_of(&self, request: &GenerateRequest, tokens: &mut Vec<u32>) -> Result<Wants, SubmitError> {
+        let is_encoder = self.config().is_encoder;
         let EmbeddingRules { pooling, end } = self.embedding_rules;
-        tokens.extend(end.filter(|end| tokens.last() != Some(end)));
-        Wants::States(embedding.pooling.unwrap_or(pooling))
+        match &request.reply.embedding {
+            None if is_encoder => Err(SubmitError::NoText),
+            None => Ok(Wants::Tokens),
+            Some(wanted) => match wanted.pooling.unwrap_or(pooling) {
+                Pooling::Cls if !is_encoder => Err(SubmitError::ClsOfDecoder),
+                pooling => {
+                    tokens.extend(end.filter(|end| tokens.last() != Some(end)));
+                    Ok(Wants::States { pooling, in_one_step: is_encoder })
+                }
+            },
+        }
     }
 
     /// Brings the answer to where another engine was with it; how many tokens may follow.
@@ -190,7 +207,7 @@ impl Engine {
         tokens.extend(answered);
         let max_tokens = request.max_tokens.map(|most| most.saturating_sub(answered.len() as u32));
         let goes_on = answered.iter().all(|&token| answer.replay(token, &self.tokenizer, now));
-        if goes_on && max_tokens != Some(0) && tokens.len() < self.context as usize {
+        if answered.is_empty() || goes_on && max_tokens != Some(0) && tokens.len() < self.context as usize {
             Ok(max_tokens)
         } else {
             Err(SubmitError::Complete { tokens: answered.len() })
@@ -278,9 +295,11 @@ impl Engine {
 
     /// Adds states to an embedding; its output when they were the last.
     fn add_states(&mut self, head: &HeadRows, rows: &[f32]) -> Option<Output> {
-        let normed = self.head.normed(self.stage.parts(0).0, rows);
+        // An encoder's are normalised already.
+        let normed = self.head.as_mut().map(|head| head.normed(self.stage.parts(0).0, rows));
+        let rows = normed.as_deref().unwrap_or(rows);
         let answer = self.answers.get_mut(&head.id)?;
-        let output = answer.add_states(&normed, head.is_last, Instant::now())?;
+        let output = answer.add_states(rows, head.is_last, Instant::now())?;
         self.scheduler.remove(head.id);
         self.answers.remove(&head.id);
         Some(output)
@@ -304,16 +323,17 @@ impl Engine {
 
     /// Logits of head rows, which are all of the plan's where ranks share the head.
     fn logits(&mut self, plan: &BatchPlan, rows: &[f32]) -> Result<Vec<f32>, EngineError> {
+        let Some(head) = &mut self.head else { return Ok(Vec::new()) };
         if self.next.is_some() {
             // Who has all layers has the rows already.
             self.stage.lead(Work::Head, plan, rows)?;
         }
-        Ok(self.head.logits(&mut self.stage, rows)?)
+        Ok(head.logits(&mut self.stage, rows)?)
     }
 
     /// Runs the step through all ranks; hidden states of the head rows.
     fn run(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
-        let mut hidden = self.embedding.rows_of(tokens)?;
+        let mut hidden = self.embedding.rows_of(self.stage.parts(0).0, plan, tokens)?;
         self.stage.lead(Work::Layers, plan, &hidden)?;
         self.stage.forward(plan, &mut hidden)?;
         let width = self.config().hidden;
@@ -391,7 +411,7 @@ impl Engine {
 
     /// Most tokens of a sequence in one step.
     pub(crate) fn prefill_chunk(&self) -> usize {
-        (self.stage.limits().tokens - self.stage.limits().slots) as usize
+        self.stage.limits().prompt_tokens() as usize
     }
 
     /// Number of a step that does not come from the scheduler. The slots are forgotten, as the step may write there.
@@ -399,13 +419,14 @@ impl Engine {
         self.scheduler.foreign_step()
     }
 
-    fn check_prompt(&self, tokens: &[u32]) -> Result<(), SubmitError> {
+    fn check_prompt(&self, tokens: &[u32], wants: Wants) -> Result<(), SubmitError> {
         self.check_known(tokens)?;
+        let context = self.context as usize;
+        // Only text needs room behind the prompt.
+        let most = if wants == Wants::Tokens { context - 1 } else { context };
         match tokens.len() {
             0 => Err(SubmitError::EmptyPrompt),
-            prompt_tokens if prompt_tokens >= self.context as usize => {
-                Err(SubmitError::PromptTooLong { prompt_tokens, context: self.context as usize })
-            }
+            prompt_tokens if prompt_tokens > most => Err(SubmitError::PromptTooLong { prompt_tokens, context }),
             _ => Ok(()),
         }
     }

@@ -15,6 +15,9 @@ pub enum EvaluateError {
     /// The engine has requests.
     #[error("the engine is working on requests; wait until it is idle")]
     Busy,
+    /// An encoder, which predicts nothing.
+    #[error("the model is an encoder, which predicts no text")]
+    NoText,
     /// Nothing to predict.
     #[error("the text has {0} tokens; at least two are needed")]
     TooShort(usize),
@@ -62,6 +65,9 @@ impl Engine {
     pub fn score_with(&mut self, tokens: &[u32], visit: &mut dyn FnMut(usize, &[f32])) -> Result<(), EvaluateError> {
         if !self.is_idle() {
             return Err(EvaluateError::Busy);
+        }
+        if self.config().is_encoder {
+            return Err(EvaluateError::NoText);
         }
         let context = self.context() as usize;
         if tokens.len() > context {

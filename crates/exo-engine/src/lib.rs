@@ -1,4 +1,4 @@
-//! Engine. The decoder family, its devices and the batch scheduler.
+//! Engine. Decoders and encoders, their devices and the batch scheduler.
 //! Knows nothing of sockets, nodes, HTTP or the cluster.
 //!
 //! An [`Engine`] is rank 0, or a whole model: it takes [`GenerateRequest`]s and gives [`Output`]s, one [`Engine::step`]

@@ -103,8 +103,10 @@ pub enum LoadError {
     /// The device cannot run the model.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// States that are pooled in a way that decoders do not have.
-    #[error("embeddings of the model are pooled in way {0} of GGUF; this engine knows the mean and the last token")]
+    /// States that are pooled in a way that models of its kind do not have.
+    #[error(
+        "embeddings of the model are pooled in way {0} of GGUF; this engine knows the mean, the last token, and of encoders the first"
+    )]
     Pooling(usize),
     /// A token behind texts that does not exist.
     #[error("texts end with token {token}, but the vocabulary has {tokens} tokens")]
@@ -115,7 +117,7 @@ pub enum LoadError {
         tokens: usize,
     },
     /// A tokenizer family that is unknown.
-    #[error("the tokenizer is {0:?}; this engine knows gpt2 and llama")]
+    #[error("the tokenizer is {0:?}; this engine knows gpt2, llama and bert")]
     TokenizerModel(String),
     /// A way to cut words that is unknown.
     #[error("the pre-tokenizer is {0:?}; this engine knows gpt-2, llama-bpe, qwen2, gpt-4o and tekken")]

@@ -100,7 +100,8 @@ impl Model {
         let is_long = self.config.original_context.is_some_and(|original| context > original);
         let by_length = if is_long { tensors::ROPE_FACTORS_LONG } else { tensors::ROPE_FACTORS_SHORT };
         let name = [tensors::ROPE_FACTORS, by_length].into_iter().find(|name| self.files.opt_tensor(name).is_some());
-        name.map(|name| self.vector(name, self.config.rope.dimensions / 2)).transpose()
+        let pairs = self.config.rope.as_ref().map_or(0, |rope| rope.dimensions / 2);
+        name.map(|name| self.vector(name, pairs)).transpose()
     }
 
     /// Bytes of the tensors of `layers` as they are read.

@@ -34,7 +34,8 @@ pub struct StageWorker {
     stage: Stage<CpuDevice>,
     /// Its share of the head, where it shares the first layers.
     head: Option<Head<CpuDevice>>,
-    holds_all_layers: bool,
+    /// It has all layers, and goes on with the head.
+    heads_at_once: bool,
     is_leader: bool,
     is_last: bool,
 }
@@ -56,15 +57,16 @@ impl StageWorker {
         let is_last = layers.end == model.config.layers;
         let limits = StageLimits::new(&model.config, options);
         let split = Split::new(&model.config, options.share)?;
-        let head_bytes = if is_first { Head::<CpuDevice>::weight_bytes(&model, &split)? } else { 0 };
-        let buffer_bytes = if is_first { Head::<CpuDevice>::buffer_bytes(&model, &split) } else { 0 };
+        let has_head = is_first && !model.config.is_encoder;
+        let head_bytes = if has_head { Head::<CpuDevice>::weight_bytes(&model, &split)? } else { 0 };
+        let buffer_bytes = if has_head { Head::<CpuDevice>::buffer_bytes(&model, &split) } else { 0 };
         let (memory, end_bytes) = ((limits, &split), head_bytes + buffer_bytes);
         let bytes = check_memory::<CpuDevice>(&model, &layers, memory, end_bytes, options.memory_limit)?;
         let mut device = CpuDevice::new(options.isa, options.threads)?;
         let mut loading = Loading::new(bytes + head_bytes, progress);
-        let head = if is_first { Some(Head::load(&model, &mut device, &split, &mut loading)?) } else { None };
+        let head = if has_head { Some(Head::load(&model, &mut device, &split, &mut loading)?) } else { None };
         let stage = Stage::load(&model, device, layers, (limits, split), &mut loading)?;
-        Ok(Self { stage, head, holds_all_layers: is_first && is_last, is_leader, is_last })
+        Ok(Self { stage, head, heads_at_once: has_head && is_last, is_leader, is_last })
     }
 
     /// Sets, or after a failure replaces, the ranks that share its layers.
@@ -75,6 +77,11 @@ impl StageWorker {
     /// Shape of the model.
     pub fn config(&self) -> &ModelConfig {
         self.stage.config()
+    }
+
+    /// Most numbers that the hidden states of a step have.
+    pub fn step_values(&self) -> usize {
+        self.stage.step_values()
     }
 
     /// Does its part of a step. `hidden` of a step through layers has `plan.tokens()` rows. Afterwards they are, on a rank
@@ -97,7 +104,7 @@ impl StageWorker {
         if self.is_last {
             *hidden = plan.select_head_rows(hidden, self.config().hidden);
         }
-        if self.holds_all_layers { self.run_head(plan, hidden) } else { Ok(()) }
+        if self.heads_at_once { self.run_head(plan, hidden) } else { Ok(()) }
     }
 
     fn run_head(&mut self, plan: &BatchPlan, rows: &[f32]) -> Result<(), StageError> {

@@ -98,6 +98,12 @@ pub enum SubmitError {
         /// Size of the vocabulary.
         vocabulary: usize,
     },
+    /// Text is wanted of an encoder.
+    #[error("the model is an encoder, which makes vectors of texts and no text; ask it for an embedding")]
+    NoText,
+    /// A way of pooling that makes no sense for the model.
+    #[error("the first token of a decoder sees nothing of the text; ask for the mean or the last")]
+    ClsOfDecoder,
     /// An answer of no tokens.
     #[error("max_tokens is 0; ask for at least one token")]
     NoTokens,

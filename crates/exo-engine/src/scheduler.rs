@@ -65,7 +65,12 @@ pub enum Wants {
     /// The next token is sampled after the prompt, and so on.
     Tokens,
     /// The hidden states of the prompt, all or the last; nothing is sampled.
-    States(Pooling),
+    States {
+        /// What is made of them.
+        pooling: Pooling,
+        /// Every token sees the whole prompt: it is computed in one step, and nothing of it is used again.
+        in_one_step: bool,
+    },
 }
 
 /// What became of a token.
@@ -105,7 +110,8 @@ impl Scheduler {
         Self { limits, waiting: VecDeque::new(), slots, step: 0, admissions: 0 }
     }
 
-    /// Puts a sequence in the queue. `prompt` has 1 to `context` − 1 tokens.
+    /// Puts a sequence in the queue. `prompt` has at least 1 token, and at most `context`; where tokens are wanted one
+    /// less, and where it is computed in one step at most as many as a step has.
     pub(crate) fn submit(
         &mut self,
         id: u64,
@@ -240,7 +246,8 @@ impl Scheduler {
             sequence.guess(room.min(self.limits.draft as usize));
         }
         let tokens = if is_decoding { pending } else { pending.min(*budget) };
-        if tokens == 0 {
+        let must_be_whole = matches!(sequence.wants, Wants::States { in_one_step: true, .. });
+        if tokens == 0 || must_be_whole && tokens < pending {
             return;
         }
         *budget -= if is_decoding { sequence.guesses.len() } else { tokens };
@@ -248,7 +255,7 @@ impl Scheduler {
         let guesses = sequence.guesses.len();
         let is_last = tokens == pending;
         let (rows, count) = match sequence.wants {
-            Wants::States(Pooling::Mean) => (Rows::All, tokens),
+            Wants::States { pooling: Pooling::Mean | Pooling::Cls, .. } => (Rows::All, tokens),
             _ if !is_last => (Rows::None, 0),
             _ if guesses > 0 => (Rows::All, 1 + guesses),
             _ => (Rows::Last, 1),

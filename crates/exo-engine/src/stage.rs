@@ -20,6 +20,7 @@ mod buffers;
 mod experts;
 mod forward;
 mod layer;
+mod layer_norm;
 mod linear;
 mod memory;
 mod routing;
@@ -27,6 +28,7 @@ mod split;
 
 use buffers::Buffers;
 use layer::Layer;
+pub(crate) use layer_norm::LayerNorm;
 pub(crate) use memory::check_memory;
 use split::Room;
 pub(crate) use split::{Kind, Sharing, Split};
@@ -78,7 +80,8 @@ pub(crate) struct Stage<D: Device> {
     device: D,
     config: Arc<ModelConfig>,
     limits: StageLimits,
-    rotation: D::Rotation,
+    /// None where positions are learned.
+    rotation: Option<D::Rotation>,
     /// Of layers with a window, where it is another.
     window_rotation: Option<D::Rotation>,
     /// Number in the model of the first of `layers`.
@@ -126,11 +129,18 @@ impl<'a> Loading<'a> {
 impl StageLimits {
     pub(crate) fn new(config: &ModelConfig, options: &EngineOptions) -> Self {
         let trained = u32::try_from(config.context).unwrap_or(u32::MAX);
-        Self {
-            context: options.context.min(trained),
-            slots: options.max_sequences,
-            tokens: options.prefill_chunk + options.max_sequences,
-        }
+        let context = options.context.min(trained);
+        let prompts = match config.is_encoder {
+            // A step holds the longest text whole.
+            true => options.prefill_chunk.max(context),
+            false => options.prefill_chunk,
+        };
+        Self { context, slots: options.max_sequences, tokens: prompts + options.max_sequences }
+    }
+
+    /// Tokens of prompts in a step.
+    pub(crate) fn prompt_tokens(self) -> u32 {
+        self.tokens - self.slots
     }
 
     pub(crate) fn sizes(self, config: &ModelConfig, split: &Split) -> AttentionSizes {
@@ -156,7 +166,7 @@ impl<D: Device> Stage<D> {
         let config = Arc::clone(&model.config);
         let sizes = limits.sizes(&config, &split);
         let factors = model.rope_factors(sizes.context)?;
-        let rotation = device.rotation(&config.rope, factors.as_deref());
+        let rotation = config.rope.as_ref().map(|rope| device.rotation(rope, factors.as_deref()));
         let window_rotation = config.window_rope.as_ref().map(|rope| device.rotation(rope, None));
         let first_layer = layers.start;
         let (mut loaded, mut caches) = (Vec::with_capacity(layers.len()), Vec::with_capacity(layers.len()));
@@ -189,6 +199,10 @@ impl<D: Device> Stage<D> {
 
     pub(crate) fn limits(&self) -> StageLimits {
         self.limits
+    }
+
+    pub(crate) fn step_values(&self) -> usize {
+        self.limits.tokens as usize * self.config.hidden
     }
 
     /// Sets, or after a failure replaces, the ranks that share these layers.
@@ -236,8 +250,7 @@ impl<D: Device> Stage<D> {
         for span in &spans {
             self.held[span.slot] = (span.start + span.rows) as u32;
         }
-        self.device.turn_to(&spans, &mut self.rotation);
-        if let Some(rotation) = &mut self.window_rotation {
+        for rotation in [&mut self.rotation, &mut self.window_rotation].into_iter().flatten() {
             self.device.turn_to(&spans, rotation);
         }
         self.device.write(hidden, &mut self.buffers.hidden);

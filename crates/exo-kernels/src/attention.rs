@@ -33,6 +33,8 @@ pub struct AttentionBounds<'a> {
     pub soft_cap: Option<f32>,
     /// For each query head a score without a value: it takes its share of the weights, and gives nothing.
     pub sinks: Option<&'a [f32]>,
+    /// A row also attends to the rows behind it: to its whole sequence. There is no window then.
+    pub sees_ahead: bool,
 }
 
 /// The rows of one sequence.
@@ -40,11 +42,12 @@ pub struct AttentionBounds<'a> {
 pub struct Attending<'a> {
     /// The sequence's cache, to which the keys and values of these rows have already been appended.
     pub cache: &'a KvCache,
-    /// How many rows of this call belong to it: the last ones of the cache. Each attends to all positions up to its own.
+    /// How many rows of this call belong to it: the last ones of the cache. Each attends to all positions up to its own, or to
+    /// all.
     pub rows: usize,
 }
 
-/// Causal attention with grouped queries, for rows of several sequences of any lengths.
+/// Attention with grouped queries, causal unless rows see ahead, for rows of several sequences of any lengths.
 ///
 /// `q` and `out` are rows of `n_heads * head_dim`, sequence after sequence.
 ///
@@ -68,6 +71,7 @@ pub fn attention(
         "a sink for each of {} heads",
         shape.n_heads
     );
+    assert!(bounds.window.is_none() || !bounds.sees_ahead, "a window ends with the row");
     for Attending { cache, rows } in sequences {
         assert!(cache.len() >= *rows, "the cache has {} positions, {rows} of them new", cache.len());
         assert_eq!((cache.n_kv_heads, cache.head_dim), (shape.n_kv_heads, shape.head_dim), "the cache's heads");
@@ -79,7 +83,8 @@ pub fn attention(
             let (sequence, first_row, kv_head, row) = place(sequences, shape.n_kv_heads, item);
             let start = (first_row + row) * width + kv_head * group * shape.head_dim;
             let heads = start..start + group * shape.head_dim;
-            let len = sequence.cache.len() - sequence.rows + row + 1;
+            let behind = if bounds.sees_ahead { 0 } else { sequence.rows - row - 1 };
+            let len = sequence.cache.len() - behind;
             let item = kernel::Item {
                 shape,
                 cache: sequence.cache,

@@ -27,6 +27,16 @@ pub fn rms_norm_in_place(cpu: &Cpu, x: &mut [f32], weight: &[f32], eps: f32) {
     rows(cpu, x, width, |_, row| rms_norm_row_in_place(cpu.isa(), row, weight, eps));
 }
 
+/// `x = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias`, per row of `weight.len()` elements, in place.
+///
+/// # Panics
+/// If `x` is no whole number of rows, or `bias` is no row.
+pub fn layer_norm_in_place(cpu: &Cpu, x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    let width = weight.len();
+    assert!(x.len().is_multiple_of(width) && bias.len() == width, "{} elements in rows of {width}", x.len());
+    rows(cpu, x, width, |_, row| layer_norm_row_in_place(cpu.isa(), row, weight, bias, eps));
+}
+
 /// `gate = gate / (1 + e^-gate) * up`, the gate of Llama's feed-forward network.
 pub fn silu_mul(cpu: &Cpu, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "gate and up have the same shape");
@@ -37,6 +47,11 @@ pub fn silu_mul(cpu: &Cpu, gate: &mut [f32], up: &[f32]) {
 pub fn gelu_mul(cpu: &Cpu, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "gate and up have the same shape");
     elements(cpu, gate, |start, gate| gelu_mul_part(cpu.isa(), gate, &up[start..][..gate.len()]));
+}
+
+/// `x = x * P(N < x)` with the normal distribution `N`: GELU as it is defined, BERT's activation.
+pub fn gelu(cpu: &Cpu, x: &mut [f32]) {
+    elements(cpu, x, |_, x| gelu_part(cpu.isa(), x));
 }
 
 /// `gate = g / (1 + e^(-1.702 g)) * (u + 1)` with `g = min(gate, 7)` and `u = up` cut to 7 on both sides, the gate of
@@ -102,10 +117,12 @@ fn elements(cpu: &Cpu, out: &mut [f32], job: impl Fn(usize, &mut [f32]) + Sync) 
 
 per_isa! { fn rms_norm_row(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) = rms_norm_body }
 per_isa! { fn rms_norm_row_in_place(row: &mut [f32], weight: &[f32], eps: f32) = rms_norm_in_place_body }
+per_isa! { fn layer_norm_row_in_place(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) = layer_norm_body }
 per_isa! { fn clamped_silu_mul_part(gate: &mut [f32], up: &[f32]) = clamped_silu_mul_body }
 per_isa! { fn soft_cap_part(x: &mut [f32], cap: f32) = soft_cap_body }
 per_isa! { fn silu_mul_part(gate: &mut [f32], up: &[f32]) = silu_mul_body }
 per_isa! { fn gelu_mul_part(gate: &mut [f32], up: &[f32]) = gelu_mul_body }
+per_isa! { fn gelu_part(x: &mut [f32]) = gelu_body }
 per_isa! { fn softmax_row(row: &mut [f32]) = softmax_body }
 
 #[inline(always)]
@@ -122,6 +139,30 @@ fn rms_norm_in_place_body<const FMA: bool>(row: &mut [f32], weight: &[f32], eps:
     for (x, weight) in row.iter_mut().zip(weight) {
         *x = *x * by * weight;
     }
+}
+
+#[inline(always)]
+fn layer_norm_body<const FMA: bool>(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    let mean = mean(row);
+    // What is left is squared: the mean of squares less the square of the mean would lose digits.
+    row.iter_mut().for_each(|x| *x -= mean);
+    let by = inverse_root_mean_square::<FMA>(row, eps);
+    for ((x, weight), bias) in row.iter_mut().zip(weight).zip(bias) {
+        *x = fma::<FMA>(*x * by, *weight, *bias);
+    }
+}
+
+#[inline(always)]
+fn mean(x: &[f32]) -> f32 {
+    let mut sums: Lanes = [0.0; 16];
+    let (whole, rest) = x.as_chunks::<16>();
+    for x in whole {
+        for lane in 0..16 {
+            sums[lane] += x[lane];
+        }
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, &x)| *sum += x);
+    sum(&sums) / x.len() as f32
 }
 
 #[inline(always)]
@@ -154,6 +195,24 @@ fn gelu_mul_body<const FMA: bool>(gate: &mut [f32], up: &[f32]) {
         let x = *gate;
         let y = TWICE * x * fma::<FMA>(0.044_715 * x, x, 1.0);
         *gate = x / (1.0 + exp::<FMA>(-y)) * up;
+    }
+}
+
+/// The tail of the normal distribution by formula 7.1.26 of Abramowitz and Stegun, which is off by less than 1.5e-7.
+#[inline(always)]
+fn gelu_body<const FMA: bool>(x: &mut [f32]) {
+    /// The formula's polynomial in t, the highest power first; halved, for the distribution is half of erf.
+    const HALVES: [f32; 5] = [0.530_702_7, -0.726_576, 0.710_706_9, -0.142_248_37, 0.127_414_8];
+    /// The formula's 0.3275911, over the root of two.
+    const P: f32 = 0.231_641_9;
+    for x in x {
+        let t = 1.0 / fma::<FMA>(P, x.abs(), 1.0);
+        let mut polynomial = HALVES[0];
+        for c in &HALVES[1..] {
+            polynomial = fma::<FMA>(polynomial, t, *c);
+        }
+        let tail = *x * (polynomial * t * exp::<FMA>(-0.5 * *x * *x));
+        *x = if *x < 0.0 { tail } else { *x - tail };
     }
 }
 

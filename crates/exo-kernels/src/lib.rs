@@ -34,7 +34,8 @@ pub use attention::{Attending, AttentionBounds, AttentionShape, attention};
 pub use cpu::Cpu;
 pub use dtype::Dtype;
 pub use elementwise::{
-    add, add_to_rows, clamped_silu_mul, gelu_mul, rms_norm, rms_norm_in_place, scale, silu_mul, soft_cap, softmax,
+    add, add_to_rows, clamped_silu_mul, gelu, gelu_mul, layer_norm_in_place, rms_norm, rms_norm_in_place, scale,
+    silu_mul, soft_cap, softmax,
 };
 pub use isa::{Isa, IsaError};
 pub use kv_cache::{KvCache, PAGE};

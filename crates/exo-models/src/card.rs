@@ -158,6 +158,17 @@ mod tests {
     }
 
     #[test]
+    fn a_card_tells_encoders_from_models_that_make_text() {
+        use exo_testkit::Architecture;
+        for architecture in Architecture::DECODERS.into_iter().chain([Architecture::Bert]) {
+            let card = card_of(ModelSpec::of(architecture).writer()).expect("a whole model");
+            assert_eq!(card.makes_text(), !architecture.is_encoder(), "{architecture:?}");
+        }
+        let card = card_of(ModelSpec::of(Architecture::Bert).writer()).expect("a whole model");
+        assert_eq!((card.n_layers, card.context_length, card.kv_heads), (3, 96, 4));
+    }
+
+    #[test]
     fn a_header_that_lies_is_refused_with_its_numbers() {
         let check = |key: &str, value: u32, expect: &str| {
             let error = card_of(header((key, value))).expect_err(expect).to_string();

@@ -48,6 +48,21 @@ impl Agreement {
     }
 }
 
+/// Most that the vector of a text may be [apart](distance) from that of transformers.
+pub const VECTOR_BOUND: f32 = 1e-3;
+
+/// How far a vector is from a reference, as a share of the reference's length.
+///
+/// # Panics
+/// If their widths differ.
+pub fn distance(vector: &[f32], reference: &[f32]) -> f32 {
+    assert_eq!(vector.len(), reference.len(), "widths");
+    let length =
+        |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+    let apart = length(&mut vector.iter().zip(reference).map(|(left, right)| left - right));
+    (apart / length(&mut reference.iter().copied())) as f32
+}
+
 impl AgreementBound {
     /// The bound for f32 models against transformers: keys and values are rounded to halves here and not there.
     pub const WITH_TORCH: Self = Self { difference: 1e-3, divergence: 1e-4, same_likeliest: 0.9 };
@@ -129,6 +144,13 @@ mod tests {
         assert!((apart.difference - 0.125).abs() < 1e-6, "{apart}");
         assert!(apart.divergence > 0.0 && apart.same_likeliest > 0.9, "{apart}");
         assert!(!apart.keeps(&AgreementBound::for_type("Q4_0")));
+    }
+
+    #[test]
+    fn a_distance_is_a_share_of_the_references_length() {
+        assert_eq!(distance(&[3.0, 4.0], &[3.0, 4.0]), 0.0);
+        assert_eq!(distance(&[0.0, 4.0], &[0.0, 2.0]), 1.0);
+        assert!(distance(&[f32::NAN, 4.0], &[0.0, 2.0]).is_nan());
     }
 
     #[test]

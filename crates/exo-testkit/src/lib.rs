@@ -5,6 +5,8 @@ mod agreement;
 mod model;
 mod reference;
 
-pub use agreement::{Agreement, AgreementBound};
+pub use agreement::{Agreement, AgreementBound, VECTOR_BOUND, distance};
 pub use model::{Architecture, CHAT_TEMPLATE, HfStorage, ModelSpec, ModelTokens, Random, TemporaryModel};
-pub use reference::{REFERENCE_TEXTS, ReferenceCase, ReferenceContinuation, ReferenceLogits, ReferenceText};
+pub use reference::{
+    REFERENCE_TEXTS, ReferenceCase, ReferenceContinuation, ReferenceEncoding, ReferenceLogits, ReferenceText,
+};

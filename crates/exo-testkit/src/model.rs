@@ -11,6 +11,7 @@ mod hugging_face;
 mod metadata;
 mod tensors;
 mod tokens;
+mod word_pieces;
 
 pub use architecture::Architecture;
 pub use blocks::Random;
@@ -41,7 +42,7 @@ pub struct ModelSpec {
     pub feed_forward: usize,
     /// Number of experts, and of those that a token uses.
     pub experts: Option<(usize, usize)>,
-    /// Number of tokens: 256 bytes, then filler, then three control tokens.
+    /// Number of tokens: 256 bytes, then filler, then three control tokens; of an encoder word pieces.
     pub vocabulary: usize,
     /// Positions that the model claims to know.
     pub context: usize,
@@ -100,8 +101,14 @@ impl ModelSpec {
     /// A small model of an architecture.
     pub fn of(architecture: Architecture) -> Self {
         let (layers, experts) = (architecture.layers(), architecture.experts());
+        let default = Self::default();
+        if architecture.is_encoder() {
+            let (vocabulary, context, chat_template) = (1024, 96, None);
+            let kv_heads = default.heads;
+            return Self { architecture, kv_heads, vocabulary, context, tied: true, chat_template, ..default };
+        }
         // Gemma has no head of its own.
-        Self { architecture, layers, experts, tied: architecture.is_gemma(), ..Self::default() }
+        Self { architecture, layers, experts, tied: architecture.is_gemma(), ..default }
     }
 
     /// The shape of a Llama with a billion parameters (hidden 2048, 32 heads of 64, 8 of them for keys, feed-forward

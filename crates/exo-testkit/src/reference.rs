@@ -46,6 +46,17 @@ pub struct ReferenceText {
     pub tokens: Vec<u32>,
 }
 
+/// What transformers makes of a text with an encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReferenceEncoding {
+    /// The text.
+    pub text: String,
+    /// Its tokens, with those that stand around it.
+    pub tokens: Vec<u32>,
+    /// Its vectors, of length one: of the mean of all states, of the first and of the last. Some are recorded only.
+    pub vectors: Option<[Vec<f32>; 3]>,
+}
+
 impl ReferenceCase {
     /// Every format of matrices, then every shape and every architecture that llama.cpp knows.
     pub fn all() -> Vec<Self> {
@@ -63,10 +74,18 @@ impl ReferenceCase {
         all
     }
 
-    /// A small f32 model of every architecture.
+    /// A small f32 model of every decoder.
     pub fn architectures() -> Vec<Self> {
-        let case = |architecture: Architecture| Self { name: architecture.name(), spec: ModelSpec::of(architecture) };
-        Architecture::ALL.map(case).into()
+        Architecture::DECODERS.map(Self::of).into()
+    }
+
+    /// A small f32 encoder.
+    pub fn encoder() -> Self {
+        Self::of(Architecture::Bert)
+    }
+
+    fn of(architecture: Architecture) -> Self {
+        Self { name: architecture.name(), spec: ModelSpec::of(architecture) }
     }
 
     /// The sequence that is computed: long enough for several blocks of every kernel, the same everywhere.

@@ -27,5 +27,6 @@ pub use template::{ChatTemplate, MAX_RENDERED_BYTES, MAX_TEMPLATE_BYTES, RenderO
 pub use token_set::TokenSet;
 pub use tokenizer::{ControlTokens, MAX_TEXT_BYTES, TokenizeError, Tokenizer};
 pub use vocabulary::{
-    MAX_TOKEN_BYTES, MAX_TOKENS, PreTokenizer, SpecialTokens, TokenKind, TokenizerModel, Vocabulary, VocabularyError,
+    Folding, MAX_TOKEN_BYTES, MAX_TOKENS, PreTokenizer, SpecialTokens, TokenKind, TokenizerModel, Vocabulary,
+    VocabularyError,
 };

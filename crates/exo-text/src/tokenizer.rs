@@ -10,11 +10,14 @@ mod byte_bpe;
 mod merge;
 mod score_merge;
 mod special;
+mod trie;
+mod word_piece;
 mod words;
 
 use byte_bpe::ByteBpe;
 use score_merge::ScoreMerge;
 use special::SpecialTexts;
+use word_piece::WordPiece;
 
 /// Longest text that is tokenized at once, in bytes.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
@@ -75,6 +78,7 @@ pub struct Tokenizer {
 enum Model {
     ByteBpe(ByteBpe),
     ScoreMerge(ScoreMerge),
+    WordPiece(WordPiece),
 }
 
 impl Tokenizer {
@@ -85,10 +89,16 @@ impl Tokenizer {
         let model = match vocabulary.model {
             TokenizerModel::Gpt2 => Model::ByteBpe(ByteBpe::new(&vocabulary, &bytes)?),
             TokenizerModel::Llama => Model::ScoreMerge(ScoreMerge::new(&vocabulary)),
+            TokenizerModel::WordPiece(folding) => Model::WordPiece(WordPiece::new(&vocabulary, folding)),
         };
         let special_texts = SpecialTexts::new(&vocabulary);
         let ends = end_tokens(&vocabulary);
         Ok(Self { vocabulary, bytes, model, special_texts, ends })
+    }
+
+    /// The family.
+    pub fn model(&self) -> TokenizerModel {
+        self.vocabulary.model
     }
 
     /// Number of tokens.
@@ -124,6 +134,7 @@ impl Tokenizer {
                 match &self.model {
                     Model::ByteBpe(bpe) => bpe.encode(&plain, &mut tokens)?,
                     Model::ScoreMerge(merge) => merge.encode(&plain, follows_special, &mut tokens)?,
+                    Model::WordPiece(pieces) => pieces.encode(&plain, &mut tokens)?,
                 }
                 follows_special = false;
             }
@@ -199,6 +210,7 @@ fn printed_bytes(vocabulary: &Vocabulary) -> Vec<Box<[u8]>> {
             (TokenKind::Byte, TokenizerModel::Llama) => {
                 score_merge::byte_of(text).map_or(text.as_bytes().into(), |byte| [byte].into())
             }
+            (_, TokenizerModel::WordPiece(_)) => text.replace(word_piece::WORD_BEGIN, " ").into_bytes().into(),
             (_, TokenizerModel::Llama) => text.replace(score_merge::SPACE, " ").into_bytes().into(),
         }
     };

@@ -14,6 +14,17 @@ pub enum TokenizerModel {
     Gpt2,
     /// SentencePiece, named "llama" in model files: merges by score, spaces as `▁`, bytes as `<0xXX>`.
     Llama,
+    /// WordPiece, named "bert" in model files: words by their longest tokens, those that begin one written with `▁`.
+    WordPiece(Folding),
+}
+
+/// What is not told apart before words are looked up ("bert" only).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folding {
+    /// Capitals from small letters.
+    pub lowers: bool,
+    /// Letters with an accent from those without.
+    pub strips_accents: bool,
 }
 
 /// How a byte-level tokenizer cuts text into words before it merges.

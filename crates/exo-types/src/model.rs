@@ -3,6 +3,9 @@
 use crate::{Memory, ModelId, NodeId};
 use serde::{Deserialize, Serialize};
 
+/// Architectures, in GGUF's words, whose models make vectors of texts and no text.
+const ENCODERS: [&str; 1] = ["bert"];
+
 /// What has to be known of a model to place it; read from the header of its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,7 +19,7 @@ pub struct ModelCard {
     pub architecture: String,
     /// Dominating type of the weights: `Q8_0`.
     pub quantization: String,
-    /// Number of decoder layers.
+    /// Number of layers.
     pub n_layers: u32,
     /// Width of the hidden state.
     pub hidden_size: u32,
@@ -30,10 +33,17 @@ pub struct ModelCard {
     pub context_length: u32,
     /// Bytes of one token's keys and values, over all layers.
     pub kv_bytes_per_token: u64,
-    /// Size of the weights of one decoder layer (the mean).
+    /// Size of the weights of one layer (the mean).
     pub layer_size: Memory,
     /// Size of all weights.
     pub storage_size: Memory,
+}
+
+impl ModelCard {
+    /// Whether it continues texts and chats. An encoder makes vectors only.
+    pub fn makes_text(&self) -> bool {
+        !ENCODERS.contains(&self.architecture.as_str())
+    }
 }
 
 /// How far a node is with the file of a model.

@@ -96,6 +96,8 @@ pub enum Pooling {
     Mean,
     /// The last token's.
     Last,
+    /// The first token's; of encoders only.
+    Cls,
 }
 
 /// A vector that is wanted of a prompt.

@@ -40,7 +40,8 @@ pub fn parse_embedding_request(body: &[u8]) -> Result<EmbeddingRequest, ApiError
     let inputs = inputs(fields.required("input")?)?;
     let dimensions = fields.integer("dimensions", 1, DIMENSIONS)?.and_then(|number| usize::try_from(number).ok());
     let in_base64 = word(&mut fields, "encoding_format", &[("float", false), ("base64", true)])?.unwrap_or(false);
-    let pooling = word(&mut fields, "pooling", &[("mean", Pooling::Mean), ("last", Pooling::Last)])?;
+    let ways = [("mean", Pooling::Mean), ("cls", Pooling::Cls), ("last", Pooling::Last)];
+    let pooling = word(&mut fields, "pooling", &ways)?;
     fields.finish()?;
     Ok(EmbeddingRequest { model, inputs, pooling, dimensions, in_base64 })
 }
@@ -192,9 +193,11 @@ mod tests {
         check("[1,2]", vec![Prompt::Tokens(vec![1, 2])]);
         check("[[1,2],[3]]", vec![Prompt::Tokens(vec![1, 2]), Prompt::Tokens(vec![3])]);
         check(r#"["a",[3]]"#, vec![text("a"), Prompt::Tokens(vec![3])]);
-        let asked = read(r#""input":"a","pooling":"last","user":"u""#).expect("good");
-        let embedding = asked.text(text("a")).reply.embedding;
-        assert_eq!(embedding, Some(EmbeddingOptions { pooling: Some(Pooling::Last) }));
+        for (word, pooling) in [("mean", Pooling::Mean), ("cls", Pooling::Cls), ("last", Pooling::Last)] {
+            let asked = read(&format!(r#""input":"a","pooling":"{word}","user":"u""#)).expect("good");
+            let embedding = asked.text(text("a")).reply.embedding;
+            assert_eq!(embedding, Some(EmbeddingOptions { pooling: Some(pooling) }));
+        }
     }
 
     #[test]
@@ -207,7 +210,7 @@ mod tests {
             (r#""user":"u""#, "input", "missing_field"),
             (r#""input":"a","dimensions":0"#, "dimensions", "invalid_value"),
             (r#""input":"a","encoding_format":"hex""#, "encoding_format", "invalid_value"),
-            (r#""input":"a","pooling":"cls""#, "pooling", "invalid_value"),
+            (r#""input":"a","pooling":"max""#, "pooling", "invalid_value"),
             (r#""input":"a","stream":true"#, "stream", "unknown_parameter"),
         ] {
             assert_eq!(read(more).expect_err(more), (Some(param.to_owned()), code), "{more}");

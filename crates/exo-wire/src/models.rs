@@ -15,6 +15,8 @@ pub struct ModelEntry {
     quantization: String,
     family: String,
     storage_size_megabytes: u64,
+    /// What it can be asked for.
+    tasks: &'static [&'static str],
     /// Whether a request for it is answered now.
     ready: bool,
 }
@@ -32,6 +34,7 @@ impl ModelEntry {
             quantization: card.quantization.clone(),
             family: card.architecture.clone(),
             storage_size_megabytes: card.storage_size.in_bytes.div_ceil(1 << 20),
+            tasks: if card.makes_text() { &["text", "embeddings"] } else { &["embeddings"] },
             ready,
         }
     }

@@ -100,6 +100,7 @@ pub(crate) async fn start(
     request_id: &RequestId,
     text: TextRequest,
 ) -> Result<Generation, ApiError> {
+    route::check_task(&app.view(), &text)?;
     let mut generation = Generation::new(app.clone(), bounds.clone(), request_id.clone(), text);
     generation.limits().hold(generation.reach()).await?;
     match timeout_at(Instant::now() + FIRST_PIECE, generation.next()).await {

@@ -42,9 +42,9 @@ impl Head {
         Self { engine, requests: BTreeMap::new(), next_number: 1 }
     }
 
-    /// Width of the hidden states.
-    pub(crate) fn width(&self) -> usize {
-        self.engine.config().hidden
+    /// Most numbers that the hidden states of a step have.
+    pub(crate) fn step_values(&self) -> usize {
+        self.engine.step_values()
     }
 
     pub(crate) fn connect(&mut self, group: Option<Box<dyn TensorGroup>>, next: Option<Box<dyn NextStages>>) {

@@ -130,15 +130,14 @@ struct Terms {
 }
 
 impl Terms {
-    /// `width` is that of the hidden states.
-    fn new(order: &Load, width: usize) -> Self {
-        let rows = (order.prefill_chunk as usize).saturating_add(order.max_sequences as usize);
+    /// `step_values` are the most numbers that the hidden states of a step have.
+    fn new(order: &Load, step_values: usize) -> Self {
         let bounded = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         Self {
             shard: order.shard.clone(),
             instance: order.instance_id.to_string(),
             max_metadata: bounded(step_bytes::longest(order.max_sequences)),
-            max_values: bounded(rows.saturating_mul(width)),
+            max_values: bounded(step_values),
         }
     }
 
@@ -176,8 +175,14 @@ impl Terms {
 }
 
 impl Links {
-    /// Takes a port and waits there for those that call. `width` is that of the hidden states.
-    pub(crate) fn listen(order: &Load, width: usize, incarnation: u64, around: Around) -> Result<Self, LinksError> {
+    /// Takes a port and waits there for those that call. `step_values` are the most numbers that the hidden states of a step
+    /// have.
+    pub(crate) fn listen(
+        order: &Load,
+        step_values: usize,
+        incarnation: u64,
+        around: Around,
+    ) -> Result<Self, LinksError> {
         let settings = order.links.as_ref().ok_or(LinksError::NoSettings)?;
         let Around { credentials, inbox } = around;
         let identity = credentials.identity().ok_or(LinksError::NoIdentity)?;
@@ -185,7 +190,7 @@ impl Links {
         credentials.watch_over(&incarnation);
         let listener = bind(settings.listen, settings.ports)?;
         let endpoint = SocketAddr::new(settings.advertise, listener.address().port());
-        let terms = Terms::new(order, width);
+        let terms = Terms::new(order, step_values);
         let comes_back = terms.shard.device_rank == 0 && terms.shard.previous().is_some();
         let (to_head, returns) = sync_channel(1);
         let door = Door {

@@ -16,11 +16,11 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Width of the hidden states.
-    pub(crate) fn width(&self) -> usize {
+    /// Most numbers that the hidden states of a step have.
+    pub(crate) fn step_values(&self) -> usize {
         match self {
-            Self::Head(head) => head.width(),
-            Self::Stage(stage) => stage.config().hidden,
+            Self::Head(head) => head.step_values(),
+            Self::Stage(stage) => stage.step_values(),
         }
     }
 }

@@ -43,7 +43,7 @@ pub fn run(side: RunnerSide, on_host_gone: impl FnOnce() + Send + 'static) -> Re
     let part = load_shard(&order, &progress, &writer)?;
     let mut runner = Runner {
         incarnation: order.incarnation,
-        width: part.width(),
+        step_values: part.step_values(),
         is_ready: false,
         links: None,
         early: None,
@@ -87,8 +87,8 @@ struct Runner {
     order: Load,
     incarnation: u64,
     is_ready: bool,
-    /// Width of the hidden states.
-    width: usize,
+    /// Most numbers that the hidden states of a step have.
+    step_values: usize,
     /// Links of this incarnation; none in a world of one.
     links: Option<Links>,
     /// A step that came before the link to the rank after it.
@@ -106,7 +106,7 @@ impl Runner {
         (self.is_ready, self.links, self.early) = (false, None, None);
         if self.order.shard.world_size > 1 {
             let around = Around { credentials: self.credentials.clone(), inbox: self.inbox.clone() };
-            let links = Links::listen(&self.order, self.width, self.incarnation, around);
+            let links = Links::listen(&self.order, self.step_values, self.incarnation, around);
             self.links = Some(links.map_err(|error| self.give_up(&error))?);
         }
         let tensor_endpoint = self.links.as_ref().map(Links::endpoint);

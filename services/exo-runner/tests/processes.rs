@@ -10,7 +10,7 @@ use exo_runner_host::{
     Confinement, Connect, ExitReport, HostMessage, Limits, LinkSettings, Load, NetworkUse, RankAddress, Runner,
     RunnerEvent, RunnerEvents, RunnerHost, RunnerMessage, RunnerProgram,
 };
-use exo_testkit::{HfStorage, ModelSpec, ModelTokens, TemporaryModel};
+use exo_testkit::{Architecture, HfStorage, ModelSpec, ModelTokens, TemporaryModel};
 use exo_types::{
     AnsweredTokens, ChatMessage, Constraint, EmbeddingOptions, ErrorCode, FinishReason, GenerateRequest, InstanceId,
     Pooling, Prompt, ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, TensorShare, Usage,
@@ -347,22 +347,24 @@ async fn two_ranks_answer_from_a_directory_as_one_does_from_the_file() {
     assert!(is_refused, "{message:?}");
 }
 
+/// An encoder's step holds a text whole: its frames are longer than a decoder's with the same settings.
 #[tokio::test]
 async fn two_ranks_give_the_vectors_that_one_gives() {
-    let (host, model) = (host(), model());
-    let mut one = alone(&host, &model.path()).await;
-    let (mut ranks, _) = pipeline(&host, &model.path(), 2).await;
-    for pooling in [None, Some(Pooling::Mean), Some(Pooling::Last)] {
-        let wanted = || GenerateRequest {
-            reply: ReplyOptions { embedding: Some(EmbeddingOptions { pooling }), ..ReplyOptions::default() }.into(),
-            ..text("vector", 1)
-        };
-        one.send(HostMessage::Generate(wanted()));
-        let expected = one.answer("vector").await;
-        assert_eq!(expected.vector.as_ref().map(Vec::len), Some(spec().hidden), "{:?}", expected.error);
-        assert_eq!(expected.usage.completion_tokens, 0);
-        ranks[0].send(HostMessage::Generate(wanted()));
-        assert_eq!(ranks[0].answer("vector").await.vector, expected.vector, "{pooling:?}");
+    let host = host();
+    for spec in [spec(), ModelSpec { layers: LAYERS as usize, ..ModelSpec::of(Architecture::Bert) }] {
+        let model = spec.write_temporary().expect("a temporary directory can be written to");
+        let mut one = alone(&host, &model.path()).await;
+        for mut ranks in [pipeline(&host, &model.path(), 2).await.0, sharing(&host, &model.path(), 1, 2).await] {
+            for pooling in [None, Some(Pooling::Mean), Some(Pooling::Last)] {
+                let reply = ReplyOptions { embedding: Some(EmbeddingOptions { pooling }), ..Default::default() }.into();
+                let wanted = GenerateRequest { reply, ..request("vector", Prompt::Tokens((10..90).collect()), 1) };
+                one.send(HostMessage::Generate(wanted.clone()));
+                let Answer { vector, usage, .. } = one.answer("vector").await;
+                assert_eq!((vector.as_ref().map(Vec::len), usage.completion_tokens), (Some(spec.hidden), 0));
+                ranks[0].send(HostMessage::Generate(wanted));
+                assert_eq!(ranks[0].answer("vector").await.vector, vector, "{pooling:?}");
+            }
+        }
     }
 }
 

@@ -25,15 +25,20 @@ impl Findings {
     /// Logits of two engines.
     pub fn agreement(&mut self, name: &str, measured: Agreement, bound: &AgreementBound) {
         let rows = [
-            ("difference", bound.difference, measured.difference, measured.difference <= bound.difference),
-            ("divergence", bound.divergence, measured.divergence, measured.divergence <= bound.divergence),
+            ("difference", bound.difference, measured.difference),
+            ("divergence", bound.divergence, measured.divergence),
         ];
-        for (measure, bound, value, keeps) in rows {
-            self.row(name, measure, format!("≤ {bound}"), format!("{value:.2e}"), keeps);
+        for (measure, bound, value) in rows {
+            self.bounded(name, measure, value, bound);
         }
         let same = measured.same_likeliest;
         let bound = bound.same_likeliest;
         self.row(name, "same likeliest", format!("≥ {bound}"), format!("{same:.3}"), same >= bound);
+    }
+
+    /// A number that must not be larger than a bound; NaN is beyond every one.
+    pub fn bounded(&mut self, name: &str, measure: &str, value: f32, bound: f32) {
+        self.row(name, measure, format!("≤ {bound}"), format!("{value:.2e}"), value <= bound);
     }
 
     /// How many of several things are the same.

@@ -2,7 +2,7 @@
 
 use crate::places::Places;
 use anyhow::{Context, Result};
-use exo_testkit::{ReferenceContinuation, ReferenceLogits, ReferenceText};
+use exo_testkit::{ReferenceContinuation, ReferenceEncoding, ReferenceLogits, ReferenceText};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -22,6 +22,16 @@ impl Recorder {
         let rounded = |row: &Vec<f32>| row.iter().map(|logit| round(*logit)).collect::<Vec<_>>();
         let logits = ReferenceLogits { rows: logits.rows.iter().map(rounded).collect(), ..logits.clone() };
         self.write(name, &logits)
+    }
+
+    /// Tokens of texts, and the vectors of every fourth.
+    pub fn encodings(&self, name: &str, encodings: &[ReferenceEncoding]) -> Result<()> {
+        let rounded = |vector: &Vec<f32>| vector.iter().map(|value| round(*value)).collect();
+        let kept = |(index, encoding): (usize, &ReferenceEncoding)| {
+            let vectors = encoding.vectors.as_ref().filter(|_| index % 4 == 0);
+            ReferenceEncoding { vectors: vectors.map(|vectors| vectors.each_ref().map(rounded)), ..encoding.clone() }
+        };
+        self.write(name, &encodings.iter().enumerate().map(kept).collect::<Vec<_>>())
     }
 
     /// Greedy continuations of the model that comes with the project.

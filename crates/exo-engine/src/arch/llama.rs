@@ -6,6 +6,10 @@ use crate::config::{Activation, RopeLayout};
 /// The plain one: the other records name what differs from it.
 pub(super) const LLAMA: Architecture = Architecture {
     name: "llama",
+    is_encoder: false,
+    learned_positions: false,
+    norms_after: false,
+    gated: true,
     // Its files store query and key rows permuted so that pairs are neighbours.
     rope_layout: RopeLayout::Interleaved,
     fused: false,

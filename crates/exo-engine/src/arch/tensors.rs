@@ -6,6 +6,14 @@ use super::Architecture;
 
 /// Rows of hidden states, one for each token; the head too where there is no other.
 pub(crate) const EMBEDDING: &str = "token_embd.weight";
+/// Rows of hidden states, one for each position.
+pub(crate) const POSITIONS: &str = "position_embd.weight";
+/// The same, one for each type of token.
+pub(crate) const TYPES: &str = "token_types.weight";
+/// The norm behind the embeddings.
+pub(crate) const EMBEDDING_NORM: &str = "token_embd_norm";
+/// The norm where the attention has joined the hidden states, and where the feed-forward network has.
+pub(crate) const NORMS_AFTER: [&str; 2] = ["attn_output_norm", "layer_output_norm"];
 /// The norm before the head.
 pub(crate) const OUTPUT_NORM: &str = "output_norm.weight";
 /// Missing where the embedding serves as head too.
@@ -45,6 +53,7 @@ fn of_all_experts(name: &str) -> Option<String> {
 pub(crate) struct TensorNames {
     layers: usize,
     of_layer: BTreeSet<String>,
+    of_model: BTreeSet<String>,
 }
 
 impl TensorNames {
@@ -57,8 +66,10 @@ impl TensorNames {
                 of_layer.insert(format!("{name}.bias"));
             }
         };
-        add("attn_norm", false);
-        add(architecture.feed_forward_norm, false);
+        match architecture.norms_after {
+            true => NORMS_AFTER.iter().for_each(|name| add(name, true)),
+            false => ["attn_norm", architecture.feed_forward_norm].iter().for_each(|name| add(name, false)),
+        }
         add("attn_output", architecture.output_biases);
         match architecture.fused {
             true => add("attn_qkv", architecture.input_biases),
@@ -78,9 +89,12 @@ impl TensorNames {
                 .iter()
                 .for_each(|name| add(name, architecture.output_biases)),
             (false, true) => ["ffn_up", "ffn_down"].iter().for_each(|name| add(name, false)),
-            (false, false) => ["ffn_gate", "ffn_up", "ffn_down"].iter().for_each(|name| add(name, false)),
+            (false, false) => {
+                let gate = architecture.gated.then_some("ffn_gate");
+                gate.into_iter().chain(["ffn_up", "ffn_down"]).for_each(|name| add(name, architecture.output_biases));
+            }
         }
-        Self { layers, of_layer }
+        Self { layers, of_layer, of_model: of_model(architecture) }
     }
 
     /// Whether a tensor of that name is expected. Another one would change the results, so it is refused.
@@ -91,9 +105,21 @@ impl TensorNames {
                 let is_of_expert = || of_all_experts(name).is_some_and(|name| self.of_layer.contains(&name));
                 layer < self.layers && (is_of_layer || is_of_expert())
             }
-            None => {
-                [EMBEDDING, OUTPUT_NORM, OUTPUT, ROPE_FACTORS, ROPE_FACTORS_SHORT, ROPE_FACTORS_LONG].contains(&name)
-            }
+            None => self.of_model.contains(name),
         }
     }
+}
+
+/// Names of tensors of no layer.
+fn of_model(architecture: &Architecture) -> BTreeSet<String> {
+    let mut names = vec![EMBEDDING];
+    match architecture.learned_positions {
+        true => names.extend([POSITIONS, TYPES]),
+        false => names.extend([ROPE_FACTORS, ROPE_FACTORS_SHORT, ROPE_FACTORS_LONG]),
+    }
+    if !architecture.is_encoder {
+        names.extend([OUTPUT_NORM, OUTPUT]);
+    }
+    let of_norm = architecture.norms_after.then(|| ["weight", "bias"].map(|kind| format!("{EMBEDDING_NORM}.{kind}")));
+    names.into_iter().map(str::to_owned).chain(of_norm.into_iter().flatten()).collect()
 }

@@ -24,24 +24,35 @@ impl ModelConfig {
         let head_width = keys.head_width(hidden, heads)?;
         let experts = keys.experts(record.experts)?;
         let window = keys.window(record)?;
-        let rope = keys.rope(layout.unwrap_or(record.rope_layout), head_width)?;
+        let rope = match record.learned_positions {
+            true => None,
+            false => Some(keys.rope(layout.unwrap_or(record.rope_layout), head_width)?),
+        };
+        let epsilon =
+            if record.norms_after { "attention.layer_norm_epsilon" } else { "attention.layer_norm_rms_epsilon" };
         let window_base = keys.opt_number("rope.freq_base_swa", 1.0, 1e12)?.or(record.window_rope_base);
         let scaled_by = match record.layers_scaled_by_hidden == Some(layers) {
             true => hidden / heads,
             false => head_width,
         };
         let config = Self {
+            is_encoder: keys.is_encoder(record)?,
             layers,
             feed_forward: keys.feed_forward(experts.is_some())?,
             kv_heads: keys.opt_count("attention.head_count_kv", 1024)?.unwrap_or(heads),
             context: keys.count("context_length", 1 << 30)?,
             original_context: keys.opt_count("rope.scaling.original_context_length", 1 << 30)?,
             vocabulary: metadata.list_length("tokenizer.ggml.tokens")?,
-            norm_epsilon: keys.number("attention.layer_norm_rms_epsilon", 1e-12, 1.0)?,
-            window_rope: window_base.filter(|_| window.is_some()).map(|base| RopeConfig {
+            token_types: if record.learned_positions {
+                metadata.count("tokenizer.ggml.token_type_count", 1024)?
+            } else {
+                0
+            },
+            norm_epsilon: keys.number(epsilon, 1e-12, 1.0)?,
+            window_rope: window_base.filter(|_| window.is_some()).zip(rope.clone()).map(|(base, rope)| RopeConfig {
                 base,
                 scaling: RopeScaling::Linear { factor: 1.0 },
-                ..rope.clone()
+                ..rope
             }),
             rope,
             window,
@@ -73,6 +84,17 @@ impl Keys<'_> {
 
     fn has(&self, name: &str) -> bool {
         self.metadata.has(&self.key(name))
+    }
+
+    /// As the record has it; a file that says otherwise would need another computation.
+    fn is_encoder(&self, record: &Architecture) -> Result<bool, LoadError> {
+        let key = self.key("attention.causal");
+        match self.metadata.flag(&key)? {
+            Some(is_causal) if is_causal == record.is_encoder => {
+                Err(LoadError::Shape(format!("{key} is {is_causal}, which this architecture never is")))
+            }
+            _ => Ok(record.is_encoder),
+        }
     }
 
     fn count(&self, name: &str, max: usize) -> Result<usize, LoadError> {

@@ -134,6 +134,10 @@ impl Device for CpuDevice {
         exo_kernels::rms_norm_in_place(&self.cpu, &mut x.values, &weight.values, epsilon);
     }
 
+    fn layer_norm_in_place(&mut self, x: &mut CpuBuffer, weight: &CpuBuffer, bias: &CpuBuffer, epsilon: f32) {
+        exo_kernels::layer_norm_in_place(&self.cpu, &mut x.values, &weight.values, &bias.values, epsilon);
+    }
+
     fn products<const N: usize>(&mut self, x: &CpuBuffer, products: [(&Weights, &mut CpuBuffer); N]) {
         self.activations.fill(&self.cpu, &x.values, &products.each_ref().map(|(weights, _)| *weights));
         let rows = x.rows();
@@ -144,6 +148,10 @@ impl Device for CpuDevice {
     fn add_product(&mut self, x: &CpuBuffer, weights: &Weights, out: &mut CpuBuffer) {
         self.activations.fill(&self.cpu, &x.values, &[weights]);
         matmul(&self.cpu, &self.activations, &mut [Product::add(weights, &mut out.values)]);
+    }
+
+    fn gelu(&mut self, x: &mut CpuBuffer) {
+        exo_kernels::gelu(&self.cpu, &mut x.values);
     }
 
     fn gate(&mut self, activation: Activation, gate: &mut CpuBuffer, up: &CpuBuffer) {
@@ -191,16 +199,17 @@ impl Device for CpuDevice {
     fn attend(
         &mut self,
         spans: &[Span],
-        rotation: &CpuRotation,
+        rotation: Option<&CpuRotation>,
         rule: &AttentionRule<'_, CpuBuffer>,
         heads: Heads<'_, CpuBuffer>,
         cache: &mut CpuCache,
         out: &mut CpuBuffer,
     ) {
-        let CpuRotation { rope, table } = rotation;
         let sizes = cache.sizes;
-        rope.apply(&self.cpu, table, &mut heads.query.values, sizes.heads, sizes.head_width);
-        rope.apply(&self.cpu, table, &mut heads.key.values, sizes.kv_heads, sizes.head_width);
+        if let Some(CpuRotation { rope, table }) = rotation {
+            rope.apply(&self.cpu, table, &mut heads.query.values, sizes.heads, sizes.head_width);
+            rope.apply(&self.cpu, table, &mut heads.key.values, sizes.kv_heads, sizes.head_width);
+        }
         let width = heads.key.width;
         for span in spans {
             let rows = span.first_row * width..(span.first_row + span.rows) * width;
@@ -213,7 +222,8 @@ impl Device for CpuDevice {
         let AttentionSizes { heads: n_heads, kv_heads: n_kv_heads, head_width: head_dim, .. } = sizes;
         let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: rule.scale };
         let sinks = rule.sinks.map(|sinks| sinks.values.as_slice());
-        let bounds = AttentionBounds { window: rule.window, soft_cap: rule.soft_cap, sinks };
+        let AttentionRule { window, soft_cap, sees_ahead, .. } = *rule;
+        let bounds = AttentionBounds { window, soft_cap, sinks, sees_ahead };
         let out = out.resize(heads.query.rows());
         attention(&self.cpu, &shape, &bounds, &heads.query.values, &sequences, out);
     }

@@ -82,7 +82,11 @@ impl Slot {
     /// How many tokens of the prompt of `sequence` the slot holds and need not be computed. The last one always is, for its
     /// logits, and so are all whose states are wanted.
     pub(super) fn usable_prefix(&self, sequence: &Sequence) -> usize {
-        if sequence.wants == Wants::States(Pooling::Mean) {
+        let wants_all = match sequence.wants {
+            Wants::Tokens => false,
+            Wants::States { pooling, in_one_step } => pooling != Pooling::Last || in_one_step,
+        };
+        if wants_all {
             return 0;
         }
         let usable = sequence.tokens.len().saturating_sub(1);

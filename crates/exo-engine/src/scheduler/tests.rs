@@ -43,6 +43,26 @@ fn prompts_share_the_budget_oldest_first() {
 }
 
 #[test]
+fn what_must_be_whole_waits_for_a_step_with_room_and_is_first_there() {
+    let mut scheduler = scheduler(8, 4, 8);
+    let wants = Wants::States { pooling: Pooling::Last, in_one_step: true };
+    for (id, tokens) in [(1, 5), (2, 6), (3, 3), (4, 8)] {
+        scheduler.submit(id, vec![7; tokens], None, wants).expect("room");
+    }
+    let mut ids = || {
+        let step = scheduler.next_step()?;
+        let found: Vec<_> = step.heads.iter().map(|head| (head.id, head.is_last)).collect();
+        assert!(step.plan.sequences.iter().all(|part| part.start == 0), "nothing is used again");
+        found.iter().for_each(|(id, _)| _ = scheduler.remove(*id));
+        Some(found)
+    };
+    assert_eq!(ids(), Some(vec![(1, true), (3, true)]));
+    assert_eq!(ids(), Some(vec![(2, true)]));
+    assert_eq!(ids(), Some(vec![(4, true)]));
+    assert_eq!(ids(), None);
+}
+
+#[test]
 fn answers_end_at_max_tokens_and_at_the_context() {
     let tokens_of = |context, prompt: usize, max_tokens| {
         let mut scheduler = scheduler(context, 1, 8);

@@ -2,15 +2,19 @@
 
 use super::{
     StageError,
+    layer_norm::LayerNorm,
     linear::{Linear, project},
     split::{Kind, Sharing},
 };
 use crate::device::Device;
 
-/// The end of a block: its answer is normalised where the architecture does that, and added to the hidden states.
+/// The end of a block: its answer is added to the hidden states, and where the architecture does that, it is normalised
+/// before, or they are afterwards.
 pub(super) struct Branch<'a, D: Device> {
     pub(super) post_norm: Option<&'a D::Buffer>,
     pub(super) epsilon: f32,
+    /// Normalises the hidden states afterwards.
+    pub(super) norm_after: Option<&'a LayerNorm<D>>,
     /// The answer, where it is more than one product.
     pub(super) answer: &'a mut D::Buffer,
     pub(super) hidden: &'a mut D::Buffer,
@@ -20,7 +24,9 @@ impl<D: Device> Branch<'_, D> {
     /// Adds the product of `x`.
     pub(super) fn add_product(self, device: &mut D, x: &D::Buffer, linear: &Linear<D>) {
         if linear.bias.is_none() && self.post_norm.is_none() {
-            return device.add_product(x, &linear.weights, self.hidden);
+            device.add_product(x, &linear.weights, self.hidden);
+            self.close(device);
+            return;
         }
         project(device, x, [(linear, &mut *self.answer)]);
         self.add_answer(device);
@@ -39,7 +45,9 @@ impl<D: Device> Branch<'_, D> {
             // Added as it is where nothing is shared, so that not even a rounding differs.
             device.columns(self.hidden, sharing.split.rows(Kind::Hidden), own);
             device.add_product(x, &linear.weights, own);
-            return sharing.all(device, Kind::Hidden, sharing.rows, own, self.hidden);
+            sharing.all(device, Kind::Hidden, sharing.rows, own, self.hidden)?;
+            self.close(device);
+            return Ok(());
         }
         project(device, x, [(linear, &mut *own)]);
         sharing.all(device, Kind::Hidden, sharing.rows, own, self.answer)?;
@@ -53,5 +61,12 @@ impl<D: Device> Branch<'_, D> {
             device.rms_norm_in_place(self.answer, norm, self.epsilon);
         }
         device.add(self.hidden, self.answer);
+        self.close(device);
+    }
+
+    fn close(self, device: &mut D) {
+        if let Some(norm) = self.norm_after {
+            norm.apply(device, self.hidden);
+        }
     }
 }

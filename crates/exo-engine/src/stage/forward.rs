@@ -16,23 +16,29 @@ impl<D: Device> Stage<D> {
     pub(super) fn attend(&mut self, index: usize, spans: &[Span], rows: usize) -> Result<(), StageError> {
         let Self { device, config, buffers, .. } = self;
         let (layer, epsilon) = (&self.layers[index].attention, config.norm_epsilon);
-        device.rms_norm(&buffers.hidden, &layer.norm, epsilon, &mut buffers.normed);
+        let input = normed(device, layer.norm.as_ref(), epsilon, &buffers.hidden, &mut buffers.normed);
         let products =
             [(&layer.query, &mut buffers.query), (&layer.key, &mut buffers.key), (&layer.value, &mut buffers.value)];
-        project(device, &buffers.normed, products);
+        project(device, input, products);
         for (heads, norm) in [(&mut buffers.query, &layer.query_norm), (&mut buffers.key, &layer.key_norm)] {
             if let Some(norm) = norm {
                 device.rms_norm_in_place(heads, norm, epsilon);
             }
         }
         let window = config.window_of(self.first_layer + index);
-        let rotation = self.window_rotation.as_ref().filter(|_| window.is_some()).unwrap_or(&self.rotation);
-        let (scale, soft_cap) = (config.attention_scale, config.attention_soft_cap);
-        let rule = AttentionRule { scale, soft_cap, window, sinks: layer.sinks.as_ref() };
+        let rotation = self.window_rotation.as_ref().filter(|_| window.is_some()).or(self.rotation.as_ref());
+        let rule = AttentionRule {
+            scale: config.attention_scale,
+            soft_cap: config.attention_soft_cap,
+            window,
+            sinks: layer.sinks.as_ref(),
+            sees_ahead: config.is_encoder,
+        };
         let heads = Heads { query: &mut buffers.query, key: &mut buffers.key, value: &buffers.value };
         device.attend(spans, rotation, &rule, heads, &mut self.caches[index], &mut buffers.attended);
-        let post_norm = layer.post_norm.as_ref();
-        let branch = Branch { post_norm, epsilon, answer: &mut buffers.branch, hidden: &mut buffers.hidden };
+        let (post_norm, norm_after) = (layer.post_norm.as_ref(), layer.norm_after.as_ref());
+        let (answer, hidden) = (&mut buffers.branch, &mut buffers.hidden);
+        let branch = Branch { post_norm, epsilon, norm_after, answer, hidden };
         let (Some(mut sharing), Some(shared)) =
             (sharing(&self.split, &mut self.group, &mut self.room, rows), &mut buffers.shared)
         else {
@@ -48,30 +54,51 @@ impl<D: Device> Stage<D> {
         let Self { device, config, buffers, .. } = self;
         let mut sharing = sharing(&self.split, &mut self.group, &mut self.room, rows);
         let (layer, epsilon) = (&self.layers[index].feed_forward, config.norm_epsilon);
-        let post_norm = layer.post_norm.as_ref();
-        device.rms_norm(&buffers.hidden, &layer.norm, epsilon, &mut buffers.normed);
-        match &layer.network {
+        let input = normed(device, layer.norm.as_ref(), epsilon, &buffers.hidden, &mut buffers.normed);
+        let down = match &layer.network {
             Network::Dense(network) => {
                 let products = [(&network.gate, &mut buffers.gate), (&network.up, &mut buffers.up)];
-                project(device, &buffers.normed, products);
+                project(device, input, products);
                 device.gate(config.activation, &mut buffers.gate, &buffers.up);
-                let branch = Branch { post_norm, epsilon, answer: &mut buffers.branch, hidden: &mut buffers.hidden };
-                let (Some(sharing), Some(shared)) = (&mut sharing, &mut buffers.shared) else {
-                    branch.add_product(device, &buffers.gate, &network.down);
-                    return Ok(());
-                };
-                sharing.all(device, Kind::FeedForward, rows, &buffers.gate, &mut shared.gate)?;
-                branch.add_shared_product(device, &shared.gate, &network.down, &mut shared.own, sharing)
+                Some(&network.down)
+            }
+            Network::Plain(network) => {
+                project(device, input, [(&network.up, &mut buffers.gate)]);
+                device.gelu(&mut buffers.gate);
+                Some(&network.down)
             }
             Network::Experts(experts) => {
                 match &mut sharing {
                     Some(sharing) => ask_shared_experts(device, experts, config.activation, buffers, sharing)?,
                     None => ask_experts(device, experts, config.activation, rows, buffers),
                 }
-                let branch = Branch { post_norm, epsilon, answer: &mut buffers.branch, hidden: &mut buffers.hidden };
-                branch.add_answer(device);
-                Ok(())
+                None
             }
+        };
+        let (post_norm, norm_after) = (layer.post_norm.as_ref(), layer.norm_after.as_ref());
+        let (answer, hidden) = (&mut buffers.branch, &mut buffers.hidden);
+        let branch = Branch { post_norm, epsilon, norm_after, answer, hidden };
+        match (down, &mut sharing, &mut buffers.shared) {
+            (None, ..) => branch.add_answer(device),
+            (Some(down), Some(sharing), Some(shared)) => {
+                sharing.all(device, Kind::FeedForward, rows, &buffers.gate, &mut shared.gate)?;
+                branch.add_shared_product(device, &shared.gate, down, &mut shared.own, sharing)?;
+            }
+            (Some(down), ..) => branch.add_product(device, &buffers.gate, down),
         }
+        Ok(())
     }
+}
+
+/// What a block reads: the hidden states, normalised where a norm stands before it.
+fn normed<'a, D: Device>(
+    device: &mut D,
+    norm: Option<&D::Buffer>,
+    epsilon: f32,
+    hidden: &'a D::Buffer,
+    normed: &'a mut D::Buffer,
+) -> &'a D::Buffer {
+    let Some(norm) = norm else { return hidden };
+    device.rms_norm(hidden, norm, epsilon, normed);
+    normed
 }

@@ -4,18 +4,19 @@ use std::ops::Range;
 
 use super::{
     Loading,
+    layer_norm::LayerNorm,
     linear::Linear,
     split::{Kind, Split},
 };
 use crate::{
-    arch::layer_tensor,
+    arch::{layer_tensor, tensors::NORMS_AFTER},
     config::ExpertConfig,
     device::{Device, MatrixPart},
     load_error::LoadError,
     model::Model,
 };
 
-/// A decoder layer.
+/// A layer.
 pub(super) struct Layer<D: Device> {
     pub(super) attention: Attention<D>,
     pub(super) feed_forward: FeedForward<D>,
@@ -23,7 +24,8 @@ pub(super) struct Layer<D: Device> {
 
 /// Weights of the attention.
 pub(super) struct Attention<D: Device> {
-    pub(super) norm: D::Buffer,
+    /// Before it, but where norms stand behind.
+    pub(super) norm: Option<D::Buffer>,
     pub(super) query: Linear<D>,
     pub(super) key: Linear<D>,
     pub(super) value: Linear<D>,
@@ -32,18 +34,22 @@ pub(super) struct Attention<D: Device> {
     pub(super) sinks: Option<D::Buffer>,
     pub(super) output: Linear<D>,
     pub(super) post_norm: Option<D::Buffer>,
+    pub(super) norm_after: Option<LayerNorm<D>>,
 }
 
 /// Weights of the feed-forward network.
 pub(super) struct FeedForward<D: Device> {
-    pub(super) norm: D::Buffer,
+    /// Before it, but where norms stand behind.
+    pub(super) norm: Option<D::Buffer>,
     pub(super) network: Network<D>,
     pub(super) post_norm: Option<D::Buffer>,
+    pub(super) norm_after: Option<LayerNorm<D>>,
 }
 
 /// One network for all tokens, or experts.
 pub(super) enum Network<D: Device> {
     Dense(Gated<D>),
+    Plain(Plain<D>),
     Experts(Experts<D>),
 }
 
@@ -57,6 +63,12 @@ pub(super) struct Experts<D: Device> {
 /// A gated feed-forward network.
 pub(super) struct Gated<D: Device> {
     pub(super) gate: Linear<D>,
+    pub(super) up: Linear<D>,
+    pub(super) down: Linear<D>,
+}
+
+/// A feed-forward network without a gate.
+pub(super) struct Plain<D: Device> {
     pub(super) up: Linear<D>,
     pub(super) down: Linear<D>,
 }
@@ -91,7 +103,7 @@ impl<D: Device> Reader<'_, '_, D> {
         let head_norm =
             |reader: &mut Self, name| record.head_norms.then(|| reader.vector(name, config.head_width)).transpose();
         Ok(Attention {
-            norm: self.vector("attn_norm.weight", config.hidden)?,
+            norm: self.norm_before("attn_norm")?,
             query,
             key,
             value,
@@ -108,6 +120,7 @@ impl<D: Device> Reader<'_, '_, D> {
                 record.output_biases,
             )?,
             post_norm: self.post_norm("post_attention_norm.weight")?,
+            norm_after: self.norm_after(NORMS_AFTER[0])?,
         })
     }
 
@@ -129,10 +142,25 @@ impl<D: Device> Reader<'_, '_, D> {
         let (config, record) = (&self.model.config, self.model.architecture);
         let network = match config.experts {
             Some(rule) => Network::Experts(self.experts(rule)?),
-            None => Network::Dense(self.dense()?),
+            None if record.gated => Network::Dense(self.dense()?),
+            None => Network::Plain(self.plain()?),
         };
-        let norm = self.vector(&format!("{}.weight", record.feed_forward_norm), config.hidden)?;
-        Ok(FeedForward { norm, network, post_norm: self.post_norm("post_ffw_norm.weight")? })
+        Ok(FeedForward {
+            norm: self.norm_before(record.feed_forward_norm)?,
+            network,
+            post_norm: self.post_norm("post_ffw_norm.weight")?,
+            norm_after: self.norm_after(NORMS_AFTER[1])?,
+        })
+    }
+
+    fn plain(&mut self) -> Result<Plain<D>, LoadError> {
+        let (hidden, width) = (self.model.config.hidden, self.model.config.feed_forward);
+        let (inner, outer) = (self.split.rows(Kind::FeedForward), self.split.rows(Kind::Hidden));
+        let has_biases = self.model.architecture.output_biases;
+        Ok(Plain {
+            up: self.linear("ffn_up", (hidden, width), inner, has_biases)?,
+            down: self.linear("ffn_down", (width, hidden), outer, has_biases)?,
+        })
     }
 
     fn dense(&mut self) -> Result<Gated<D>, LoadError> {
@@ -215,6 +243,17 @@ impl<D: Device> Reader<'_, '_, D> {
 
     fn weights(&mut self, part: &MatrixPart<'_>) -> Result<D::Weights, LoadError> {
         self.loading.weights(self.model, self.device, part)
+    }
+
+    fn norm_before(&mut self, name: &str) -> Result<Option<D::Buffer>, LoadError> {
+        let width = self.model.config.hidden;
+        let is_there = !self.model.architecture.norms_after;
+        is_there.then(|| self.vector(&format!("{name}.weight"), width)).transpose()
+    }
+
+    fn norm_after(&mut self, name: &str) -> Result<Option<LayerNorm<D>>, LoadError> {
+        let is_there = self.model.architecture.norms_after;
+        is_there.then(|| LayerNorm::load(self.model, self.device, &self.name(name))).transpose()
     }
 
     fn post_norm(&mut self, name: &str) -> Result<Option<D::Buffer>, LoadError> {

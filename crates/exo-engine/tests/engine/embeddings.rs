@@ -148,6 +148,6 @@ fn a_text_that_is_too_long_or_empty_is_refused() {
         assert!(error.contains(expect), "{error}");
     };
     refused(vec![], "empty");
-    refused(tokens(1, 128), "128 tokens");
+    refused(tokens(1, 129), "129 tokens");
     refused(vec![999], "token 999");
 }

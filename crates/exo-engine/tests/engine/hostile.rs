@@ -70,7 +70,7 @@ fn another_architecture_scaling_or_tokenizer_is_refused_by_name() {
     rewrite("general.architecture", "mamba", "\"mamba\"");
     rewrite("llama.rope.scaling.type", "su", "\"su\"");
     rewrite("llama.rope.scaling.type", "yarn", "original_context_length");
-    rewrite("tokenizer.ggml.model", "bert", "\"bert\"");
+    rewrite("tokenizer.ggml.model", "t5", "\"t5\"");
     rewrite("tokenizer.ggml.pre", "jina", "\"jina\"");
     rewrite("llama.block_count", "three", "llama.block_count");
     rewrite("tokenizer.chat_template", "{% if %}", "chat template is broken");
@@ -108,6 +108,50 @@ fn peculiarities_that_cannot_be_are_refused_by_name() {
     rewrite_of(Gemma2, "gemma2.attn_logit_softcapping", f32::INFINITY, "softcapping is inf");
     rewrite_of(Gemma3, "gemma3.attention.sliding_window", u64::MAX, "sliding_window is 18446744073709552000");
     rewrite_of(GptOss, "gpt-oss.rope.scaling.original_context_length", 0u32, "original_context_length is 0");
+}
+
+#[test]
+fn encoders_that_cannot_be_are_refused_by_name() {
+    let check = |key: &str, value: exo_gguf::Value, expect: &str| rewrite_of(Architecture::Bert, key, value, expect);
+    check(
+        "bert.context_length",
+        97u32.into(),
+        "position_embd.weight has the shape [128, 96], but the metadata asks for [128, 97]",
+    );
+    check("tokenizer.ggml.token_type_count", 0u32.into(), "token_type_count is 0");
+    check("tokenizer.ggml.token_type_count", 3u32.into(), "token_types.weight has the shape [128, 2]");
+    check("tokenizer.ggml.cls_token_id", 5000u32.into(), "bos token is 5000");
+    check("tokenizer.ggml.seperator_token_id", 5000u32.into(), "end with token 5000");
+    check("bert.attention.layer_norm_epsilon", f32::NAN.into(), "epsilon is NaN");
+    check("bert.attention.causal", true.into(), "bert.attention.causal is true");
+    rewrite("llama.attention.causal", false, "llama.attention.causal is false");
+}
+
+#[test]
+fn every_tensor_of_an_encoder_must_be_there_in_its_size() {
+    let spec = ModelSpec { layers: 1, ..ModelSpec::of(Architecture::Bert) };
+    let model = write(&spec);
+    let file = exo_gguf::GgufFile::open(&model.path()).expect("valid");
+    let changed = write(&spec);
+    for spoiled in file.tensors() {
+        for is_there in [false, true] {
+            let mut writer = GgufWriter::new();
+            for (key, value) in file.metadata().iter() {
+                writer.set(key, value.clone());
+            }
+            for tensor in file.tensors().filter(|tensor| tensor.name != spoiled.name) {
+                writer.tensor(tensor.name, tensor.dtype, tensor.shape, tensor.bytes);
+            }
+            if is_there {
+                writer.tensor(spoiled.name, GgmlType::F32, &[32], [0; 128]);
+            }
+            writer.write(&changed.path()).expect("writes");
+            let error = load_with(&changed, &options()).to_string();
+            let expect =
+                if is_there { format!("{} has the shape [32]", spoiled.name) } else { spoiled.name.to_owned() };
+            assert!(error.contains(&expect), "{error:?} does not contain {expect:?}");
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod architectures;
 mod batch;
 mod constrained;
 mod embeddings;
+mod encoder;
 mod guide;
 mod hostile;
 mod hugging_face;

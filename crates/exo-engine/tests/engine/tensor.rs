@@ -96,7 +96,7 @@ fn of_rank(options: &EngineOptions, rank: usize, size: usize) -> EngineOptions {
 }
 
 /// An engine that shares all layers with `size - 1` threads.
-fn shared(model: &TemporaryModel, options: &EngineOptions, size: usize) -> Engine {
+pub fn shared(model: &TemporaryModel, options: &EngineOptions, size: usize) -> Engine {
     shared_over(&vec![model; size], options)
 }
 
@@ -181,7 +181,7 @@ fn more_ranks_than_heads_are_refused() {
 
 #[test]
 fn every_architecture_is_shared_with_every_instruction_set() {
-    for architecture in Architecture::ALL {
+    for architecture in Architecture::DECODERS {
         let spec = ModelSpec { matrices: GgmlType::Q8_0, ..ModelSpec::of(architecture) };
         for isa in Isa::available() {
             check_on(&spec, &EngineOptions { isa: Some(isa), ..options() }, [2, 3]);

@@ -5,9 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use exo_engine::{Engine, EngineOptions, GenerateRequest, Prompt, ReplyOptions};
+use exo_engine::{EmbeddingOptions, Engine, EngineOptions, GenerateRequest, Pooling, Prompt, ReplyOptions};
 use exo_kernels::Isa;
-use exo_testkit::{Agreement, AgreementBound, ReferenceCase, ReferenceContinuation, ReferenceLogits, ReferenceText};
+use exo_testkit::{
+    Agreement, AgreementBound, ReferenceCase, ReferenceContinuation, ReferenceEncoding, ReferenceLogits, ReferenceText,
+    VECTOR_BOUND, distance,
+};
 use exo_text::{ControlTokens, Sampling};
 use serde::de::DeserializeOwned;
 
@@ -38,6 +41,37 @@ fn logits_agree_with_transformers_for_every_architecture() {
     for case in ReferenceCase::architectures() {
         check(&case, &recorded(&format!("torch/{}", case.name)), &AgreementBound::WITH_TORCH);
     }
+}
+
+#[test]
+fn an_encoder_makes_the_tokens_and_vectors_of_transformers() {
+    let case = ReferenceCase::encoder();
+    let model = case.spec.write_temporary().expect("a folder for a small model");
+    let references: Vec<ReferenceEncoding> = recorded("torch/bert");
+    assert!(references.iter().filter(|reference| reference.vectors.is_some()).count() >= 5);
+    for isa in Isa::available() {
+        let mut engine = load(&model.path(), isa);
+        for ReferenceEncoding { text, tokens, vectors } in &references {
+            let own = engine.tokenizer().encode(text, ControlTokens::AsText).expect("a short text");
+            assert_eq!(Some(own.as_slice()), tokens.get(1..tokens.len() - 1), "{text:?}");
+            let poolings = [Pooling::Mean, Pooling::Cls, Pooling::Last];
+            for (pooling, vector) in poolings.into_iter().zip(vectors.iter().flatten()) {
+                let (own, count) = embed(&mut engine, text, pooling);
+                assert_eq!(count, tokens.len(), "{text:?} with what stands around it");
+                let apart = distance(&own, vector);
+                assert!(apart <= VECTOR_BOUND, "{text:?} {pooling:?} on {}: {apart}", isa.name());
+            }
+        }
+    }
+}
+
+/// The vector of a text, and the number of its tokens.
+fn embed(engine: &mut Engine, text: &str, pooling: Pooling) -> (Vec<f32>, usize) {
+    let embedding = Some(EmbeddingOptions { pooling: Some(pooling) });
+    let reply = ReplyOptions { embedding, ..ReplyOptions::default() };
+    engine.submit(request(Prompt::Text(text.to_owned()), None, reply)).expect("a short text");
+    let output = engine.step().expect("the engine computes").pop().expect("one step");
+    (output.embedding.expect("a vector"), output.usage.prompt_tokens as usize)
 }
 
 /// Compares on every instruction set.
@@ -74,19 +108,23 @@ fn texts_become_the_same_tokens_as_in_llama_cpp() {
     }
 }
 
-fn continue_greedily(engine: &mut Engine, tokens: &[u32], count: usize) -> Vec<u32> {
-    let request = GenerateRequest {
+fn request(prompt: Prompt, max_tokens: Option<u32>, reply: ReplyOptions) -> GenerateRequest {
+    GenerateRequest {
         id: 1,
-        prompt: Prompt::Tokens(tokens.to_vec()),
+        prompt,
         sampling: Sampling::default(),
-        max_tokens: Some(count as u32),
+        max_tokens,
         stop: Vec::new(),
         ignore_eos: true,
-        reply: ReplyOptions::default(),
+        reply,
         answered: Vec::new(),
         asked_at: None,
-    };
-    engine.submit(request).expect("a short prompt");
+    }
+}
+
+fn continue_greedily(engine: &mut Engine, tokens: &[u32], count: usize) -> Vec<u32> {
+    let prompt = Prompt::Tokens(tokens.to_vec());
+    engine.submit(request(prompt, Some(count as u32), ReplyOptions::default())).expect("a short prompt");
     let mut continuation = Vec::new();
     while !engine.is_idle() {
         let outputs = engine.step().expect("the engine computes");

@@ -32,7 +32,7 @@ fn shape(n_heads: usize, n_kv_heads: usize, head_dim: usize) -> AttentionShape {
     AttentionShape { n_heads, n_kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() }
 }
 
-const UNBOUND: AttentionBounds<'_> = AttentionBounds { window: None, soft_cap: None, sinks: None };
+const UNBOUND: AttentionBounds<'_> = AttentionBounds { window: None, soft_cap: None, sinks: None, sees_ahead: false };
 
 /// One head of one row in double precision.
 fn exact(
@@ -99,7 +99,8 @@ fn check_bound(cpu: &Cpu, shape: &AttentionShape, bounds: &AttentionBounds<'_>, 
         for row in 0..rows {
             for head in 0..shape.n_heads {
                 let (q, found) = heads.next().expect("a head for each");
-                let exact = exact(shape, bounds, sequence, q, head, len - rows + row + 1);
+                let exact =
+                    exact(shape, bounds, sequence, q, head, if bounds.sees_ahead { len } else { len - rows + row + 1 });
                 for (found, exact) in found.iter().zip(exact) {
                     // Keys and values are rounded to halves: 2^-11 of values up to 3, and of scores up to 10.
                     let error = (f64::from(*found) - exact).abs();
@@ -137,8 +138,23 @@ fn windows_caps_and_sinks_are_those_of_their_definitions() {
             }
             check_bound(&cpu, &shape, &AttentionBounds { soft_cap: Some(1.5), ..UNBOUND }, &lengths);
             check_bound(&cpu, &shape, &AttentionBounds { sinks: Some(&sinks), ..UNBOUND }, &lengths);
-            let all = AttentionBounds { window: Some(30), soft_cap: Some(2.0), sinks: Some(&sinks) };
+            let all = AttentionBounds { window: Some(30), soft_cap: Some(2.0), sinks: Some(&sinks), ..UNBOUND };
             check_bound(&cpu, &shape, &all, &lengths);
+        }
+    }
+}
+
+#[test]
+fn rows_that_see_ahead_attend_to_their_whole_sequence_and_no_other() {
+    let lengths = [(1, 1), (37, 37), (PAGE + 1, PAGE + 1), (1500, 3)];
+    for cpu in cpus(2) {
+        for (n_kv_heads, head_dim) in [(4, 32), (2, 64)] {
+            check_bound(
+                &cpu,
+                &shape(4, n_kv_heads, head_dim),
+                &AttentionBounds { sees_ahead: true, ..UNBOUND },
+                &lengths,
+            );
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::common::{Noise, cpus};
 use exo_kernels::{Cpu, Rope, RopeStyle, RopeTable};
 use exo_kernels::{
-    add, add_to_rows, clamped_silu_mul, gelu_mul, rms_norm, rms_norm_in_place, scale, silu_mul, soft_cap, softmax,
+    add, add_to_rows, clamped_silu_mul, gelu, gelu_mul, layer_norm_in_place, rms_norm, rms_norm_in_place, scale,
+    silu_mul, soft_cap, softmax,
 };
 
 /// Compares with an error relative to the value, or to one.
@@ -38,6 +39,50 @@ fn rms_norm_divides_each_row_by_its_root_mean_square() {
             });
             close(&cpu, &out, exact);
         }
+    }
+}
+
+#[test]
+fn layer_norm_centres_each_row_and_divides_it_by_its_deviation() {
+    for cpu in cpus(2) {
+        for (rows, width) in [(1, 1), (1, 16), (3, 33), (40, 768)] {
+            let noise = |seed, n| Noise::new(seed).floats(n);
+            let (weight, bias) = (noise(2, width), noise(6, width));
+            // Far from zero, where digits are lost unless the mean is taken away first.
+            let mut x: Vec<f32> = noise(1, rows * width).iter().map(|v| v + 4.0).collect();
+            let exact: Vec<f64> = x
+                .chunks(width)
+                .flat_map(|row| {
+                    let mean = doubles(row).iter().sum::<f64>() / width as f64;
+                    let variance = doubles(row).iter().map(|v| (v - mean).powi(2)).sum::<f64>() / width as f64;
+                    let by = 1.0 / (variance + f64::from(1e-5f32)).sqrt();
+                    let normed = doubles(row).into_iter().zip(doubles(&weight)).zip(doubles(&bias));
+                    normed.map(move |((x, w), b)| (x - mean) * by * w + b).collect::<Vec<_>>()
+                })
+                .collect();
+            layer_norm_in_place(&cpu, &mut x, &weight, &bias, 1e-5);
+            close(&cpu, &x, exact);
+        }
+    }
+}
+
+/// P(N < x) by Simpson's rule, in steps of a thousandth.
+fn normal_distribution(x: f64) -> f64 {
+    let density = |t: f64| (-0.5 * t * t).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let steps = 2 * (x.abs().min(10.0) * 500.0).ceil().max(1.0) as usize;
+    let step = x.clamp(-10.0, 10.0) / steps as f64;
+    let weight = |at: usize| if at == 0 || at == steps { 1.0 } else { (2 + at % 2 * 2) as f64 };
+    0.5 + (0..=steps).map(|at| weight(at) * density(at as f64 * step)).sum::<f64>() * step / 3.0
+}
+
+#[test]
+fn gelu_is_the_share_of_the_normal_distribution_below() {
+    let x: Vec<f32> = (-3000..3000).map(|at| at as f32 * 0.01).collect();
+    let exact: Vec<f64> = doubles(&x).into_iter().map(|x| x * normal_distribution(x)).collect();
+    for cpu in cpus(2) {
+        let mut found = x.clone();
+        gelu(&cpu, &mut found);
+        close(&cpu, &found, exact.iter().copied());
     }
 }
 

@@ -21,11 +21,13 @@ pub enum Architecture {
     Phi3,
     /// gpt-oss.
     GptOss,
+    /// BERT: an encoder.
+    Bert,
 }
 
 impl Architecture {
-    /// Every one.
-    pub const ALL: [Self; 9] = [
+    /// Every decoder.
+    pub const DECODERS: [Self; 9] = [
         Self::Llama,
         Self::Mistral,
         Self::Qwen2,
@@ -49,6 +51,7 @@ impl Architecture {
             Self::Gemma3 => "gemma3",
             Self::Phi3 => "phi3",
             Self::GptOss => "gpt-oss",
+            Self::Bert => "bert",
         }
     }
 
@@ -68,16 +71,21 @@ impl Architecture {
         matches!(self, Self::Qwen3Moe | Self::GptOss).then_some((6, 2))
     }
 
+    /// Whether every token sees the whole text.
+    pub fn is_encoder(self) -> bool {
+        self == Self::Bert
+    }
+
     pub(super) fn is_gemma(self) -> bool {
         matches!(self, Self::Gemma2 | Self::Gemma3)
     }
 
     pub(super) fn has_input_biases(self) -> bool {
-        matches!(self, Self::Qwen2 | Self::GptOss)
+        matches!(self, Self::Qwen2 | Self::GptOss | Self::Bert)
     }
 
     pub(super) fn has_output_biases(self) -> bool {
-        self == Self::GptOss
+        matches!(self, Self::GptOss | Self::Bert)
     }
 
     pub(super) fn has_head_norms(self) -> bool {

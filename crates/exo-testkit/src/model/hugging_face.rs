@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::{
     Architecture, ModelSpec, ModelTokens,
-    metadata::{ATTENTION_CAP, LINEAR_FACTOR, LOGIT_CAP, ORIGINAL_CONTEXT, YARN_FACTOR},
+    metadata::{ATTENTION_CAP, ENCODER_EPSILON, LINEAR_FACTOR, LOGIT_CAP, ORIGINAL_CONTEXT, TOKEN_TYPES, YARN_FACTOR},
     tensors,
+    word_pieces::WordPieces,
 };
 
 mod names;
@@ -43,6 +44,18 @@ impl ModelSpec {
         }
         let tensors = names::join_gate_and_up(tensors);
         write_json(&folder.join("config.json"), &self.config_json())?;
+        self.write_tokenizer(folder)?;
+        match storage {
+            HfStorage::F32 => fs::write(folder.join("model.safetensors"), safetensors(&tensors, storage)),
+            HfStorage::ShardedBf16 => write_shards(folder, &tensors, storage),
+        }
+    }
+
+    fn write_tokenizer(&self, folder: &Path) -> io::Result<()> {
+        if self.architecture.is_encoder() {
+            write_json(&folder.join("tokenizer.json"), &WordPieces::new(self.vocabulary).tokenizer_json())?;
+            return write_json(&folder.join("tokenizer_config.json"), &WordPieces::settings_json());
+        }
         write_json(&folder.join("tokenizer.json"), &ModelTokens::new(self.vocabulary).tokenizer_json())?;
         let end = ModelTokens::new(self.vocabulary).end();
         let template = self.chat_template.as_deref().map_or(Value::Null, Value::from);
@@ -50,14 +63,32 @@ impl ModelSpec {
             &folder.join("tokenizer_config.json"),
             &json!({ "chat_template": template, "eos_token": "<|im_end|>", "bos_token": "<|endoftext|>", "add_bos_token": false }),
         )?;
-        write_json(&folder.join("generation_config.json"), &json!({ "eos_token_id": end }))?;
-        match storage {
-            HfStorage::F32 => fs::write(folder.join("model.safetensors"), safetensors(&tensors, storage)),
-            HfStorage::ShardedBf16 => write_shards(folder, &tensors, storage),
-        }
+        write_json(&folder.join("generation_config.json"), &json!({ "eos_token_id": end }))
+    }
+
+    fn encoder_json(&self) -> Value {
+        json!({
+            "model_type": "bert",
+            "architectures": ["BertModel"],
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.hidden,
+            "intermediate_size": self.feed_forward,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "max_position_embeddings": self.context,
+            "type_vocab_size": TOKEN_TYPES,
+            "position_embedding_type": "absolute",
+            "layer_norm_eps": ENCODER_EPSILON,
+            "hidden_act": "gelu",
+            "pad_token_id": 0,
+            "torch_dtype": "float32",
+        })
     }
 
     fn config_json(&self) -> Value {
+        if self.architecture.is_encoder() {
+            return self.encoder_json();
+        }
         let mut config = json!({
             "vocab_size": self.vocabulary,
             "hidden_size": self.hidden,
@@ -130,6 +161,7 @@ impl ModelSpec {
                     "original_max_position_embeddings": ORIGINAL_CONTEXT,
                 },
             }),
+            Architecture::Bert => json!({}),
         }
     }
 

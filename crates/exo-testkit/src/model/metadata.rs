@@ -2,7 +2,7 @@
 
 use exo_gguf::{GgufWriter, Value};
 
-use super::{Architecture, ModelSpec, ModelTokens};
+use super::{Architecture, ModelSpec, ModelTokens, word_pieces::WordPieces};
 
 /// Positions of the first training of models whose rotary frequencies are extended: a test's prompt is longer.
 pub(super) const ORIGINAL_CONTEXT: usize = 32;
@@ -13,6 +13,11 @@ pub(super) const YARN_FACTOR: f32 = 4.0;
 /// Gemma 2's caps.
 pub(super) const ATTENTION_CAP: f32 = 50.0;
 pub(super) const LOGIT_CAP: f32 = 30.0;
+
+/// Types of tokens of an encoder: of the first of two texts, and of the second.
+pub(super) const TOKEN_TYPES: usize = 2;
+/// Under the root of an encoder's norms.
+pub(super) const ENCODER_EPSILON: f32 = 1e-12;
 
 /// Keys that begin with the architecture's name.
 struct Keys<'a> {
@@ -36,7 +41,10 @@ pub(super) fn set(spec: &ModelSpec, writer: &mut GgufWriter<'static>) {
     let mut keys = Keys { writer, architecture: spec.architecture };
     set_shape(spec, &mut keys);
     set_peculiarities(spec, &mut keys);
-    ModelTokens::new(spec.vocabulary).set_metadata(writer);
+    match spec.architecture.is_encoder() {
+        true => WordPieces::new(spec.vocabulary).set_metadata(writer),
+        false => ModelTokens::new(spec.vocabulary).set_metadata(writer),
+    }
     if let Some(template) = &spec.chat_template {
         writer.set("tokenizer.chat_template", template.as_str());
     }
@@ -49,6 +57,16 @@ fn set_shape(spec: &ModelSpec, keys: &mut Keys<'_>) {
         ("embedding_length", spec.hidden),
         ("feed_forward_length", spec.feed_forward),
         ("attention.head_count", spec.heads),
+    ] {
+        keys.number(name, value);
+    }
+    if spec.architecture.is_encoder() {
+        keys.set("attention.layer_norm_epsilon", ENCODER_EPSILON);
+        keys.set("attention.causal", false);
+        keys.writer.set("tokenizer.ggml.token_type_count", TOKEN_TYPES as u32);
+        return;
+    }
+    for (name, value) in [
         ("attention.head_count_kv", spec.kv_heads),
         ("attention.key_length", spec.head_width),
         ("attention.value_length", spec.head_width),

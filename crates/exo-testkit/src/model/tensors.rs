@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use exo_gguf::{GgmlType, GgufWriter};
 
-use super::{Architecture, ModelSpec, blocks, blocks::Random};
+use super::{Architecture, ModelSpec, blocks, blocks::Random, metadata::TOKEN_TYPES};
 
 /// A tensor that is not there yet: written as often as wanted, the same each time.
 #[derive(Debug, Clone)]
@@ -77,6 +77,11 @@ impl Collector<'_> {
         let size = if spec.architecture.is_gemma() { unit_gain(spec.hidden) } else { 1.0 };
         self.matrix("token_embd.weight", spec.embedding, &[spec.hidden, spec.vocabulary], size);
         (0..spec.layers).for_each(|layer| self.layer(layer));
+        if spec.architecture.is_encoder() {
+            self.matrix("position_embd.weight", GgmlType::F32, &[spec.hidden, spec.context], 0.5);
+            self.matrix("token_types.weight", GgmlType::F32, &[spec.hidden, TOKEN_TYPES], 0.5);
+            return self.layer_norm("token_embd_norm");
+        }
         self.vector("output_norm.weight", spec.hidden, 0.8, 1.2);
         if !spec.tied {
             let gain = 4.0 * unit_gain(spec.hidden);
@@ -119,6 +124,10 @@ impl Collector<'_> {
                 linear("ffn_down_exps", &[width, hidden, count], has_bias);
                 self.router(layer, count, has_bias);
             }
+            (None, _) if architecture.is_encoder() => {
+                linear("ffn_up", &[hidden, width], true);
+                linear("ffn_down", &[width, hidden], true);
+            }
             (None, true) => {
                 linear("ffn_up", &[hidden, 2 * width], false);
                 linear("ffn_down", &[width, hidden], false);
@@ -143,6 +152,12 @@ impl Collector<'_> {
 
     fn norms(&mut self, layer: usize) {
         let (spec, architecture) = (self.spec, self.spec.architecture);
+        if architecture.is_encoder() {
+            ["attn_output_norm", "layer_output_norm"]
+                .iter()
+                .for_each(|name| self.layer_norm(&format!("blk.{layer}.{name}")));
+            return;
+        }
         let mut norm = |name: &str, width| self.vector(&format!("blk.{layer}.{name}.weight"), width, 0.8, 1.2);
         norm("attn_norm", spec.hidden);
         norm(architecture.feed_forward_norm(), spec.hidden);
@@ -157,6 +172,11 @@ impl Collector<'_> {
         if architecture == Architecture::GptOss {
             self.vector(&format!("blk.{layer}.attn_sinks.weight"), spec.heads, -1.0, 1.0);
         }
+    }
+
+    fn layer_norm(&mut self, name: &str) {
+        self.vector(&format!("{name}.weight"), self.spec.hidden, 0.8, 1.2);
+        self.bias(&format!("{name}.bias"), &[self.spec.hidden]);
     }
 
     fn matrix(&mut self, name: &str, dtype: GgmlType, shape: &[usize], deviation: f32) {

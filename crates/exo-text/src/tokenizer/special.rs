@@ -2,65 +2,38 @@
 
 use std::borrow::Cow;
 
-use super::ControlTokens;
+use super::{ControlTokens, trie::Trie};
 use crate::vocabulary::{TokenKind, Vocabulary};
 
 /// Splits control texts of a user apart; a noncharacter, so that no real text has it.
 const GUARD: char = '\u{fdd0}';
 
-/// A trie over the texts of control and user-defined tokens. Lookup costs at most the longest text per position.
+/// The texts of control and user-defined tokens. Lookup costs at most the longest text per position.
 #[derive(Debug)]
 pub(super) struct SpecialTexts {
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    /// Sorted by byte.
-    children: Vec<(u8, u32)>,
-    token: Option<(u32, TokenKind)>,
+    texts: Trie<(u32, TokenKind)>,
 }
 
 impl SpecialTexts {
     pub(super) fn new(vocabulary: &Vocabulary) -> Self {
-        let mut texts = Self { nodes: vec![Node::default()] };
+        let mut texts = Trie::new();
         for (token, text) in vocabulary.tokens.iter().enumerate() {
             let kind = vocabulary.kind(token);
             if matches!(kind, TokenKind::Control | TokenKind::UserDefined) && !text.is_empty() {
-                texts.insert(text.as_bytes(), token as u32, kind);
+                texts.insert(text.as_bytes(), (token as u32, kind));
             }
         }
-        texts
+        Self { texts }
     }
 
-    fn insert(&mut self, text: &[u8], token: u32, kind: TokenKind) {
-        let mut node = 0;
-        for &byte in text {
-            node = match self.nodes[node].children.binary_search_by_key(&byte, |child| child.0) {
-                Ok(found) => self.nodes[node].children[found].1 as usize,
-                Err(place) => {
-                    let new = self.nodes.len();
-                    self.nodes.push(Node::default());
-                    self.nodes[node].children.insert(place, (byte, new as u32));
-                    new
-                }
-            };
-        }
-        self.nodes[node].token.get_or_insert((token, kind));
-    }
-
-    /// Length and token of the longest special text that `text` starts with.
+    /// Length and token of the longest special text that `text` starts with. A control text with a guard behind it is a
+    /// user's: one of a single character, since others have it inside.
     fn longest_at(&self, text: &[u8], accept: impl Fn(TokenKind) -> bool) -> Option<(usize, u32)> {
-        let (mut node, mut longest) = (0, None);
-        for (index, byte) in text.iter().enumerate() {
-            let children = &self.nodes[node].children;
-            let Ok(found) = children.binary_search_by_key(byte, |child| child.0) else { break };
-            node = children[found].1 as usize;
-            if let Some((token, _)) = self.nodes[node].token.filter(|(_, kind)| accept(*kind)) {
-                longest = Some((index + 1, token));
-            }
-        }
-        longest
+        let is_guarded = |length: usize| text[length..].starts_with(GUARD.encode_utf8(&mut [0; 4]).as_bytes());
+        let is_users = |length, kind| kind == TokenKind::Control && is_guarded(length);
+        let found = self.texts.beginnings(text);
+        let accepted = found.filter(|(length, (_, kind))| accept(*kind) && !is_users(*length, *kind));
+        accepted.last().map(|(length, (token, _))| (length, token))
     }
 
     /// The control token with exactly this text.

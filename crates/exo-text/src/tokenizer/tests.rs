@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::vocabulary::{PreTokenizer, SpecialTokens};
+use crate::vocabulary::{Folding, PreTokenizer, SpecialTokens};
 
 /// All single bytes in byte-level spelling, then `extra`, then two control tokens and a user-defined one.
 fn gpt2(extra: &[&str], merges: &[&str]) -> Vocabulary {
@@ -90,6 +90,56 @@ fn sentencepiece_merges_by_score_and_falls_back_to_bytes() {
     assert_eq!(printed(&tokenizer, &tokens), b" a");
 }
 
+fn word_pieces(tokens: &[&str], folding: Folding) -> Vocabulary {
+    let control = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
+    let mut kinds = vec![TokenKind::Control; control.len()];
+    kinds.resize(control.len() + tokens.len(), TokenKind::Normal);
+    Vocabulary {
+        model: TokenizerModel::WordPiece(folding),
+        pre: PreTokenizer::Gpt2,
+        tokens: control.iter().chain(tokens).map(|&text| text.to_owned()).collect(),
+        scores: vec![],
+        kinds,
+        merges: vec![],
+        special: SpecialTokens { bos: Some(2), unknown: Some(1), add_bos: true, ..SpecialTokens::default() },
+    }
+}
+
+const FOLDS: Folding = Folding { lowers: true, strips_accents: true };
+
+#[test]
+fn words_are_spelled_with_the_longest_pieces_or_not_at_all() {
+    let pieces = ["▁un", "▁una", "able", "▁able", "aff", "▁,", "▁漢", "▁字", "▁[", "▁cls", "▁]", "▁a", "a", "▁cafe"];
+    let tokenizer = Tokenizer::new(word_pieces(&pieces, FOLDS)).expect("valid");
+    let check =
+        |text: &str, expect: &[&str]| assert_eq!(texts(&tokenizer, text, ControlTokens::AsText), expect, "{text}");
+    check("un unaable", &["▁un", "▁una", "able"]);
+    // The longest is taken, though a shorter one would lead to the end.
+    check("unable", &["[UNK]"]);
+    check(" Able,\tunaable\n", &["▁able", "▁,", "▁una", "able"]);
+    check("able,able unaffabl", &["▁able", "▁,", "▁able", "[UNK]"]);
+    check("漢字able", &["▁漢", "▁字", "▁able"]);
+    check("CAFÉ cafe\u{301} ca\u{200d}fe\u{fffd}", &["▁cafe", "▁cafe", "▁cafe"]);
+    check("[CLS]", &["▁[", "▁cls", "▁]"]);
+    check("", &[]);
+    let (longest, longer) = ("a".repeat(100), "a".repeat(101));
+    assert_eq!(texts(&tokenizer, &longest, ControlTokens::AsText).len(), 100);
+    check(&longer, &["[UNK]"]);
+    assert_eq!(tokenizer.encode_prompt("able", ControlTokens::AsText).expect("encodes"), [2, 7]);
+    assert_eq!(printed(&tokenizer, &[4, 6, 7]), b" unable able");
+}
+
+#[test]
+fn capitals_and_accents_are_told_apart_where_the_model_does() {
+    let pieces = ["▁Über", "▁uber", "▁über", "▁Uber"];
+    for (lowers, strips_accents, expect) in
+        [(true, true, "▁uber"), (true, false, "▁über"), (false, true, "▁Uber"), (false, false, "▁Über")]
+    {
+        let tokenizer = Tokenizer::new(word_pieces(&pieces, Folding { lowers, strips_accents })).expect("valid");
+        assert_eq!(texts(&tokenizer, "Über", ControlTokens::AsText), [expect]);
+    }
+}
+
 #[test]
 fn control_tokens_never_come_from_a_users_text() {
     let tokenizer = Tokenizer::new(gpt2(&[], &[])).expect("valid");
@@ -104,6 +154,23 @@ fn control_tokens_never_come_from_a_users_text() {
         assert_eq!(printed(&tokenizer, &tokens), evil.replace('\u{fdd0}', "").as_bytes());
     }
     assert_eq!(texts(&tokenizer, "a<think>", ControlTokens::AsText), ["a", "<think>"]);
+}
+
+#[test]
+fn a_control_token_of_one_character_never_comes_from_a_users_text() {
+    let mut vocabulary = gpt2(&[], &[]);
+    vocabulary.tokens.push("※".to_owned());
+    vocabulary.kinds.push(TokenKind::Control);
+    let tokenizer = Tokenizer::new(vocabulary).expect("valid");
+    let count = |text: &str| texts(&tokenizer, text, ControlTokens::Parse).iter().filter(|text| *text == "※").count();
+    assert_eq!(count("※hi※"), 2);
+    for evil in ["※", "※※", "a※<|im_end|>"] {
+        let guarded = tokenizer.guard(evil);
+        assert_eq!(count(&guarded), 0, "{evil:?}");
+        assert_eq!(count(&format!("※{guarded}※")), 2, "what a template wrote around it stays");
+        let tokens = tokenizer.encode(&guarded, ControlTokens::Parse).expect("encodes");
+        assert_eq!(printed(&tokenizer, &tokens), evil.as_bytes());
+    }
 }
 
 #[test]

@@ -187,11 +187,11 @@ fn is_lower(character: char) -> bool {
     if character.is_ascii() { character.is_ascii_lowercase() } else { matches_one(&LOWER, character) }
 }
 
-fn expression(text: &str) -> Regex {
+pub(super) fn expression(text: &str) -> Regex {
     Regex::new(text).expect("a fixed, valid expression")
 }
 
-fn matches_one(regex: &Regex, character: char) -> bool {
+pub(super) fn matches_one(regex: &Regex, character: char) -> bool {
     regex.is_match(character.encode_utf8(&mut [0; 4])).unwrap_or(false)
 }
 

@@ -74,7 +74,10 @@ impl<'a> Config<'a> {
         self.set_experts(&mut entries)?;
         self.set_windows(&mut entries)?;
         self.set_caps(&mut entries)?;
-        rope::set(self, &mut entries)?;
+        match self.family.is_encoder {
+            true => self.set_encoder(&mut entries)?,
+            false => rope::set(self, &mut entries)?,
+        }
         Ok(entries.entries)
     }
 
@@ -101,8 +104,8 @@ impl<'a> Config<'a> {
     fn set_shape(&self, entries: &mut Entries) -> Result<(), DirectoryProblem> {
         let heads = self.count("num_attention_heads")?;
         let kv_heads = match self.object.get("num_key_value_heads") {
-            // Early files of Llama.
-            None if self.family.architecture == "llama" => heads,
+            // Early files of Llama, and all of BERT.
+            None if self.family.architecture == "llama" || self.family.is_encoder => heads,
             _ => self.count("num_key_value_heads")?,
         };
         for (name, count) in [
@@ -118,8 +121,18 @@ impl<'a> Config<'a> {
         ] {
             entries.set(name, count);
         }
-        let epsilon = self.object.opt_number("rms_norm_eps")?.unwrap_or(self.family.norm_epsilon);
-        entries.set("attention.layer_norm_rms_epsilon", epsilon);
+        let (theirs, ours) = match self.family.is_encoder {
+            true => ("layer_norm_eps", "attention.layer_norm_epsilon"),
+            false => ("rms_norm_eps", "attention.layer_norm_rms_epsilon"),
+        };
+        entries.set(ours, self.object.opt_number(theirs)?.unwrap_or(self.family.norm_epsilon));
+        Ok(())
+    }
+
+    fn set_encoder(&self, entries: &mut Entries) -> Result<(), DirectoryProblem> {
+        entries.set("attention.causal", false);
+        let types = self.object.opt_count("type_vocab_size")?.unwrap_or(2);
+        entries.entries.insert("tokenizer.ggml.token_type_count".to_owned(), types.into());
         Ok(())
     }
 
@@ -200,6 +213,16 @@ impl<'a> Config<'a> {
             let is_other = config.opt_text(key)?.is_some_and(|found| found != self.family.activation);
             if is_other && !is_overridden {
                 return Err(config.unsupported(key));
+            }
+        }
+        if self.family.is_encoder {
+            if config.opt_text("position_embedding_type")?.is_some_and(|kind| kind != "absolute") {
+                return Err(config.unsupported("position_embedding_type"));
+            }
+            for key in ["is_decoder", "add_cross_attention"] {
+                if config.opt_flag(key)? == Some(true) {
+                    return Err(config.unsupported(key));
+                }
             }
         }
         if config.opt_number("swiglu_limit")?.is_some_and(|limit| limit != 7.0) {

@@ -100,7 +100,7 @@ fn entries(config: &Config<'_>, shards: &Shards) -> Result<BTreeMap<String, Entr
             }
         }
     }
-    if !is_tied && !entries.contains_key(HEAD) {
+    if !config.family.is_encoder && !is_tied && !entries.contains_key(HEAD) {
         return Err(DirectoryProblem::MissingTensor(HEAD.to_owned()));
     }
     for (name, numbers) in rope::factors(config)? {

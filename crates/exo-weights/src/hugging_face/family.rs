@@ -8,6 +8,8 @@ pub(super) struct Family {
     pub(super) model_type: &'static str,
     /// Its name in GGUF files.
     pub(super) architecture: &'static str,
+    /// Every token sees the whole text, and there is no head.
+    pub(super) is_encoder: bool,
     /// The only activation that it is computed with.
     pub(super) activation: &'static str,
     /// Norms multiply by 1 + weight.
@@ -46,6 +48,7 @@ const GEMMA_NORMS: [(&str, &str); 3] = [
 const LLAMA: Family = Family {
     model_type: "llama",
     architecture: "llama",
+    is_encoder: false,
     activation: "silu",
     adds_one_to_norms: false,
     is_tied: false,
@@ -76,7 +79,7 @@ const GEMMA3: Family = Family {
     ..GEMMA2
 };
 
-const ALL: [Family; 11] = [
+const ALL: [Family; 12] = [
     LLAMA,
     Family { model_type: "mistral", architecture: "mistral", windows: Windows::All, ..LLAMA },
     Family {
@@ -108,6 +111,15 @@ const ALL: [Family; 11] = [
         experts: Some(("num_local_experts", "intermediate_size")),
         windows: Windows::AllButOneOf(2),
         norms: &[("post_attention_layernorm", "post_attention_norm")],
+        ..LLAMA
+    },
+    Family {
+        model_type: "bert",
+        architecture: "bert",
+        is_encoder: true,
+        activation: "gelu",
+        norm_epsilon: 1e-12,
+        norms: &[],
         ..LLAMA
     },
 ];

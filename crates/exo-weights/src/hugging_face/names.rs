@@ -2,6 +2,8 @@
 
 use super::family::Family;
 
+mod bert;
+
 /// What a tensor of a directory is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
@@ -49,6 +51,9 @@ const OF_LAYER: [(&str, &str); 15] = [
 
 /// What a tensor of that name is. `is_tied` says that there is no head of its own.
 pub(super) fn meaning(family: &Family, is_tied: bool, name: &str) -> Meaning {
+    if family.is_encoder {
+        return bert::meaning(name);
+    }
     let name = text_part(name);
     if name.contains("vision_tower.")
         || name.contains("multi_modal_projector.")

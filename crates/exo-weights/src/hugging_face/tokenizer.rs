@@ -1,12 +1,13 @@
 //! `tokenizer.json` and its companions in the words of GGUF's metadata.
 //!
 //! Of the tokenizers that such files can describe these are mapped, and the others refused: byte-level BPE with the word
-//! rules of GPT-2, Llama 3, Qwen 2, GPT-4o and Tekken, and SentencePiece's BPE. Unicode normalisation (Qwen asks for NFC)
+//! rules of GPT-2, Llama 3, Qwen 2, GPT-4o and Tekken, SentencePiece's BPE, and BERT's WordPiece. Unicode normalisation (Qwen asks for NFC)
 //! is not done, here as with GGUF files.
 
 mod model;
 mod special;
 mod template;
+mod word_piece;
 mod words;
 
 use std::collections::BTreeMap;

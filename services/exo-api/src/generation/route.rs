@@ -4,7 +4,22 @@ use crate::app::App;
 use exo_ambient::{Bug, planted};
 use exo_node::View;
 use exo_types::{Instance, InstanceId, ModelId, NodeId, RunnerStatus};
-use exo_wire::ApiError;
+use exo_wire::{ApiError, TextRequest};
+
+/// Refuses text of a model that makes none.
+pub(super) fn check_task(view: &View, text: &TextRequest) -> Result<(), ApiError> {
+    let cards = view.state.model_cards();
+    let placed = view.state.instances_of(&text.model).map(|instance| instance.model_card()).next();
+    let is_encoder = placed.or_else(|| cards.get(&text.model).copied()).is_some_and(|card| !card.makes_text());
+    if text.reply.embedding.is_some() || !is_encoder {
+        return Ok(());
+    }
+    let message = format!(
+        "model {} is an encoder: it makes vectors of texts and no text; ask it at POST /v1/embeddings, or name another model",
+        text.model
+    );
+    Err(ApiError { param: Some("model".to_owned()), ..ApiError::new(400, "embeddings_only", message) })
+}
 
 /// Ready instances and their first nodes, those with the fewest open generations first.
 pub(super) fn candidates(app: &App, model: &ModelId) -> Result<Vec<(InstanceId, NodeId)>, ApiError> {

@@ -20,7 +20,7 @@ pub fn card(model: &str) -> ModelCard {
     ModelCard {
         model_id: ModelId::new(model).expect("a good id"),
         name: String::new(),
-        architecture: "llama".to_owned(),
+        architecture: if model == "encoder" { "bert" } else { "llama" }.to_owned(),
         quantization: "Q8_0".to_owned(),
         n_layers: 4,
         hidden_size: 64,
@@ -62,15 +62,19 @@ fn info() -> NodeInfo {
     }
 }
 
-/// What the log begins with: a worker with two models on its disk, one of them placed and ready.
-fn beginning(session: &SessionId) -> Vec<Event> {
-    let download = |model| Event::NodeDownloadProgress {
+/// The worker has a model on its disk.
+pub fn download(model: &str) -> Event {
+    Event::NodeDownloadProgress {
         download: NodeDownload {
             node_id: node("worker"),
             model_card: card(model),
             progress: DownloadProgress::DownloadCompleted { total: Memory::mib(5) },
         },
-    };
+    }
+}
+
+/// What the log begins with: a worker with two models on its disk, one of them placed and ready.
+fn beginning(session: &SessionId) -> Vec<Event> {
     vec![
         Event::SessionOpened { session: session.clone(), when: Millis(1) },
         Event::NodeGatheredInfo { node_id: node("worker"), info: info() },
@@ -327,7 +331,12 @@ fn vector(prompt: &Prompt, pooling: Option<Pooling>) -> StreamChunk {
         Prompt::Tokens(tokens) => tokens.len() as u32,
         Prompt::Chat(_) => 0,
     };
-    let pooled = pooling.map_or(0.0, |pooling| if pooling == Pooling::Mean { 1.0 } else { 2.0 });
+    let pooled = match pooling {
+        None => 0.0,
+        Some(Pooling::Mean) => 1.0,
+        Some(Pooling::Last) => 2.0,
+        Some(Pooling::Cls) => 3.0,
+    };
     let usage = Usage { prompt_tokens: size, ..Usage::default() };
     StreamChunk::Embedding(EmbeddingChunk { values: vec![size as f32, pooled], usage })
 }

@@ -38,6 +38,7 @@ fn embedding_options(options: EmbeddingOptions) -> exo_engine::EmbeddingOptions 
     let pooling = options.pooling.map(|pooling| match pooling {
         Pooling::Mean => exo_engine::Pooling::Mean,
         Pooling::Last => exo_engine::Pooling::Last,
+        Pooling::Cls => exo_engine::Pooling::Cls,
     });
     exo_engine::EmbeddingOptions { pooling }
 }

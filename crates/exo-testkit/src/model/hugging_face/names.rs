@@ -8,6 +8,9 @@ use crate::model::{Architecture, ModelSpec};
 pub(super) fn translate(spec: &ModelSpec, name: &str, shape: &[usize], values: Vec<f32>) -> Vec<HfTensor> {
     let one =
         |name: String, values: Vec<f32>| vec![HfTensor { name, shape: shape.iter().rev().copied().collect(), values }];
+    if spec.architecture.is_encoder() {
+        return one(encoder_name(name), values);
+    }
     match name {
         "token_embd.weight" => return one("model.embed_tokens.weight".into(), values),
         "output_norm.weight" => return one("model.norm.weight".into(), norm(spec, values)),
@@ -33,6 +36,31 @@ pub(super) fn translate(spec: &ModelSpec, name: &str, shape: &[usize], values: V
     };
     let suffix = if stem == "attn_sinks" { String::new() } else { format!(".{kind}") };
     one(format!("{layer}.{}{suffix}", layer_name(spec.architecture, stem)), values)
+}
+
+/// BERT has names for its own, and no order.
+fn encoder_name(name: &str) -> String {
+    let (stem, kind) = name.rsplit_once('.').expect("weight or bias");
+    let (layer, stem) = match stem.strip_prefix("blk.").and_then(|rest| rest.split_once('.')) {
+        Some((layer, stem)) => (format!("encoder.layer.{layer}."), stem),
+        None => ("embeddings.".to_owned(), stem),
+    };
+    let theirs = match stem {
+        "token_embd" => "word_embeddings",
+        "position_embd" => "position_embeddings",
+        "token_types" => "token_type_embeddings",
+        "token_embd_norm" => "LayerNorm",
+        "attn_q" => "attention.self.query",
+        "attn_k" => "attention.self.key",
+        "attn_v" => "attention.self.value",
+        "attn_output" => "attention.output.dense",
+        "attn_output_norm" => "attention.output.LayerNorm",
+        "ffn_up" => "intermediate.dense",
+        "ffn_down" => "output.dense",
+        "layer_output_norm" => "output.LayerNorm",
+        other => unreachable!("no encoder has {other}"),
+    };
+    format!("{layer}{theirs}.{kind}")
 }
 
 fn layer_name(architecture: Architecture, stem: &str) -> &'static str {

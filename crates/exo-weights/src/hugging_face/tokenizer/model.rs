@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::super::json::Object;
+use super::word_piece::{self, Folding};
 use super::{Entries, kind_of, shown, steps, unsupported, words};
 use crate::error::DirectoryProblem;
 
@@ -39,36 +40,27 @@ enum Merging {
     Bytes { words: &'static str, merges: Vec<String> },
     /// SentencePiece's BPE.
     Scores { scores: Vec<f32>, starts_with_space: bool },
+    /// BERT's WordPiece.
+    Pieces(Folding),
 }
 
 impl Model {
     /// Reads a model of `count` tokens.
     pub(super) fn read(file: &Object<'_>, count: usize) -> Result<Self, DirectoryProblem> {
         let model = file.opt_object("model")?.ok_or_else(|| file.missing("model"))?;
-        check(&model)?;
+        let is_pieces = model.opt_text("type")? == Some("WordPiece");
+        if !is_pieces {
+            check(&model)?;
+        }
         let mut tokens = Tokens::new(count);
         let vocabulary = model.opt_object("vocab")?.ok_or_else(|| model.missing("vocab"))?;
         for (text, id) in vocabulary.entries() {
             let id = id.as_u64().ok_or_else(|| model.wrong("vocab", "an object of numbers"))?;
             tokens.put(id, text, Kind::Normal);
         }
-        let falls_back_to_bytes = model.opt_flag("byte_fallback")?.unwrap_or(false);
-        let normalizer = steps(file.get("normalizer"), "normalizers");
-        let pre_tokenizer = steps(file.get("pre_tokenizer"), "pretokenizers");
-        let pairs = pairs(&model)?;
-        let merging = if pre_tokenizer.iter().any(|step| kind_of(step) == "ByteLevel") {
-            if let Some(step) = normalizer.iter().find(|step| kind_of(step) != "NFC") {
-                return Err(unsupported(format!("the normalizer {}", shown(step))));
-            }
-            let words = words::rule(&pre_tokenizer, model.opt_flag("ignore_merges")?.unwrap_or(false))?;
-            let merges = pairs.iter().map(|(left, right)| format!("{left} {right}")).collect();
-            Merging::Bytes { words, merges }
-        } else if falls_back_to_bytes {
-            let starts_with_space = starts_with_space(&normalizer, &pre_tokenizer)?;
-            tokens.mark_bytes();
-            Merging::Scores { scores: scores(&pairs, &tokens.ids, count), starts_with_space }
-        } else {
-            return Err(unsupported("neither the byte level nor a fallback to bytes"));
+        let merging = match is_pieces {
+            true => Merging::Pieces(Folding::read(file, &model)?),
+            false => merging(file, &model, &mut tokens)?,
         };
         let unknown = model.opt_text("unk_token")?.and_then(|text| tokens.mark(text, Kind::Unknown));
         for added in file.opt_list("added_tokens")?.unwrap_or_default() {
@@ -83,10 +75,19 @@ impl Model {
         self.tokens.len()
     }
 
+    /// Whether it is BERT's WordPiece.
+    pub(super) fn is_pieces(&self) -> bool {
+        matches!(self.merging, Merging::Pieces(_))
+    }
+
     /// Sets its entries.
     pub(super) fn set(self, entries: &mut Entries<'_>) {
         entries.set("token_type", self.kinds.iter().map(|kind| *kind as i32).collect::<Vec<_>>());
-        entries.set("tokens", self.tokens);
+        let tokens = match self.merging {
+            Merging::Pieces(_) => word_piece::respell(self.tokens, &self.kinds),
+            _ => self.tokens,
+        };
+        entries.set("tokens", tokens);
         match self.merging {
             Merging::Bytes { words, merges } => {
                 entries.set("model", "gpt2");
@@ -98,8 +99,34 @@ impl Model {
                 entries.set("scores", scores);
                 entries.set("add_space_prefix", starts_with_space);
             }
+            Merging::Pieces(folding) => {
+                entries.set("model", "bert");
+                folding.set(entries);
+            }
         }
     }
+}
+
+/// How the two kinds of BPE put tokens together.
+fn merging(file: &Object<'_>, model: &Object<'_>, tokens: &mut Tokens) -> Result<Merging, DirectoryProblem> {
+    let falls_back_to_bytes = model.opt_flag("byte_fallback")?.unwrap_or(false);
+    let normalizer = steps(file.get("normalizer"), "normalizers");
+    let pre_tokenizer = steps(file.get("pre_tokenizer"), "pretokenizers");
+    let pairs = pairs(model)?;
+    if pre_tokenizer.iter().any(|step| kind_of(step) == "ByteLevel") {
+        if let Some(step) = normalizer.iter().find(|step| kind_of(step) != "NFC") {
+            return Err(unsupported(format!("the normalizer {}", shown(step))));
+        }
+        let words = words::rule(&pre_tokenizer, model.opt_flag("ignore_merges")?.unwrap_or(false))?;
+        let merges = pairs.iter().map(|(left, right)| format!("{left} {right}")).collect();
+        return Ok(Merging::Bytes { words, merges });
+    }
+    if !falls_back_to_bytes {
+        return Err(unsupported("neither the byte level nor a fallback to bytes"));
+    }
+    let starts_with_space = starts_with_space(&normalizer, &pre_tokenizer)?;
+    tokens.mark_bytes();
+    Ok(Merging::Scores { scores: scores(&pairs, &tokens.ids, tokens.tokens.len()), starts_with_space })
 }
 
 /// Refuses models that are put together in another way.

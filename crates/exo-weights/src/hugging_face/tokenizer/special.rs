@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::json::Object;
 use super::model::Model;
-use super::{Entries, kind_of};
+use super::{Entries, kind_of, unsupported};
 use crate::error::DirectoryProblem;
 
 /// Where roles are told.
@@ -19,7 +19,10 @@ pub(super) struct Roles<'a> {
 impl Roles<'_> {
     /// Sets their entries.
     pub(super) fn set(&self, entries: &mut Entries<'_>) -> Result<(), DirectoryProblem> {
-        let bos = self.named("bos_token");
+        if self.model.is_pieces() && self.template().is_none() {
+            return Err(unsupported("no template that tells which tokens stand around a text"));
+        }
+        let bos = self.begin();
         let mut ends = self.named("eos_token").into_iter().collect::<Vec<_>>();
         ends.extend(self.end_ids());
         ends.dedup();
@@ -56,6 +59,20 @@ impl Roles<'_> {
         steps.into_iter().find(|step| kind_of(step) == "TemplateProcessing")
     }
 
+    /// The token that begins texts. WordPiece has a name of its own for it.
+    fn begin(&self) -> Option<u32> {
+        match self.model.is_pieces() {
+            true => self.named("cls_token").or_else(|| self.first_around()),
+            false => self.named("bos_token"),
+        }
+    }
+
+    /// The token that is put before a text.
+    fn first_around(&self) -> Option<u32> {
+        let first = self.template()?.pointer("/single/0/SpecialToken/id")?.as_str()?;
+        self.model.ids.get(first).copied()
+    }
+
     /// The token of a role: a text, or an object with its content.
     fn named(&self, role: &str) -> Option<u32> {
         let value = self.settings.get(role)?;
@@ -76,7 +93,6 @@ impl Roles<'_> {
 
     /// Whether what is put around a text puts the token `bos` before it.
     fn begins_with(&self, bos: Option<u32>) -> bool {
-        let first = self.template().and_then(|template| template.pointer("/single/0/SpecialToken/id")?.as_str());
-        bos.is_some() && first.and_then(|text| self.model.ids.get(text).copied()) == bos
+        bos.is_some() && self.first_around() == bos
     }
 }
