@@ -38,6 +38,16 @@ impl Machine {
         self.client.wait_for("/cluster", &format!("{count} voters"), has_all).await;
     }
 
+    /// Until it can be forgotten: neither a worker or api of that node is there, nor its master.
+    async fn wait_until_off(&self, id: &str) {
+        let is_off = |_, state: &Value| {
+            state["topology"]["nodes"].is_array() && !state["topology"]["nodes"].to_string().contains(id)
+        };
+        self.client.wait_for("/state", "the machine that is off to be gone", is_off).await;
+        let is_off = |_, cluster: &Value| !cluster["masters"].to_string().contains(id);
+        self.client.wait_for("/cluster", "its master to be gone", is_off).await;
+    }
+
     /// Its own name for the cluster.
     fn id(&self) -> String {
         let id = std::fs::read_to_string(self.node.folder().join("data/node-id")).expect("it has run");
@@ -102,10 +112,7 @@ async fn a_machine_that_leaves_votes_no_more_and_is_forgotten_once_it_is_off() {
     has_all(&refused(&atlas.node, &["node", "rm", "cobalt"]), &[&id, "stop exo on it first"]);
 
     assert!(cobalt.process.stop().success(), "{}", cobalt.process.log());
-    let two = |_, state: &Value| state["topology"]["nodes"].as_array().is_some_and(|nodes| nodes.len() == 2);
-    atlas.client.wait_for("/state", "the machine that is off to be gone", two).await;
-    let wait = |_, cluster: &Value| !cluster["masters"].to_string().contains(&id);
-    atlas.client.wait_for("/cluster", "its master to be gone", wait).await;
+    atlas.wait_until_off(&id).await;
     has_all(&good(&atlas.node, &["node", "rm", &id]), &["is forgotten"]);
     let known = good(&boron.node, &["cluster", "nodes"]);
     assert!(!known.contains("cobalt") && known.contains("atlas"), "{known}");
@@ -143,6 +150,7 @@ async fn a_master_goes_on_alone_when_the_two_others_are_lost_and_others_come_in_
         let is_new = |_, state: &Value| state["session"]["generation"] == 2;
         machine.client.wait_for("/state", "the new session", is_new).await;
     }
+    atlas.wait_until_off(&boron.id()).await;
     has_all(&good(&cobalt.node, &["node", "rm", &boron.id()]), &["is forgotten"]);
     assert!(cobalt.client.ask(MODEL, "What is exo?", 20).await.is_ok());
 }
