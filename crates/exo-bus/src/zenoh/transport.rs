@@ -3,7 +3,7 @@
 use super::outbox::Outbox;
 use super::seal::{Place, SIGNATURE, SealError};
 use super::session::failed;
-use super::tunnel::{Driver, Handle, Shared};
+use super::tunnel::{Asked, Driver, Handle, Shared};
 use crate::error::BusError;
 use crate::keys::{self, Reader, reader_of};
 use crate::links::LinkReport;
@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use zenoh::bytes::ZBytes;
 use zenoh::internal::runtime::Runtime;
@@ -119,13 +120,25 @@ impl ZenohTransport {
     }
 
     async fn call(&self, key: &str, bytes: Bytes, deadline: Duration) -> Result<Bytes, CallError> {
-        match tokio::time::timeout(deadline, self.outbox.ready()).await {
+        let until = Instant::now() + deadline;
+        match self.links.shared.calls.ask(key, &bytes, until).await {
+            Asked::Answered(answer) => Ok(answer),
+            Asked::Failed(error) => Err(error),
+            Asked::Unknown => self.find(key, bytes, until).await,
+        }
+    }
+
+    /// Asks whoever answers the key, wherever it is.
+    async fn find(&self, key: &str, bytes: Bytes, until: Instant) -> Result<Bytes, CallError> {
+        match timeout_at(until, self.outbox.ready()).await {
             Ok(ready) => ready.map_err(|_| CallError::Closed)?,
             Err(_) => return Err(CallError::Timeout),
         }
         let (sender, answer) = oneshot::channel();
         let sender = Mutex::new(Some(sender));
-        let (reader, key, shared) = (reader_of(key), self.key(key), self.links.shared.clone());
+        let (unprefixed, shared) = (key.to_owned(), self.links.shared.clone());
+        let (reader, key) = (reader_of(key), self.key(key));
+        let deadline = until.saturating_duration_since(Instant::now());
         let ask = move |session: &Session| {
             let question = shared.seals.seal(Place::on(&key, &reader), &bytes);
             let (asked_of, of) = (key.clone(), question.clone());
@@ -134,7 +147,10 @@ impl ZenohTransport {
                 let Ok(sample) = reply.into_result() else { return };
                 let asker = shared.seals.own();
                 let place = Place::answer(&asked_of, &of, &asker);
-                let Some((_, bytes)) = shared.open(place, &bytes_of(sample.payload())) else { return };
+                let Some((process, bytes)) = shared.open(place, &bytes_of(sample.payload())) else { return };
+                if let Reader::Node(node) = &reader {
+                    shared.calls.learn(&unprefixed, node, process);
+                }
                 let first = sender.lock().expect("no code panics while it holds this lock").take();
                 if let Some(first) = first {
                     let _gave_up = first.send(bytes);
@@ -156,7 +172,7 @@ impl ZenohTransport {
             }
         };
         self.outbox.push(ask).map_err(|_| CallError::Closed)?;
-        match tokio::time::timeout(deadline, answer).await {
+        match timeout_at(until, answer).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(_)) => Err(CallError::Nobody),
             Err(_) => Err(CallError::Timeout),
@@ -278,6 +294,7 @@ impl Transport for ZenohTransport {
     fn answer<'a>(&'a self, key: &'a str, answer: Answer) -> BoxFuture<'a, Result<Registration, TransportError>> {
         let (outbox, shared) = (self.outbox.clone(), self.links.shared.clone());
         async move {
+            let direct = shared.calls.answer(key, answer.clone());
             let (reader, key) = (reader_of(key), self.key(key));
             let place = key.clone();
             let queryable = self
@@ -286,7 +303,7 @@ impl Transport for ZenohTransport {
                 .callback(move |query| hand_over(&answer, &outbox, &shared, Place::on(&place, &reader), query))
                 .await
                 .map_err(told("serve"))?;
-            Ok(Registration::new(queryable))
+            Ok(Registration::new((queryable, direct)))
         }
         .boxed()
     }

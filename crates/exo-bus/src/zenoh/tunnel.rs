@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! zenoh ─local socket─▶ tunnel ═TLS over TCP═▶ tunnel ─local socket─▶ zenoh
+//! calls ───────────────────┘                     └───────────────────▶ calls
 //! ```
 //! zenoh itself listens on a socket in a private directory only, and never calls anybody but through one. Once TLS has
 //! shown which node is there, both sides say which process they are and where they can be reached, the side with the
-//! larger id decides whether the link is wanted, and from then on zenoh's bytes pass. Whom one knows the other is told,
-//! so that processes that each know one other all meet.
+//! larger id decides whether the link is wanted, and from then on zenoh's bytes pass, and questions and answers of two
+//! processes that know of each other ([`calls`]). Whom one knows the other is told, so that processes that each know one
+//! other all meet.
 
 mod accept;
 mod addresses;
 mod attention;
+mod calls;
 mod dial;
 mod driver;
 mod frame;
@@ -24,6 +27,7 @@ mod pulse;
 mod table;
 
 pub(super) use attention::Attention;
+pub(super) use calls::{Asked, Calls};
 pub(super) use driver::{Driver, Handle};
 pub(super) use nook::Nook;
 
@@ -65,9 +69,11 @@ pub(super) struct Shared {
     admits_nodes: bool,
     accepts: Arc<ServerConfig>,
     admits: Arc<ServerConfig>,
-    calls: Arc<ClientConfig>,
+    dials: Arc<ClientConfig>,
     /// Proves who wrote what comes.
     pub seals: Seals,
+    /// What goes beside zenoh.
+    pub calls: Arc<Calls>,
     /// Which presences are believed.
     pub sightings: Sightings,
     report: Mutex<LinkReport>,
@@ -98,8 +104,9 @@ impl Shared {
             admits_nodes: settings.admits,
             accepts: identity.server_config(BUS)?,
             admits: identity.join_server_config()?,
-            calls: identity.client_config(BUS)?,
+            dials: identity.client_config(BUS)?,
             seals: Seals::new(identity.clone(), process_of(&own)),
+            calls: Arc::default(),
             sightings: Sightings::new(process_of(&own)),
             report: Mutex::default(),
             neighbours: Mutex::default(),

@@ -227,7 +227,7 @@ impl Driver {
             let process = process_of(&peer);
             match local {
                 Ok((local, call)) => {
-                    let ended = carry(stream, local, call, established, tell).await;
+                    let ended = carry(&shared, stream, local, call, established, tell).await;
                     if ended.as_ref().is_err_and(FrameError::is_silence) {
                         tracing::info!(%process, "the machine of this process does not answer any more");
                         shared.edit(|report| report.lost += 1);
@@ -287,7 +287,8 @@ impl Driver {
         self.shared.seals.on_linked(process, &facts);
         self.shared.sightings.on_linked(process);
         let link = Link { id, node: node.clone(), place, admits, facts, meter };
-        let (line, established) = line(id, node, self.pulse_of(&link));
+        let calls = self.shared.calls.open(process, node.clone());
+        let (line, established) = line(id, node, self.pulse_of(&link), calls);
         if !others.is_empty() {
             line.tell(Word::Peers(others));
         }

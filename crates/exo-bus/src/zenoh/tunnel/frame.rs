@@ -19,10 +19,14 @@ pub(super) enum Kind {
     Data,
     /// The end, and why.
     Bye,
+    /// A part of a question or an answer; more follow.
+    CallPart,
+    /// The last part of a question or an answer, or all of it.
+    Call,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Hello, Self::Verdict, Self::Peers, Self::Data, Self::Bye];
+    const ALL: [Self; 7] = [Self::Hello, Self::Verdict, Self::Peers, Self::Data, Self::Bye, Self::CallPart, Self::Call];
 
     fn code(self) -> u8 {
         match self {
@@ -31,6 +35,8 @@ impl Kind {
             Self::Peers => 3,
             Self::Data => 4,
             Self::Bye => 5,
+            Self::CallPart => 6,
+            Self::Call => 7,
         }
     }
 }

@@ -86,7 +86,7 @@ pub(super) async fn call(
     events: &mpsc::Sender<Event>,
     answered: &mut Option<PeerId>,
 ) -> Result<Ready, NoLink> {
-    let tls = TlsConnector::from(shared.calls.clone()).connect(server_name(), stream).await?;
+    let tls = TlsConnector::from(shared.dials.clone()).connect(server_name(), stream).await?;
     let facts = facts_of(tls.get_ref().1)?;
     greet(shared, tls.into(), facts, events, answered).await
 }

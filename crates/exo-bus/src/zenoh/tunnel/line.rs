@@ -1,5 +1,6 @@
 //! What the driver has of a link, and the link of the driver.
 
+use super::calls::{Clerk, Message};
 use super::hello::Place;
 use super::pulse::Pulse;
 use super::table::LinkId;
@@ -33,13 +34,22 @@ pub(super) struct Established {
     pub node: NodeId,
     pub words: mpsc::Receiver<Word>,
     pub pulse: watch::Receiver<Pulse>,
+    /// Takes questions and answers that come.
+    pub clerk: Clerk,
+    /// Questions and answers that leave.
+    pub calls: mpsc::Receiver<Message>,
 }
 
 /// Both ends.
-pub(super) fn line(link: LinkId, node: NodeId, pulse: Pulse) -> (Line, Established) {
+pub(super) fn line(
+    link: LinkId,
+    node: NodeId,
+    pulse: Pulse,
+    (clerk, calls): (Clerk, mpsc::Receiver<Message>),
+) -> (Line, Established) {
     let (says, words) = mpsc::channel(WORDS);
     let (sets, pulse) = watch::channel(pulse);
-    (Line { words: says, pulse: sets }, Established { link, node, words, pulse })
+    (Line { words: says, pulse: sets }, Established { link, node, words, pulse, clerk, calls })
 }
 
 impl Line {

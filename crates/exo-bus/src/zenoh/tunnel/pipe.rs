@@ -1,8 +1,9 @@
-//! Carries zenoh's bytes through a link.
+//! Carries zenoh's bytes through a link, and calls beside them.
 
 mod listening;
 mod speaking;
 
+use super::super::seal::SealError;
 use super::driver::Event;
 use super::frame::{BODY, FrameError};
 use super::line::Established;
@@ -61,20 +62,22 @@ pub(super) async fn called_by_zenoh(
 
 /// Carries until one side ends. Says why, in the peer's words if it had any.
 pub(super) async fn carry(
+    shared: &Shared,
     stream: TlsStream<Metered>,
     local: UnixStream,
     call: Option<BoxFuture<'static, bool>>,
     established: Established,
     events: mpsc::Sender<Event>,
 ) -> Result<String, FrameError> {
-    let Established { node, words, pulse, .. } = established;
+    let Established { node, words, pulse, clerk, calls, .. } = established;
     let ear = Ear::new(Instant::now());
     let (from_peer, to_peer) = tokio::io::split(stream);
     let (from_zenoh, mut to_zenoh) = local.into_split();
     let (taken, waiting) = tokio::io::duplex(BACKLOG);
     let mut waiting = BufReader::with_capacity(BODY, waiting);
-    let listener = Listener { pulse: pulse.clone(), ear: &ear, events: events.clone() };
-    let speaker = Speaker { words, pulse, ear: &ear, node, events };
+    let refuse = |error: &SealError| shared.refuse_message(error);
+    let listener = Listener { pulse: pulse.clone(), ear: &ear, events: events.clone(), clerk, refuse: &refuse };
+    let speaker = Speaker { words, calls, pulse, ear: &ear, node, events };
     // When the peer is done, what it said last still reaches zenoh.
     let taking = async {
         let (ended, _passed) =

@@ -1,9 +1,11 @@
-//! What comes by a link: bytes for zenoh, where others are, and beats.
+//! What comes by a link: bytes for zenoh, questions and answers, where others are, and beats.
 
+use super::super::calls::{Assembler, Clerk};
 use super::super::driver::Event;
 use super::super::frame::{self, BODY, FrameError, HEADER, Kind, read_header};
 use super::super::hello::read_peers;
 use super::super::pulse::{Ear, Pulse};
+use crate::zenoh::seal::SealError;
 use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::sync::{mpsc, watch};
@@ -14,12 +16,16 @@ pub(super) struct Listener<'a> {
     pub pulse: watch::Receiver<Pulse>,
     pub ear: &'a Ear,
     pub events: mpsc::Sender<Event>,
+    /// Takes questions and answers, and who counts those that name somebody else.
+    pub clerk: Clerk,
+    pub refuse: &'a (dyn Fn(&SealError) + Sync),
 }
 
 impl Listener<'_> {
     /// Until one side ends. Says why, in the peer's words if it had any.
     pub async fn run(mut self, from: impl AsyncRead + Unpin, mut to: DuplexStream) -> Result<String, FrameError> {
         let mut from = BufReader::with_capacity(BODY, from);
+        let mut call = Assembler::default();
         loop {
             let mut head = [0; HEADER];
             if self.heard(from.fill_buf()).await?.is_empty() {
@@ -35,6 +41,11 @@ impl Listener<'_> {
                     if self.events.send(Event::Heard(peers)).await.is_err() {
                         return Ok("the bus is closed".to_owned());
                     }
+                }
+                (Kind::CallPart, length) => call.part(&self.heard(frame::body(&mut from, length)).await?)?,
+                (Kind::Call, length) => {
+                    let message = call.last(self.heard(frame::body(&mut from, length)).await?)?;
+                    self.clerk.on_message(message).unwrap_or_else(|error| (self.refuse)(&error));
                 }
                 (Kind::Bye, length) => {
                     let reason = self.heard(frame::body(&mut from, length)).await?;

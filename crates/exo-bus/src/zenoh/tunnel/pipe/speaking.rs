@@ -1,11 +1,13 @@
-//! What leaves by a link: what zenoh says, what the driver says, and beats.
+//! What leaves by a link: what zenoh says, questions and answers, what the driver says, and beats.
 
+use super::super::calls::Message;
 use super::super::driver::Event;
 use super::super::frame::{self, BODY, FrameError, HEADER, Kind, header};
 use super::super::hello::write_peers;
 use super::super::line::Word;
 use super::super::pulse::{DOUBT, Due, Ear, LATELY, Pulse};
 use exo_types::NodeId;
+use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -17,6 +19,8 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// One side of a link, as it speaks.
 pub(super) struct Speaker<'a> {
     pub words: mpsc::Receiver<Word>,
+    /// Questions and answers.
+    pub calls: mpsc::Receiver<Message>,
     pub pulse: watch::Receiver<Pulse>,
     pub ear: &'a Ear,
     /// The peer's node, and who is told that it may be lost.
@@ -31,7 +35,7 @@ impl Speaker<'_> {
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
     ) -> Result<String, FrameError> {
-        let mut buffer = vec![0; HEADER + BODY];
+        let (mut buffer, mut calls) = (vec![0; HEADER + BODY], Vec::new());
         let mut spoke = Instant::now();
         // When the peer was last asked for a beat, and whether no answer makes doubt: not in doubt already.
         let (mut asked, mut waits) = (None, false);
@@ -47,9 +51,10 @@ impl Speaker<'_> {
                     None => return Ok("the bus is closed".to_owned()),
                 },
                 Ok(()) = self.pulse.changed() => continue,
-                read = from.read(&mut buffer[HEADER..]) => match read? {
-                    0 => return Ok("zenoh closed it".to_owned()),
-                    length => {
+                carried = next(&mut self.calls, &mut from, &mut buffer[HEADER..]) => match carried? {
+                    Carried::Call(call) => self.speak(call, &mut calls, &mut to).await?,
+                    Carried::Data(0) => return Ok("zenoh closed it".to_owned()),
+                    Carried::Data(length) => {
                         buffer[..HEADER].copy_from_slice(&header(Kind::Data, length));
                         to.write_all(&buffer[..HEADER + length]).await?;
                         to.flush().await?;
@@ -72,6 +77,47 @@ impl Speaker<'_> {
             }
             spoke = Instant::now();
         }
+    }
+
+    /// Writes a question or an answer, and with it those that wait behind it.
+    async fn speak(
+        &mut self,
+        first: Message,
+        frames: &mut Vec<u8>,
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), FrameError> {
+        frames.clear();
+        first.write(frames);
+        while frames.len() < BODY
+            && let Ok(call) = self.calls.try_recv()
+        {
+            call.write(frames);
+        }
+        to.write_all(frames).await?;
+        to.flush().await?;
+        // A large one is rare, and its room is not kept.
+        frames.clear();
+        frames.shrink_to(2 * BODY);
+        Ok(())
+    }
+}
+
+/// What a link is there for.
+enum Carried {
+    Call(Message),
+    /// So many bytes of zenoh's.
+    Data(usize),
+}
+
+/// Whichever comes first; neither keeps the other waiting. Cancelling it loses nothing.
+async fn next(
+    calls: &mut mpsc::Receiver<Message>,
+    from: &mut (impl AsyncRead + Unpin),
+    buffer: &mut [u8],
+) -> io::Result<Carried> {
+    tokio::select! {
+        Some(call) = calls.recv() => Ok(Carried::Call(call)),
+        read = from.read(buffer) => read.map(Carried::Data),
     }
 }
 

@@ -1,8 +1,11 @@
+use super::super::calls::Calls;
 use super::super::frame::{self, FrameError, Kind, header};
 use super::super::line::Word;
 use super::super::pulse::{DOUBT, LATELY, Pulse};
 use super::*;
+use crate::names::ProcessId;
 use exo_types::NodeId;
+use std::sync::Arc;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -31,8 +34,15 @@ impl Peer {
         let (events, hears) = mpsc::channel(1);
         let (sets, pulse) = watch::channel(pulse);
         let (ear, node) = (Ear::new(Instant::now()), node());
-        let listener = Listener { pulse: pulse.clone(), ear: &ear, events: events.clone() };
-        let speaker = Speaker { words, pulse, ear: &ear, node, events };
+        let (clerk, calls) = Arc::new(Calls::default()).open(ProcessId(1), node.clone());
+        let listener = Listener {
+            pulse: pulse.clone(),
+            ear: &ear,
+            events: events.clone(),
+            clerk,
+            refuse: &|_| panic!("no calls"),
+        };
+        let speaker = Speaker { words, calls, pulse, ear: &ear, node, events };
         tokio::select! {
             biased;
             ended = speaker.run(from_zenoh, to) => Some(ended),
