@@ -6,14 +6,18 @@ use exo_bus::Bus;
 use exo_config::Config;
 use exo_node::{CommandError, NodeHandle, View};
 use exo_telemetry::ServiceStatus;
-use exo_types::{Command, CommandReply};
+use exo_types::{Command, CommandId, CommandReply};
 use exo_wire::{ApiError, CommandAccepted};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// How long a command may take: the master writes its log and answers at once. Long enough for an election in between.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What was accepted is told to this api beside the answer, and may come a moment later. Answers wait for it that long.
+const SHOWN: Duration = Duration::from_secs(1);
 
 /// Streams of events at the same time: dashboards and tails, not users.
 pub(crate) const FOLLOWERS: usize = 32;
@@ -43,15 +47,25 @@ impl App {
         self.node.view().borrow().clone()
     }
 
-    /// Has the leading master do something; its refusal is an error.
+    /// Has the leading master do something; its refusal is an error. Who is answered finds what was done in whatever this
+    /// api tells from then on.
     pub(crate) async fn command(&self, command: Command, message: &str) -> Result<CommandAccepted, ApiError> {
         match self.node.commands().send(command, COMMAND_DEADLINE).await {
             Ok(CommandReply::Accepted { command_id, task_id, instance_id }) => {
+                self.wait_until_shown(&command_id).await;
                 let message = message.to_owned();
                 Ok(CommandAccepted { message, command_id, instance_id, task_id, model_card: None })
             }
             Ok(CommandReply::Refused(refusal)) => Err(ApiError::from(&refusal)),
             Err(error) => Err(command_error(&error)),
+        }
+    }
+
+    async fn wait_until_shown(&self, id: &CommandId) {
+        let mut view = self.node.view();
+        let shows = view.wait_for(|view| view.state.accepted_commands.get(id).is_some());
+        if timeout(SHOWN, shows).await.is_err() {
+            tracing::debug!(command = %id, "it is answered before it shows here");
         }
     }
 }

@@ -99,11 +99,9 @@ pub fn ready(instance: &str) -> Event {
 /// The fakes, for as long as this lives.
 pub struct Cluster {
     pub network: MemoryNetwork,
-    master: Bus,
     worker: ProcessId,
-    log: Arc<Mutex<Vec<IndexedEvent>>>,
+    recorder: Recorder,
     kept_from: Arc<Mutex<EventIndex>>,
-    session: SessionId,
     /// Told when a generation that never ends by itself was cancelled.
     pub cancelled: mpsc::Receiver<()>,
     _presence: PresenceToken<MasterPresence>,
@@ -127,21 +125,12 @@ impl Cluster {
         let kept_from = Arc::new(Mutex::new(EventIndex(1)));
         serve_log(&master, &session, log.clone(), kept_from.clone(), &mut tasks).await;
         serve_standing(&master, &session, &mut tasks).await;
-        serve_commands(&master, &mut tasks).await;
+        let recorder = Recorder { master: master.clone(), log, session: session.clone() };
+        serve_commands(recorder.clone(), &mut tasks).await;
         serve_generations(worker, sender, &mut tasks).await;
-        let candidate = Candidate { session: session.clone(), seniority: 0, commands_seen: 0 };
+        let candidate = Candidate { session, seniority: 0, commands_seen: 0 };
         let presence = master.announce(topics::MASTER, &MasterPresence::leading(candidate)).await.expect("small");
-        Self {
-            network,
-            master,
-            worker: worker_process,
-            log,
-            kept_from,
-            session,
-            cancelled,
-            _presence: presence,
-            _tasks: tasks,
-        }
+        Self { network, worker: worker_process, recorder, kept_from, cancelled, _presence: presence, _tasks: tasks }
     }
 
     /// Folds everything before that event away.
@@ -168,6 +157,20 @@ impl Cluster {
 
     /// Records and publishes.
     pub async fn record(&self, event: Event) {
+        self.recorder.record(event).await;
+    }
+}
+
+/// The master's log, and the way to those who follow it.
+#[derive(Clone)]
+struct Recorder {
+    master: Bus,
+    log: Arc<Mutex<Vec<IndexedEvent>>>,
+    session: SessionId,
+}
+
+impl Recorder {
+    async fn record(&self, event: Event) {
         let event = {
             let mut log = self.log.lock().expect("no test panics here");
             let event = IndexedEvent { idx: EventIndex(log.len() as u64 + 1), origin: None, event };
@@ -227,9 +230,9 @@ async fn serve_standing(bus: &Bus, session: &SessionId, tasks: &mut JoinSet<()>)
     });
 }
 
-/// Places everything but the model `huge`.
-async fn serve_commands(bus: &Bus, tasks: &mut JoinSet<()>) {
-    let mut requests = bus.serve(topics::COMMAND).await.expect("the bus is open");
+/// Places everything but the model `huge`. Tells of what it did once it has answered, as late as a master may be heard.
+async fn serve_commands(recorder: Recorder, tasks: &mut JoinSet<()>) {
+    let mut requests = recorder.master.serve(topics::COMMAND).await.expect("the bus is open");
     tasks.spawn(async move {
         while let Ok(incoming) = requests.recv().await {
             let command_id = incoming.request.command_id.clone();
@@ -247,6 +250,11 @@ async fn serve_commands(bus: &Bus, tasks: &mut JoinSet<()>) {
                 _ => accepted("i2"),
             };
             let _ = incoming.responder.reply(&reply);
+            let CommandReply::Accepted { command_id, task_id, instance_id } = reply else { continue };
+            if let Command::DeleteInstance { instance_id } = incoming.request.command {
+                recorder.record(Event::InstanceDeleted { instance_id }).await;
+            }
+            recorder.record(Event::CommandAccepted { command_id, task_id, instance_id }).await;
         }
     });
 }

@@ -325,6 +325,18 @@ async fn placing_answers_the_masters_decision() {
 }
 
 #[tokio::test]
+async fn what_was_done_shows_in_what_the_same_api_tells_next() {
+    let running = Running::start("").await;
+    for again in [false, true] {
+        let response = running.ask(Method::DELETE, "/instance/i1", None).await;
+        assert_eq!(response.status(), 200, "again: {again}");
+        let (status, body) = running.get("/instance/i1").await;
+        assert_eq!((status, &body["error"]["code"]), (404, &json!("not_found")), "again: {again}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn previews_tell_what_a_placement_would_come_to() {
     let running = Running::start("").await;
     let (status, body) = running.get("/instance/previews?model_id=org/other").await;
