@@ -36,6 +36,6 @@ mod visit;
 pub use admission::opening;
 pub use args::CommonArgs;
 pub use configuration::{Configuration, ConfigurationError, read_configuration};
-pub use process::{Process, StartError, configure, run, run_with};
+pub use process::{Process, Service, StartError, configure, run, run_with};
 pub use reload::Reloads;
 pub use visit::{Visit, VisitError};

@@ -11,6 +11,7 @@ use exo_identity::{Identity, IdentityError};
 use exo_node::{DataDir, DataDirError, JoinError, Node, NodeHandle, Role, View};
 use exo_telemetry::{LogOptions, Logs, Notifier, TelemetryError};
 use exo_types::{NodeId, SessionId};
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,11 +119,7 @@ pub fn configure(args: &CommonArgs) -> Result<Configuration, ExitCode> {
 /// A whole `main`: reads the configuration, starts the process, runs the service until it ends or a signal comes, drains,
 /// and leaves. 0 after an orderly end, 64 for a bad configuration, 1 for anything else. Before the machine sleeps the
 /// service drains and leaves too; when it wakes the service is begun anew.
-pub fn run<E: std::error::Error>(
-    role: Role,
-    args: &CommonArgs,
-    service: impl AsyncFn(Process) -> Result<(), E>,
-) -> ExitCode {
+pub fn run<E: std::error::Error + Send + 'static>(role: Role, args: &CommonArgs, service: impl Service<E>) -> ExitCode {
     match configure(args) {
         Ok(configuration) => run_with(role, configuration, service),
         Err(code) => code,
@@ -130,10 +127,10 @@ pub fn run<E: std::error::Error>(
 }
 
 /// As [`run`], with a configuration that was read before.
-pub fn run_with<E: std::error::Error>(
+pub fn run_with<E: std::error::Error + Send + 'static>(
     role: Role,
     configuration: Configuration,
-    service: impl AsyncFn(Process) -> Result<(), E>,
+    service: impl Service<E>,
 ) -> ExitCode {
     match run_checked(role, configuration, service) {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -158,10 +155,10 @@ fn complain(error: &dyn std::error::Error) {
     }
 }
 
-fn run_checked<E: std::error::Error>(
+fn run_checked<E: std::error::Error + Send + 'static>(
     role: Role,
     configuration: Configuration,
-    service: impl AsyncFn(Process) -> Result<(), E>,
+    service: impl Service<E>,
 ) -> Result<Result<(), E>, StartError> {
     let config = Arc::new(configuration.loaded.config.clone());
     let logs = exo_telemetry::init(identifier(role), &log_options(&config))?;
@@ -217,12 +214,12 @@ async fn start(
     Ok(Process { config, data_dir, identity, bus, node, notifier, reloads: Reloads::default(), shutdown })
 }
 
-async fn supervise<E>(
+async fn supervise<E: Send + 'static>(
     process: Process,
     logs: Logs,
     reloader: Reloader,
     sleep: &mut Sleep,
-    service: &impl AsyncFn(Process) -> Result<(), E>,
+    service: &impl Service<E>,
 ) -> End<E> {
     let (bus, node, shutdown) = (process.bus.clone(), process.node.clone(), process.shutdown.clone());
     let notifier = process.notifier.clone();
@@ -232,7 +229,9 @@ async fn supervise<E>(
     keeper.spawn(label_logs(logs, node.node_id().clone(), node.view()));
     keeper.spawn(reloader.run(shutdown.clone()));
     let end = {
-        let mut service = std::pin::pin!(service(process));
+        // A task: the thread that began the runtime is none of its workers, and each wake of what it runs costs a switch.
+        let mut running = JoinSet::new();
+        running.spawn(service(process));
         let mut is_asleep = false;
         let deadline = async {
             let drain = tokio::select! {
@@ -253,7 +252,7 @@ async fn supervise<E>(
         };
         let result = tokio::select! {
             biased;
-            result = service.as_mut() => result,
+            Some(ended) = running.join_next() => ended.unwrap_or_else(|error| resume_unwind(error.into_panic())),
             () = deadline => Ok(()),
         };
         match result {
@@ -271,6 +270,20 @@ async fn supervise<E>(
         tracing::debug!("leaving the bus took too long");
     }
     end
+}
+
+/// What a process runs: a function that is given the process and returns when the service has ended.
+pub trait Service<E>: Fn(Process) -> Self::Running {
+    /// The service while it runs.
+    type Running: Future<Output = Result<(), E>> + Send + 'static;
+}
+
+impl<E, F, R> Service<E> for F
+where
+    F: Fn(Process) -> R,
+    R: Future<Output = Result<(), E>> + Send + 'static,
+{
+    type Running = R;
 }
 
 /// Has every line in the journal say which node speaks, and in which session.

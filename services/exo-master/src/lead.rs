@@ -152,12 +152,14 @@ impl Lead {
     /// It came true: answers leave.
     pub(crate) fn on_written(&mut self, waiting: Waiting) {
         for (incoming, reply) in waiting {
+            let (id, name) = (incoming.request.command_id.clone(), incoming.request.command.name());
+            self.answers.remember(id, reply.clone());
+            send(incoming, &reply);
+            // Who waits is answered before the journal is.
             if let CommandReply::Accepted { command_id, instance_id, .. } = &reply {
                 let instance = instance_id.as_ref().map(tracing::field::display);
-                tracing::info!(command = %command_id, instance, "a command is carried out: {}", incoming.request.command.name());
+                tracing::info!(command = %command_id, instance, "a command is carried out: {name}");
             }
-            self.answers.remember(incoming.request.command_id.clone(), reply.clone());
-            send(incoming, &reply);
         }
     }
 

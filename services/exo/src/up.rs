@@ -43,11 +43,11 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
         Mode::Master => Role::Master,
         Mode::Worker => Role::Worker,
     };
-    run_with(role, configuration, async move |process: Process| {
+    run_with(role, configuration, move |process: Process| {
         if until_stdin_closes {
             end_with_stdin(process.shutdown.clone());
         }
-        serve(role, process).await
+        serve(role, process)
     })
 }
 
