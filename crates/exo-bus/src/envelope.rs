@@ -11,7 +11,7 @@ use crate::error::PublishError;
 use crate::names::ProcessId;
 use crate::refusals::{GARBAGE, OTHER_VERSION};
 use bytes::Bytes;
-use exo_types::NodeId;
+use exo_types::{NodeId, unpack};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,8 +22,6 @@ pub const MESSAGE_LIMIT: usize = 16 << 20;
 const VERSION: u8 = 1;
 const SEQUENCE_AT: usize = 18;
 const FIXED: usize = 27;
-/// Deepest nesting that is read: a hostile body must not use up the stack.
-const DEPTH: usize = 64;
 
 /// What a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,12 +138,9 @@ impl Envelope {
     }
 }
 
-/// Reads MessagePack and refuses what comes after it.
+/// Reads MessagePack.
 pub(crate) fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, EnvelopeError> {
-    let failed = |error: rmp_serde::decode::Error| EnvelopeError::Body { reason: error.to_string() };
-    let mut reader = rmp_serde::Deserializer::from_read_ref(body);
-    reader.set_max_depth(DEPTH);
-    T::deserialize(&mut reader).map_err(failed)
+    unpack(body).map_err(|error| EnvelopeError::Body { reason: error.to_string() })
 }
 
 fn node_id(bytes: &[u8]) -> Result<NodeId, EnvelopeError> {

@@ -11,18 +11,14 @@ use crate::key::{Key, PublicKey};
 use crate::name::{PeerName, is_namespace};
 use crate::parts::IdentityParts;
 use crate::token::{JoinToken, TokenVerifier};
-use exo_types::{JoinTokenId, NodeId};
+use exo_types::{JoinTokenId, NodeId, unpack};
 use rustls::pki_types::CertificateDer;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::SystemTime;
 
 /// Largest request or reply in bytes.
 pub const ADMISSION_LIMIT: usize = 16 << 10;
-/// Most lists and maps inside each other, far beyond any request or reply: who asks is nobody yet, and each of them takes
-/// stack while it is read, also in a field that this version does not know.
-const DEEPEST: usize = 128;
 /// What the signatures are over begins with this, so that none of them means anything elsewhere.
 const CONTEXT: &[u8] = b"exo admission 1\0";
 
@@ -278,19 +274,12 @@ fn read(bytes: &[u8]) -> Result<(AdmissionRequest, Wish), AdmissionRefused> {
     if bytes.len() > ADMISSION_LIMIT {
         return Err(unreadable("it is too long".to_owned()));
     }
-    let request: AdmissionRequest = shallow(bytes).map_err(|error| unreadable(error.to_string()))?;
-    let wish: Wish = shallow(&request.wish).map_err(|error| unreadable(error.to_string()))?;
+    let request: AdmissionRequest = unpack(bytes).map_err(|error| unreadable(error.to_string()))?;
+    let wish: Wish = unpack(&request.wish).map_err(|error| unreadable(error.to_string()))?;
     if !is_namespace(&wish.namespace) {
         return Err(unreadable("its namespace is none".to_owned()));
     }
     Ok((request, wish))
-}
-
-/// Reads a message in which no more lists and maps stand inside each other than [`DEEPEST`].
-fn shallow<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
-    reader.set_max_depth(DEEPEST);
-    T::deserialize(&mut reader)
 }
 
 fn check_place(ours: &PeerName, theirs: &PeerName) -> Result<(), AdmissionRefused> {
@@ -398,7 +387,7 @@ impl AdmissionReply {
         if bytes.len() > ADMISSION_LIMIT {
             return Err(JoinError::Answer { reason: "it is too long".to_owned() });
         }
-        shallow(bytes).map_err(|error| JoinError::Answer { reason: error.to_string() })
+        unpack(bytes).map_err(|error| JoinError::Answer { reason: error.to_string() })
     }
 
     /// The identity that it makes of a key, if it is what was asked for.

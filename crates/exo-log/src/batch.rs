@@ -1,7 +1,7 @@
 //! What one record of the log carries: a group of appends.
 
 use bytes::Bytes;
-use exo_types::{Event, EventIndex, FactId, IndexedEvent};
+use exo_types::{Event, EventIndex, FactId, IndexedEvent, UnpackError, unpack};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -35,8 +35,8 @@ impl Part {
     /// Its events behind that one; none when they were decided on another State.
     pub(crate) fn on(&self, last: EventIndex) -> impl Iterator<Item = IndexedEvent> {
         let events = if self.is_void_on(last) { &[] } else { self.events.as_slice() };
-        events.iter().zip(last.0 + 1..).map(|(draft, idx)| IndexedEvent {
-            idx: EventIndex(idx),
+        events.iter().zip(1..).map(move |(draft, behind)| IndexedEvent {
+            idx: EventIndex(last.0.saturating_add(behind)),
             origin: draft.origin.clone(),
             event: draft.event.clone(),
         })
@@ -97,8 +97,8 @@ impl Batch {
         Self { parts, encoded: encoded.into(), number }
     }
 
-    fn decode(encoded: Bytes) -> Result<Self, rmp_serde::decode::Error> {
-        let parts = rmp_serde::from_slice(&encoded)?;
+    fn decode(encoded: Bytes) -> Result<Self, UnpackError> {
+        let parts = unpack(&encoded)?;
         Ok(Self { parts, encoded, number: 0 })
     }
 
@@ -181,14 +181,22 @@ mod tests {
         let encoded = parts.map(|part| EncodedPart::new(part).expect("encodes"));
         let batch = Batch::new(7, encoded.into());
         let bytes = rmp_serde::to_vec(&batch).expect("encodes");
-        let read: Batch = rmp_serde::from_slice(&bytes).expect("decodes");
+        let read: Batch = unpack(&bytes).expect("decodes");
         assert_eq!((read.parts(), read.number), (batch.parts(), 0));
+    }
+
+    #[test]
+    fn events_behind_the_largest_index_have_it_too() {
+        let event = Event::NodeTimedOut { node_id: NodeId::new("a").expect("a good id") };
+        let part = Part { base: None, events: vec![DraftEvent::from(event); 3] };
+        let indices = part.on(EventIndex(u64::MAX - 1)).map(|event| event.idx);
+        assert_eq!(indices.collect::<Vec<_>>(), [EventIndex(u64::MAX); 3]);
     }
 
     #[test]
     fn a_batch_of_nonsense_is_an_error() {
         let bytes = rmp_serde::to_vec(&serde_bytes_like(&[0xc1, 0xff])).expect("encodes");
-        assert!(rmp_serde::from_slice::<Batch>(&bytes).is_err());
+        assert!(unpack::<Batch>(&bytes).is_err());
     }
 
     fn serde_bytes_like(bytes: &[u8]) -> Batch {

@@ -33,6 +33,8 @@ mod machine;
 mod member;
 mod members_file;
 mod membership;
+#[cfg(test)]
+mod nesting;
 mod network;
 mod offline;
 mod opening;

@@ -2,7 +2,7 @@
 
 use crate::Members;
 use crate::disk::{Disk, SmallFile};
-use exo_types::SessionId;
+use exo_types::{SessionId, unpack};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -33,6 +33,6 @@ impl MembersFile {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (checksum, payload) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
         let whole = u32::from_le_bytes(*checksum) == crc32c::crc32c(payload);
-        if whole { rmp_serde::from_slice(payload).ok() } else { None }
+        if whole { unpack(payload).ok() } else { None }
     }
 }

@@ -22,8 +22,14 @@ use tokio::time::{Instant, sleep, timeout};
 /// Bytes of a part of a snapshot.
 const PART: usize = 512 << 10;
 
-/// For one part of a snapshot; the last one is installed within it too.
-const PART_DEADLINE: Duration = Duration::from_secs(5);
+/// For a part of a snapshot without its bytes: a part that is lost costs little more.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes in a microsecond that a slow link carries, and a slow disk takes.
+const SLOW_PACE: u64 = 4;
+
+/// No part is waited for any longer.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Times that a part of a snapshot is sent before the snapshot begins anew.
 const PART_ATTEMPTS: usize = 4;
@@ -46,6 +52,16 @@ pub(crate) enum CallError {
     Encode(String),
     #[error("the log is closed")]
     Closed,
+}
+
+/// How long a part of a snapshot is waited for, by its size. The last part is installed within its time too: all of the
+/// snapshot is written then.
+fn patience(part: &SnapshotPart) -> Duration {
+    let sent = part.data.len() as u64;
+    let is_last = part.offset.saturating_add(sent) >= part.total;
+    let written = if is_last { part.total } else { 0 };
+    let work = Duration::from_micros(sent.saturating_add(written) / SLOW_PACE);
+    FIRST_PATIENCE.saturating_add(work).min(LONGEST_PATIENCE)
 }
 
 /// Makes the ways to the peers.
@@ -121,7 +137,7 @@ impl Client {
     async fn send_part(&mut self, part: &SnapshotPart) -> Result<SnapshotAnswer, CallError> {
         let mut attempt = 1;
         loop {
-            match self.call(Request::Snapshot(part.clone()), PART_DEADLINE).await {
+            match self.call(Request::Snapshot(part.clone()), patience(part)).await {
                 Err(CallError::Peer(_)) if attempt < PART_ATTEMPTS => attempt += 1,
                 answer => return answer,
             }
@@ -194,6 +210,32 @@ impl RaftNetwork<RaftTypes> for Client {
             biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = sent => sent.map_err(|error| StreamingError::Network(network_error(&error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft_types::SnapshotMeta;
+
+    fn part(total: u64, offset: u64, length: usize) -> SnapshotPart {
+        let (vote, meta) = (Vote::new_committed(1, 1), SnapshotMeta::default());
+        SnapshotPart { vote, meta, total, checksum: 0, offset, data: vec![0; length] }
+    }
+
+    #[test]
+    fn a_part_has_as_much_time_as_its_bytes_take_and_the_last_as_all_of_them() {
+        let large = 64 << 20;
+        for (part, milliseconds) in [
+            (part(1000, 0, 1000), 1000),
+            (part(400_000, 0, 400_000), 1200),
+            (part(large, 0, 400_000), 1100),
+            (part(8_000_000, 7_600_000, 400_000), 3100),
+            (part(large, large - 400_000, 400_000), 5000),
+            (part(u64::MAX, u64::MAX, 1), 5000),
+        ] {
+            assert_eq!(patience(&part).as_millis(), milliseconds, "{} bytes from {}", part.data.len(), part.offset);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 mod file_header;
 mod load;
-mod record;
+pub(crate) mod record;
 mod tail_note;
 
 pub(crate) use load::{Identity, Loaded};

@@ -247,7 +247,7 @@ fn open(magic: &[u8; 2], bytes: &[u8]) -> Result<u8, Refused> {
 }
 
 fn unpack<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
-    rmp_serde::from_slice(body).map_err(|_| Refused::Garbage)
+    exo_types::unpack(body).map_err(|_| Refused::Garbage)
 }
 
 /// Bytes as bytes, not as a list of numbers.

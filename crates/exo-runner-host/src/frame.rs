@@ -1,5 +1,6 @@
 //! Frames: four bytes of length (little endian), one of version, and a message as MessagePack with named fields.
 
+use exo_types::{UnpackError, unpack};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read};
@@ -13,10 +14,6 @@ pub const PROTOCOL_VERSION: u8 = 2;
 pub const FRAME_LIMIT: usize = 16 << 20;
 
 const HEADER: usize = 5;
-
-/// Most lists and maps inside each other, far beyond any message. Each takes stack while it is read, also in a field that
-/// this version does not know.
-const DEEPEST: usize = 128;
 
 /// A frame that cannot be read or written.
 #[derive(Debug, Error)]
@@ -37,7 +34,7 @@ pub enum FrameError {
     },
     /// Not a message.
     #[error("a message that cannot be read: {0}")]
-    Decode(#[from] rmp_serde::decode::Error),
+    Decode(#[from] UnpackError),
     /// Not to be written.
     #[error("a message that cannot be written: {0}")]
     Encode(#[from] rmp_serde::encode::Error),
@@ -66,12 +63,6 @@ fn body_length(header: [u8; HEADER]) -> Result<usize, FrameError> {
         return Err(FrameError::Version { version });
     }
     if length > FRAME_LIMIT { Err(FrameError::TooLong { length }) } else { Ok(length) }
-}
-
-fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(body);
-    reader.set_max_depth(DEEPEST);
-    Ok(M::deserialize(&mut reader)?)
 }
 
 /// The next message; none if the other side closed between two messages. Not cancel safe.
@@ -106,14 +97,16 @@ fn whole<M: DeserializeOwned>(body: Vec<u8>, length: usize) -> Result<Option<M>,
     if body.len() < length {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    decode(&body).map(Some)
+    Ok(Some(unpack(&body)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{HostMessage, RunnerMessage};
+    use exo_types::DEEPEST;
     use proptest::prelude::*;
+    use std::thread;
 
     fn read_all(mut bytes: &[u8]) -> Result<Option<RunnerMessage>, FrameError> {
         read_message(&mut bytes)
@@ -151,10 +144,14 @@ mod tests {
             let length = u32::try_from(body.len()).expect("small").to_le_bytes();
             read_all(&[&length[..], &[PROTOCOL_VERSION], &body].concat())
         };
-        assert!(matches!(nested(100), Ok(Some(RunnerMessage::Loaded { incarnation: 1, .. }))));
-        for levels in [128, 500] {
-            assert!(matches!(nested(levels), Err(FrameError::Decode(_))), "{levels} levels");
-        }
+        let check = move || {
+            assert!(matches!(nested(100), Ok(Some(RunnerMessage::Loaded { incarnation: 1, .. }))));
+            for levels in [DEEPEST, 1000] {
+                assert!(matches!(nested(levels), Err(FrameError::Decode(UnpackError::TooDeep))), "{levels} levels");
+            }
+        };
+        let thread = thread::Builder::new().stack_size(1 << 20).spawn(check).expect("starts");
+        thread.join().expect("reads on a small stack");
     }
 
     #[test]

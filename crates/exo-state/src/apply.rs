@@ -57,7 +57,8 @@ type Effect = Result<(), Skip>;
 /// The index moves on with every event that is next, also when the event means nothing here.
 pub fn apply(state: &mut State, event: &IndexedEvent) -> Applied {
     let expected = state.last_event_applied_idx.next();
-    if event.idx != expected {
+    // Behind the largest index there is none.
+    if event.idx != expected || event.idx == state.last_event_applied_idx {
         return Applied::OutOfOrder { expected, got: event.idx };
     }
     state.last_event_applied_idx = event.idx;
@@ -125,7 +126,7 @@ fn accepted(state: &mut State, command: AcceptedCommand) -> Effect {
     if state.accepted_commands.get(&command.command_id).is_some() {
         return Err(Skip::NoChange);
     }
-    state.commands_seen += 1;
+    state.commands_seen = state.commands_seen.saturating_add(1);
     state.accepted_commands.remember(state.last_event_applied_idx, command);
     Ok(())
 }

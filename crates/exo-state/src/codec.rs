@@ -10,7 +10,7 @@
 mod crc;
 
 use crate::State;
-use exo_types::IndexedEvent;
+use exo_types::{IndexedEvent, unpack};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The version that is written.
@@ -113,7 +113,7 @@ fn decode<T: DeserializeOwned>(expected: u8, bytes: &[u8]) -> Result<T, CodecErr
     if *kind != expected {
         return Err(CodecError::Kind { found: char::from(*kind), expected: char::from(expected) });
     }
-    rmp_serde::from_slice(payload).map_err(|e| CodecError::Payload { message: e.to_string() })
+    unpack(payload).map_err(|e| CodecError::Payload { message: e.to_string() })
 }
 
 fn checksum(kind: u8, version: u8, payload: &[u8]) -> u32 {

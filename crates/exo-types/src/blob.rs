@@ -65,15 +65,16 @@ impl<'de> Visitor<'de> for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unpack;
 
     #[test]
     fn bytes_are_sent_as_bytes_and_lists_are_read_too() {
         let blob = Blob(vec![0, 127, 128, 255]);
         let packed = rmp_serde::to_vec_named(&blob).expect("encodes");
         assert_eq!(packed, [0xc4, 4, 0, 127, 128, 255]);
-        assert_eq!(rmp_serde::from_slice::<Blob>(&packed).expect("decodes"), blob);
+        assert_eq!(unpack::<Blob>(&packed).expect("decodes"), blob);
         let list = rmp_serde::to_vec_named(&blob.0).expect("encodes");
-        assert_eq!(rmp_serde::from_slice::<Blob>(&list).expect("decodes"), blob);
+        assert_eq!(unpack::<Blob>(&list).expect("decodes"), blob);
         let json = serde_json::to_string(&blob).expect("writes JSON");
         assert_eq!(serde_json::from_str::<Blob>(&json).expect("reads JSON"), blob);
     }

@@ -7,8 +7,8 @@ use crate::{
     JoinTokenRecord, KeyFingerprint, LogPlace, Millis, ModelId, NodeDownload, NodeHardware, NodeId, NodeInfo,
     NodeResources, RunnerId, RunnerStatus, SessionId, Task, TaskId, TaskStatus,
 };
-use serde::de::{DeserializeSeed, Error as _};
-use serde::ser::SerializeMap;
+use serde::de::{self, DeserializeSeed};
+use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use shallow::Shallow;
@@ -213,6 +213,11 @@ impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Unknown(UnknownEvent { name, fields: None }) => serializer.serialize_str(name),
+            Self::Unknown(UnknownEvent { fields: Some(fields), .. })
+                if !Shallow::whole().has_room_for_named(fields) =>
+            {
+                Err(S::Error::custom("nobody could read an event of lists and maps so deep inside each other"))
+            }
             Self::Unknown(UnknownEvent { name, fields: Some(fields) }) => {
                 let mut map = serializer.serialize_map(Some(1))?;
                 map.serialize_entry(name, fields)?;
@@ -232,7 +237,7 @@ impl<'de> Deserialize<'de> for Event {
         }
         UnknownEvent::from_value(value)
             .map(Self::Unknown)
-            .ok_or_else(|| D::Error::custom("an event is a name, or a map from one name to its fields"))
+            .ok_or_else(|| de::Error::custom("an event is a name, or a map from one name to its fields"))
     }
 }
 

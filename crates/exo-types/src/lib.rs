@@ -27,6 +27,7 @@ mod shard;
 mod standing;
 mod task;
 mod topology;
+mod unpack;
 
 pub use blob::Blob;
 pub use chunk::{
@@ -60,3 +61,4 @@ pub use shard::{Shard, ShardError, Sharding, TensorShare};
 pub use standing::{MasterCounters, MasterRole, MasterStanding, RequestStanding};
 pub use task::{Task, TaskStatus};
 pub use topology::{Addresses, Connection, Topology};
+pub use unpack::{DEEPEST, UnpackError, unpack};

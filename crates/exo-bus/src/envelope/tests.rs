@@ -1,5 +1,7 @@
 use super::*;
+use exo_types::{DEEPEST, Event, EventIndex, GlobalEvents, IndexedEvent, SessionId, UnpackError};
 use proptest::prelude::*;
+use std::thread;
 
 fn header(kind: Kind) -> Header {
     let from = NodeId::new("node/a").expect("a good id");
@@ -57,8 +59,32 @@ fn every_truncation_is_an_error_and_none_a_panic() {
 fn a_body_nested_without_end_is_refused() {
     #[derive(Debug, serde::Deserialize)]
     struct Nest(#[expect(dead_code, reason = "only its reading is of interest")] Vec<Nest>);
-    let deep = vec![0x91_u8; 1 << 20];
-    assert!(decode_body::<Nest>(&deep).is_err());
+    #[derive(Debug, serde::Deserialize)]
+    struct Older {}
+    let too_deep = EnvelopeError::Body { reason: UnpackError::TooDeep.to_string() };
+    let skipped = |levels| decode_body::<Older>(&[b"\x81\xa5later".to_vec(), vec![0x91; levels], vec![1]].concat());
+    let check = move || {
+        assert_eq!(decode_body::<Nest>(&vec![0x91; 1 << 20]).expect_err("too deep"), too_deep);
+        assert!(skipped(DEEPEST - 1).is_ok());
+        for levels in [DEEPEST, 1000] {
+            assert_eq!(skipped(levels).expect_err("too deep"), too_deep, "{levels} levels");
+        }
+    };
+    let thread = thread::Builder::new().stack_size(1 << 20).spawn(check).expect("starts");
+    thread.join().expect("reads on a small stack");
+}
+
+/// What a master took in it must be able to tell everybody.
+#[test]
+fn the_deepest_event_is_read_among_others() {
+    // A list in a list in a list, 64 levels with the map of its name.
+    let event = [b"\x81\xa4Rose".to_vec(), vec![0x91; 63], vec![1]].concat();
+    let event: Event = unpack(&event).expect("an event of a newer version");
+    let session = SessionId { generation: 1, master_node_id: NodeId::new("m").expect("a good id") };
+    let events = GlobalEvents { session, events: vec![IndexedEvent { idx: EventIndex(1), origin: None, event }] };
+    let sent = Draft::new("t", &header(Kind::Message), &events).expect("small").into();
+    let read: GlobalEvents = Envelope::parse(sent).expect("just written").decode().expect("readable");
+    assert_eq!(read, events);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 use super::*;
 use crate::members::Members;
+use exo_types::DEEPEST;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -100,7 +102,7 @@ fn a_request_that_was_passed_on_serves_no_other_key_or_name() {
     let case = case();
     let thief = Key::generate().expect("a key");
     let good = case.request();
-    let mut wish: Wish = rmp_serde::from_slice(&good.wish).expect("a wish");
+    let mut wish: Wish = unpack(&good.wish).expect("a wish");
     wish.public_key = thief.public().as_bytes().to_vec();
     let stolen =
         AdmissionRequest { proof: good.proof.clone(), ..AdmissionRequest::sign(&wish, &thief).expect("signs") };
@@ -197,17 +199,23 @@ fn messages_nested_without_end_are_refused_before_they_fill_the_stack() {
         let request = with_nested_field(case.request().encode().expect("encodes"), levels);
         case.check_bytes(&request, Some(case.standing())).map(|_| ())
     };
-    assert_eq!(check(100), Ok(()));
     let refused = serde_json::json!({ "kind": "unreadable", "message": "no" });
     let decode = |levels| {
         let inner = with_nested_field(rmp_serde::to_vec_named(&refused).expect("encodes"), levels);
         AdmissionReply::decode(&[b"\x81\xa7Refused".to_vec(), inner].concat())
     };
-    assert!(matches!(decode(100), Ok(AdmissionReply::Refused(_))));
-    for levels in [128, 500] {
-        assert_eq!(check(levels), Err(RefusalKind::Unreadable), "{levels} levels");
-        assert!(matches!(decode(levels), Err(JoinError::Answer { .. })), "{levels} levels");
-    }
+    let both = || {
+        assert_eq!(check(100), Ok(()));
+        assert!(matches!(decode(100), Ok(AdmissionReply::Refused(_))));
+        for levels in [DEEPEST, 1000] {
+            assert_eq!(check(levels), Err(RefusalKind::Unreadable), "{levels} levels");
+            assert!(matches!(decode(levels), Err(JoinError::Answer { .. })), "{levels} levels");
+        }
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(1 << 20).spawn_scoped(scope, both).expect("starts");
+        thread.join().expect("reads on a small stack");
+    });
 }
 
 proptest! {

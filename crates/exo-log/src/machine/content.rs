@@ -55,7 +55,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Content, ContentError> {
         events.push(decode_event(take(&mut rest)?)?);
     }
     let count = events.len() as u64;
-    let first = EventIndex((state.last_event_applied_idx.0 + 1).saturating_sub(count));
+    let first = EventIndex(state.last_event_applied_idx.next().0.saturating_sub(count));
     let in_order = events.iter().zip(first.0..).all(|(event, idx)| event.idx.0 == idx);
     if !in_order {
         return Err(ContentError::Order);
@@ -87,6 +87,15 @@ mod tests {
     #[test]
     fn a_snapshot_comes_back_as_it_was() {
         assert_eq!(decode(&encode(&content()).expect("encodes")), Ok(content()));
+    }
+
+    #[test]
+    fn a_snapshot_at_the_end_of_all_indices_is_read_or_refused() {
+        let state = State { last_event_applied_idx: EventIndex(u64::MAX), ..State::default() };
+        let without = Content { state: Arc::new(state), events: Vec::new() };
+        let with = Content { events: content().events, ..without.clone() };
+        assert_eq!(decode(&encode(&without).expect("encodes")), Ok(without));
+        assert_eq!(decode(&encode(&with).expect("encodes")), Err(ContentError::Order));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::Summary;
 use crate::machine::{self, Content};
 use crate::{Members, RaftId, ToolError};
 use exo_state::State;
-use exo_types::{EventIndex, IndexedEvent, SessionId};
+use exo_types::{EventIndex, IndexedEvent, SessionId, unpack};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -84,7 +84,7 @@ pub fn read_backup(file: &Path) -> Result<Backup, ToolError> {
 
 fn decode(bytes: &[u8]) -> Result<Backup, String> {
     let mut rest = bytes.strip_prefix(MAGIC).ok_or("it does not begin like one")?;
-    let head: Head = rmp_serde::from_slice(record(&mut rest)?).map_err(|error| error.to_string())?;
+    let head: Head = unpack(record(&mut rest)?).map_err(|error| error.to_string())?;
     let content = machine::decode_content(record(&mut rest)?).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
         return Err("something follows its end".to_owned());
@@ -106,4 +106,44 @@ fn record<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], &'static str> {
     }
     *rest = after;
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exo_types::{DEEPEST, UnpackError};
+    use std::thread;
+
+    #[test]
+    fn a_summary_nested_without_end_is_refused_before_it_fills_the_stack() {
+        let head = Head {
+            session: None,
+            raft_id: RaftId(1),
+            members: Members::default(),
+            first_event: EventIndex(1),
+            last_event: EventIndex(0),
+            records: 0,
+            snapshot_at: 0,
+        };
+        let body = machine::encode_content(&Content::default()).expect("encodes");
+        let read = move |levels| {
+            // With one more field: a list in a list in a list.
+            let mut head = rmp_serde::to_vec_named(&head).expect("encodes");
+            head[0] += 1;
+            let head = [head, b"\xa5later".to_vec(), vec![0x91; levels], vec![1]].concat();
+            let framed = [&head, &body].map(|record| {
+                let (length, sum) = (record.len() as u64, crc32c::crc32c(record));
+                [&length.to_le_bytes()[..], &sum.to_le_bytes(), record].concat()
+            });
+            decode(&[&MAGIC[..], &framed.concat()].concat())
+        };
+        let check = move || {
+            assert!(read(DEEPEST - 1).is_ok());
+            for levels in [DEEPEST, 1000] {
+                assert_eq!(read(levels), Err(UnpackError::TooDeep.to_string()), "{levels} levels");
+            }
+        };
+        let thread = thread::Builder::new().stack_size(1 << 20).spawn(check).expect("starts");
+        thread.join().expect("reads on a small stack");
+    }
 }

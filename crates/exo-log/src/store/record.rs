@@ -92,7 +92,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<T, RecordError> {
     let payload = unframe(kind, key, &what, bytes)?;
-    rmp_serde::from_slice(payload).map_err(|e| RecordError::Payload { what: what(), reason: e.to_string() })
+    exo_types::unpack(payload).map_err(|e| RecordError::Payload { what: what(), reason: e.to_string() })
 }
 
 fn checksum(kind: u8, version: u8, key: &[u8], payload: &[u8]) -> u32 {

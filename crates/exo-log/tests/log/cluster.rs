@@ -113,9 +113,9 @@ async fn a_follower_that_was_cut_off_comes_back_without_an_election() {
     assert_eq!(cluster.standing(leader.as_str()).term, term);
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_missed_too_much_gets_a_snapshot() {
-    let mut cluster = Cluster::new(24);
+/// Three masters, of which one that follows is off and has missed 2600 events.
+async fn one_missed_too_much(seed: u64) -> (Cluster, &'static str) {
+    let mut cluster = Cluster::new(seed);
     cluster.snapshot_every = 100;
     cluster.start("a").await;
     cluster.log("a").found(session(1), None).await.expect("founds");
@@ -130,6 +130,24 @@ async fn who_missed_too_much_gets_a_snapshot() {
         leading.record(events(round * 2 + 1..=round * 2 + 2)).await.expect("appends");
     }
     sleep(Duration::from_secs(2)).await;
+    (cluster, away)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_snapshot_that_is_lost_is_sent_again_soon() {
+    let (mut cluster, away) = one_missed_too_much(25).await;
+    cluster.network.lose_next(SNAPSHOT);
+    let began = Instant::now();
+    cluster.start(away).await;
+    applied(cluster.log(away), 2600).await;
+    assert!(cluster.network.has_lost());
+    assert_eq!(cluster.log(away).counters().snapshots_installed, 1);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_missed_too_much_gets_a_snapshot() {
+    let (mut cluster, away) = one_missed_too_much(24).await;
     cluster.start(away).await;
     applied(cluster.log(away), 2600).await;
     assert_eq!(cluster.log(away).counters().snapshots_installed, 1);

@@ -51,6 +51,8 @@ pub struct Network(Arc<Mutex<Wires>>);
 struct Wires {
     logs: BTreeMap<NodeId, EventLog>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// The kind of request of which the next is lost.
+    loses: Option<u8>,
     calls: u64,
     bytes: u64,
 }
@@ -80,6 +82,16 @@ impl Network {
         };
     }
 
+    /// The next request of that kind does not arrive.
+    pub fn lose_next(&self, kind: u8) {
+        self.0.lock().expect("nobody panicked").loses = Some(kind);
+    }
+
+    /// Whether that has happened.
+    pub fn has_lost(&self) -> bool {
+        self.0.lock().expect("nobody panicked").loses.is_none()
+    }
+
     /// Calls and bytes so far.
     pub fn traffic(&self) -> (u64, u64) {
         let wires = self.0.lock().expect("nobody panicked");
@@ -90,6 +102,11 @@ impl Network {
         Arc::new(Wire { network: self.clone(), from: node.clone() })
     }
 }
+
+/// Where a request tells its kind.
+const KIND_AT: usize = 3;
+/// A part of a snapshot.
+pub const SNAPSHOT: u8 = 4;
 
 /// One node's end of the network.
 pub struct Wire {
@@ -106,7 +123,11 @@ impl PeerTransport for Wire {
                 wires.calls += 1;
                 wires.bytes += request.len() as u64;
                 let is_cut = wires.cut.contains(&(self.from.clone(), to.clone()));
-                if is_cut { None } else { Some(wires.logs.get(&to).cloned()) }
+                let is_lost = wires.loses.is_some() && wires.loses == request.get(KIND_AT).copied();
+                if is_lost {
+                    wires.loses = None;
+                }
+                if is_cut || is_lost { None } else { Some(wires.logs.get(&to).cloned()) }
             };
             let Some(log) = reached else {
                 tokio::time::sleep(within).await;

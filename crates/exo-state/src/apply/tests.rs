@@ -4,9 +4,9 @@ use crate::testing::{
 };
 use crate::{JoinTokenState, check_invariants, decode_state, encode_state};
 use exo_types::{
-    Births, FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord, KeyFingerprint, LogPlace,
-    Millis, OriginEpoch, OriginSequence, RunnerFailure, RunnerId, RunnerStatus, SessionId, TaskId, TaskStatus,
-    UnknownEvent,
+    Births, CommandId, FactId, Instance, InstanceId, Intent, IntentId, JoinTokenId, JoinTokenRecord, KeyFingerprint,
+    LogPlace, Millis, OriginEpoch, OriginSequence, RunnerFailure, RunnerId, RunnerStatus, SessionId, TaskId,
+    TaskStatus, UnknownEvent,
 };
 use proptest::prelude::*;
 
@@ -40,6 +40,32 @@ fn an_event_that_is_not_next_changes_nothing() {
         let event = IndexedEvent { idx: EventIndex(idx), origin: None, event: appears("c") };
         let expect = Applied::OutOfOrder { expected: EventIndex(3), got: EventIndex(idx) };
         assert_eq!(apply(&mut state, &event), expect);
+        assert_eq!(state, before);
+    }
+}
+
+/// A State of somebody else may have any numbers.
+#[test]
+fn counters_at_their_ends_stay_there() {
+    let last = u64::MAX;
+    let mut state = State {
+        last_event_applied_idx: EventIndex(last - 1),
+        commands_seen: last,
+        session: Some(session()),
+        ..State::default()
+    };
+    let accepted = |name: &str, idx| {
+        let command_id = CommandId::new(name).expect("a good id");
+        let fact = FactId { node_id: node("a"), epoch: OriginEpoch(last), sequence: OriginSequence(last) };
+        let event = Event::CommandAccepted { command_id, task_id: None, instance_id: None };
+        IndexedEvent { idx: EventIndex(idx), origin: Some(fact), event }
+    };
+    assert_eq!(apply(&mut state, &accepted("one", last)), Applied::Changed);
+    assert_eq!((state.commands_seen, state.last_event_applied_idx), (last, EventIndex(last)));
+    let before = state.clone();
+    for idx in [0, last] {
+        let expect = Applied::OutOfOrder { expected: EventIndex(last), got: EventIndex(idx) };
+        assert_eq!(apply(&mut state, &accepted("two", idx)), expect);
         assert_eq!(state, before);
     }
 }

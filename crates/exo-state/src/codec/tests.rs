@@ -1,10 +1,14 @@
 use super::*;
 use crate::testing::{appears, created, hardware, indexed, node};
-use exo_types::{Accelerator, Event, EventIndex, NodeHardware, UnknownEvent};
+use exo_types::{Accelerator, DEEPEST, Event, EventIndex, NodeHardware, UnknownEvent, UnpackError};
 use serde_json::json;
 
 fn event(event: Event) -> IndexedEvent {
     IndexedEvent { idx: EventIndex(1), origin: None, event }
+}
+
+fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
+    [&[kind, 1][..], &checksum(kind, 1, payload).to_le_bytes(), payload].concat()
 }
 
 #[test]
@@ -24,13 +28,40 @@ fn an_event_of_a_newer_version_is_stored_again_as_it_came() {
 }
 
 #[test]
+fn the_deepest_event_is_stored_and_read_again() {
+    let deepest = (1..64).fold(json!(1), |inner, _| json!([inner]));
+    let event = event(Event::Unknown(UnknownEvent { name: "MoonRose".to_owned(), fields: Some(deepest) }));
+    assert_eq!(decode_event(&encode_event(&event).expect("encodes")), Ok(event));
+}
+
+#[test]
+#[expect(clippy::disallowed_types, reason = "a small stack")]
+fn records_nested_without_end_are_refused_before_they_fill_the_stack() {
+    // A list in a list in a list, in a field that this version does not know.
+    let nested = |levels| [b"\xa5later".to_vec(), vec![0x91; levels], vec![1]].concat();
+    let state = move |levels| decode_state(&record(STATE, &[b"\x81".to_vec(), nested(levels)].concat()));
+    let told = move |levels| {
+        let known = b"\x83\xa3idx\x01\xa5event\xabFactRefused".to_vec();
+        decode_event(&record(EVENT, &[known, nested(levels)].concat()))
+    };
+    let check = move || {
+        assert_eq!(state(DEEPEST - 1), Ok(State::default()));
+        assert_eq!(told(DEEPEST - 1), Ok(event(Event::FactRefused)));
+        let too_deep = CodecError::Payload { message: UnpackError::TooDeep.to_string() };
+        for levels in [DEEPEST, 1000, 1 << 20] {
+            assert_eq!(state(levels), Err(too_deep.clone()), "{levels} levels");
+            assert_eq!(told(levels), Err(too_deep.clone()), "{levels} levels");
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(check).expect("starts");
+    thread.join().expect("reads on a small stack");
+}
+
+#[test]
 fn a_state_of_an_older_version_lacks_fields_and_one_of_a_newer_has_more() {
     let older = json!({"lastEventAppliedIdx": 7, "mood": "sunny"});
     let payload = rmp_serde::to_vec_named(&older).expect("encodes");
-    let mut stored = vec![STATE, 1];
-    stored.extend(checksum(STATE, 1, &payload).to_le_bytes());
-    stored.extend(payload);
-    let read = decode_state(&stored).expect("reads");
+    let read = decode_state(&record(STATE, &payload)).expect("reads");
     assert_eq!(read, State { last_event_applied_idx: EventIndex(7), ..State::default() });
 }
 
@@ -42,15 +73,12 @@ fn hardware_of_older_and_newer_versions_is_read() {
         "sound": "loud",
     }}}});
     let payload = rmp_serde::to_vec_named(&told).expect("encodes");
-    let mut stored = vec![EVENT, 1];
-    stored.extend(checksum(EVENT, 1, &payload).to_le_bytes());
-    stored.extend(payload);
     let hardware = NodeHardware {
         accelerators: vec![Accelerator { name: "card".to_owned(), ..Accelerator::default() }],
         ..NodeHardware::default()
     };
     let expect = Event::NodeHardwareChanged { node_id: node("a"), hardware };
-    assert_eq!(decode_event(&stored), Ok(event(expect)));
+    assert_eq!(decode_event(&record(EVENT, &payload)), Ok(event(expect)));
 }
 
 #[test]

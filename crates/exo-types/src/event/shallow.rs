@@ -1,26 +1,42 @@
 //! A value of any shape, but not of any depth.
 
+use crate::unpack::DEEPEST_EVENT;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Most lists and maps inside each other. Reading, comparing and dropping a value takes stack for each, MessagePack has up
-/// to 1024 of them read, and readers of JSON, which an event becomes on its way to clients, give up at 128.
-const DEEPEST: usize = 64;
-
-/// Reads a [`Value`] in which so many lists and maps may still stand inside each other.
+/// Reads a [`Value`] in which so many lists and maps may still stand inside each other: reading, comparing and dropping it
+/// takes stack for each, and readers of JSON, which an event becomes on its way to clients, give up at 128.
+///
+/// serde_json's own reader takes a map with a certain key for JSON to be read: what it makes is not what came.
 #[derive(Clone, Copy)]
 pub(super) struct Shallow(usize);
 
 impl Shallow {
     /// Reads a whole value.
     pub(super) fn whole() -> Self {
-        Self(DEEPEST)
+        Self(DEEPEST_EVENT)
+    }
+
+    /// Whether a map from a name to the value is read.
+    pub(super) fn has_room_for_named(self, value: &Value) -> bool {
+        self.0.checked_sub(1).is_some_and(|left| has_room(left, value))
     }
 
     fn inner<E: Error>(self) -> Result<Self, E> {
         let left = self.0.checked_sub(1);
-        left.map(Self).ok_or_else(|| E::custom(format_args!("more than {DEEPEST} lists and maps inside each other")))
+        left.map(Self)
+            .ok_or_else(|| E::custom(format_args!("more than {DEEPEST_EVENT} lists and maps inside each other")))
+    }
+}
+
+/// Looks no deeper than there is room.
+fn has_room(left: usize, value: &Value) -> bool {
+    let fits = |inner: &Value| left.checked_sub(1).is_some_and(|left| has_room(left, inner));
+    match value {
+        Value::Array(values) => left > 0 && values.iter().all(fits),
+        Value::Object(map) => left > 0 && map.values().all(fits),
+        _ => true,
     }
 }
 

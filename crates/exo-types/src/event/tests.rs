@@ -1,4 +1,4 @@
-use crate::{Event, EventIndex, GlobalEvents, IndexedEvent, NodeId, SessionId, UnknownEvent};
+use crate::{Event, EventIndex, GlobalEvents, IndexedEvent, NodeId, SessionId, UnknownEvent, unpack};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ fn node(name: &str) -> NodeId {
 
 fn through_rmp<T: Serialize, U: DeserializeOwned>(value: &T) -> U {
     let bytes = rmp_serde::to_vec_named(value).expect("encodes");
-    rmp_serde::from_slice(&bytes).expect("decodes")
+    unpack(&bytes).expect("decodes")
 }
 
 /// Reads `input` from JSON and from MessagePack, expects `expect`, and expects `input` again when it is written.
@@ -82,8 +82,10 @@ fn lists_and_maps_without_end_are_refused_before_they_fill_the_stack() {
     };
     check(&nested(64), &unknown("MoonRose", Some(nested(64)["MoonRose"].clone())));
     for levels in [65, 500] {
+        let unreadable = unknown("MoonRose", Some(nested(levels)["MoonRose"].clone()));
+        assert!(rmp_serde::to_vec_named(&unreadable).is_err(), "{levels} levels are written");
         let bytes = rmp_serde::to_vec_named(&nested(levels)).expect("encodes");
-        let error = rmp_serde::from_slice::<Event>(&bytes).expect_err("too deep").to_string();
+        let error = unpack::<Event>(&bytes).expect_err("too deep").to_string();
         assert!(error.contains("more than 64 lists and maps"), "{error}");
         let error = serde_json::from_value::<Event>(nested(levels)).expect_err("too deep").to_string();
         assert!(error.contains("more than 64 lists and maps"), "{error}");

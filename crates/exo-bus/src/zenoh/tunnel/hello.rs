@@ -2,7 +2,7 @@
 
 use super::PeerId;
 use super::frame::{BODY, FrameError, Kind};
-use exo_types::NodeId;
+use exo_types::{NodeId, unpack};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -43,17 +43,17 @@ pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
 }
 
 pub(super) fn read_hello(body: &[u8]) -> Result<Hello, FrameError> {
-    let mut hello: Hello = rmp_serde::from_slice(body).map_err(|_| FrameError::Body(Kind::Hello))?;
+    let mut hello: Hello = unpack(body).map_err(|_| FrameError::Body(Kind::Hello))?;
     hello.place.addresses.truncate(ADDRESSES);
     Ok(hello)
 }
 
 pub(super) fn read_verdict(body: &[u8]) -> Result<Verdict, FrameError> {
-    rmp_serde::from_slice(body).map_err(|_| FrameError::Body(Kind::Verdict))
+    unpack(body).map_err(|_| FrameError::Body(Kind::Verdict))
 }
 
 pub(super) fn read_peers(body: &[u8]) -> Result<Vec<Place>, FrameError> {
-    let mut peers: Vec<Place> = rmp_serde::from_slice(body).map_err(|_| FrameError::Body(Kind::Peers))?;
+    let mut peers: Vec<Place> = unpack(body).map_err(|_| FrameError::Body(Kind::Peers))?;
     peers.truncate(PEERS);
     peers.iter_mut().for_each(|place| place.addresses.truncate(ADDRESSES));
     Ok(peers)
@@ -69,7 +69,9 @@ pub(super) fn write_peers(peers: &[Place]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use exo_types::DEEPEST;
     use proptest::prelude::*;
+    use std::thread;
 
     fn place(id: u8) -> Place {
         let addresses = vec!["10.0.0.7:52414".parse().expect("one"), "[fd00::7]:52414".parse().expect("one")];
@@ -84,6 +86,30 @@ mod tests {
         assert_eq!(read_verdict(&encode(&Verdict::Doubled)).expect("readable"), Verdict::Doubled);
         let peers = [place(1), place(2)];
         assert_eq!(read_peers(&write_peers(&peers)).expect("readable"), peers);
+    }
+
+    #[test]
+    fn messages_nested_without_end_are_refused_before_they_fill_the_stack() {
+        // The message with one more field: a list in a list in a list.
+        fn nested(mut message: Vec<u8>, levels: usize) -> Vec<u8> {
+            message[0] += 1;
+            [message, b"\xa5later".to_vec(), vec![0x91; levels], vec![1]].concat()
+        }
+        let hello = |levels| {
+            let node = NodeId::new("a").expect("a good id");
+            read_hello(&nested(encode(&Hello { node, place: place(1), admits: true }), levels))
+        };
+        let peers = |levels| read_peers(&[vec![0x91], nested(encode(&place(1)), levels)].concat());
+        let check = move || {
+            assert!(hello(100).is_ok() && peers(100).is_ok());
+            for levels in [DEEPEST, 1000] {
+                assert!(matches!(hello(levels), Err(FrameError::Body(Kind::Hello))), "{levels} levels");
+                assert!(matches!(peers(levels), Err(FrameError::Body(Kind::Peers))), "{levels} levels");
+            }
+            assert!(read_verdict(&[0x91; 1000]).is_err());
+        };
+        let thread = thread::Builder::new().stack_size(1 << 20).spawn(check).expect("starts");
+        thread.join().expect("reads on a small stack");
     }
 
     #[test]
