@@ -9,7 +9,7 @@ use exo_types::{
     ShardAssignments, Sharding, StreamChunk, TaskId, TensorShare, TokenChunk, Usage,
 };
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 pub fn node(name: &str) -> NodeId {
@@ -125,7 +125,8 @@ impl Cluster {
         let kept_from = Arc::new(Mutex::new(EventIndex(1)));
         serve_log(&master, &session, log.clone(), kept_from.clone(), &mut tasks).await;
         serve_standing(&master, &session, &mut tasks).await;
-        let recorder = Recorder { master: master.clone(), log, session: session.clone() };
+        let (tells, answered) = (watch::Sender::new(true), watch::Sender::default());
+        let recorder = Recorder { master: master.clone(), tells, answered, log, session: session.clone() };
         serve_commands(recorder.clone(), &mut tasks).await;
         serve_generations(worker, sender, &mut tasks).await;
         let candidate = Candidate { session, seniority: 0, commands_seen: 0 };
@@ -155,6 +156,17 @@ impl Cluster {
         self.network.kill(self.worker);
     }
 
+    /// Whether the master tells what commands did. It answers them in any case.
+    pub fn tell(&self, tells: bool) {
+        self.recorder.tells.send_replace(tells);
+    }
+
+    /// Returns once the master has answered a command.
+    pub async fn answered_one(&self) {
+        let mut answered = self.recorder.answered.subscribe();
+        answered.wait_for(|answered| *answered > 0).await.expect("the master is there");
+    }
+
     /// Records and publishes.
     pub async fn record(&self, event: Event) {
         self.recorder.record(event).await;
@@ -165,6 +177,10 @@ impl Cluster {
 #[derive(Clone)]
 struct Recorder {
     master: Bus,
+    /// Whether what commands did is told.
+    tells: watch::Sender<bool>,
+    /// How many commands were answered.
+    answered: watch::Sender<usize>,
     log: Arc<Mutex<Vec<IndexedEvent>>>,
     session: SessionId,
 }
@@ -250,7 +266,9 @@ async fn serve_commands(recorder: Recorder, tasks: &mut JoinSet<()>) {
                 _ => accepted("i2"),
             };
             let _ = incoming.responder.reply(&reply);
+            recorder.answered.send_modify(|answered| *answered += 1);
             let CommandReply::Accepted { command_id, task_id, instance_id } = reply else { continue };
+            recorder.tells.subscribe().wait_for(|tells| *tells).await.expect("the master is there");
             if let Command::DeleteInstance { instance_id } = incoming.request.command {
                 recorder.record(Event::InstanceDeleted { instance_id }).await;
             }
