@@ -9,6 +9,7 @@ mod bench;
 mod chaos;
 mod cluster;
 mod conformance;
+mod free_ports;
 mod graph;
 mod guide_model;
 mod layer;
