@@ -18,6 +18,7 @@ mod nix_files;
 mod node_process;
 mod own_engine;
 mod places;
+mod progress;
 mod reference_llama;
 mod reference_torch;
 mod report;
