@@ -122,13 +122,13 @@ impl Chain {
 
     /// Asks for `tokens` tokens after the same prompt; milliseconds a token after the first.
     pub async fn answer(&mut self, tokens: u32) -> Result<f64> {
-        let usage = self.ask(PROMPT.repeat(32), tokens).await?;
+        let usage = self.ask(Prompt::Text(PROMPT.repeat(32)), tokens).await?;
         Ok(usage.decode_us as f64 / 1000.0 / f64::from(tokens - 1))
     }
 
-    /// Reads a prompt of so many words that it has not read before; milliseconds a token of it.
-    pub async fn read(&mut self, words: usize) -> Result<f64> {
-        let usage = self.ask(format!("{} {}", self.requests, PROMPT.repeat(words)), 1).await?;
+    /// Reads a prompt of so many tokens that it has not read before; milliseconds a token of it.
+    pub async fn read(&mut self, tokens: u32) -> Result<f64> {
+        let usage = self.ask(Prompt::Tokens(fresh_prompt(self.requests, tokens)), 1).await?;
         Ok(usage.prefill_us as f64 / 1000.0 / f64::from(usage.prompt_tokens.max(1)))
     }
 
@@ -147,8 +147,8 @@ impl Chain {
         Ok(begin.elapsed().as_secs_f64() * 1000.0 / f64::from(requests * tokens))
     }
 
-    async fn ask(&mut self, prompt: String, tokens: u32) -> Result<Usage> {
-        let told = self.tell(Prompt::Text(prompt), greedy(), tokens).await?;
+    async fn ask(&mut self, prompt: Prompt, tokens: u32) -> Result<Usage> {
+        let told = self.tell(prompt, greedy(), tokens).await?;
         expect_tokens(&told, tokens)?;
         Ok(told.usage)
     }
@@ -216,7 +216,7 @@ fn load(model: &Path, cut: Cut, rank: u32, max_sequences: u32) -> Result<Load> {
         listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
         advertise: IpAddr::V4(Ipv4Addr::LOCALHOST),
         ports: (52_420, 52_499),
-        deadline_ms: 10_000,
+        deadline_ms: 60_000,
     };
     Ok(Load {
         model_path: model.to_owned(),
@@ -233,6 +233,11 @@ fn load(model: &Path, cut: Cut, rank: u32, max_sequences: u32) -> Result<Load> {
         links: (cut.world() > 1).then_some(links),
         incarnation: 1,
     })
+}
+
+/// Tokens of no meaning, of which the first is another for each number below 30 000, so that no cache helps.
+fn fresh_prompt(number: u32, tokens: u32) -> Vec<u32> {
+    (0..tokens).map(|index| 10 + (number + index * 131) % 30_000).collect()
 }
 
 /// The likeliest tokens, but for those that end an answer.
@@ -267,4 +272,17 @@ fn ended(message: RunnerMessage, open: &mut BTreeMap<RequestId, Told>) -> Option
 fn identity() -> Result<Identity> {
     let node = exo_types::NodeId::new("bench")?;
     Ok(Identity::found(node, "bench", SystemTime::now())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_prompt_has_its_length_and_begins_like_no_other() {
+        let (first, second) = (fresh_prompt(1, 512), fresh_prompt(2, 512));
+        assert_eq!(first.len(), 512);
+        assert_ne!(first[0], second[0]);
+        assert!(first.iter().all(|token| !CONTROL_TOKENS.contains(token)));
+    }
 }

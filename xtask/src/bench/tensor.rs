@@ -14,8 +14,8 @@ use serde::Serialize;
 /// Tokens of an answer, of which all but the first are timed.
 const TOKENS: u32 = 33;
 
-/// Words of a prompt, a token each.
-const WORDS: usize = 512;
+/// Tokens of a prompt.
+const PROMPT: u32 = 512;
 
 /// What both are promised to gain.
 const PROMISED: f64 = 1.8;
@@ -43,7 +43,7 @@ pub fn run(places: &Places, quick: bool) -> Result<TensorReport> {
         // The first round is to warm up.
         for round in 0..=rounds {
             for (place, chain) in [&mut one, &mut two].into_iter().enumerate() {
-                let (token, prompt) = (chain.answer(TOKENS).await?, chain.read(WORDS).await?);
+                let (token, prompt) = (chain.answer(TOKENS).await?, chain.read(PROMPT).await?);
                 eprintln!("  round {round}: {} ranks: {token:.2} ms a token, {prompt:.2} ms a prompt's", place + 1);
                 if round > 0 {
                     decode[place].push(token);
