@@ -14,6 +14,7 @@ use std::process::Command;
 mod draft;
 mod engine;
 mod failover;
+mod gain;
 mod idle;
 mod idle_cluster;
 mod log;

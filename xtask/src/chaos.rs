@@ -115,7 +115,7 @@ pub fn run(options: &Chaos) -> Result<()> {
     let length = Duration::from_secs_f64(options.minutes * 60.0);
     let models = Models::generate(folder.path())?;
     let run = Run { runtime, stop, seed, length, networks };
-    let shape = Shape { parts: (0..NODES).map(|number| parts(number < options.masters)).collect() };
+    let shape = Shape::new((0..NODES).map(|number| parts(number < options.masters)).collect());
     let result = Cluster::new(site, programs, folder.path(), models.folder(), shape)
         .and_then(|cluster| run.chaos(cluster, &models));
     if options.keep {

@@ -24,7 +24,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Within which the APIs of these clusters end every request.
+/// Within which the APIs of these clusters end every request, unless a shape says otherwise.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A process that has not ended by then after SIGTERM hangs: longer than a service may drain.
@@ -46,10 +46,19 @@ pub struct Cluster {
     is_joined: bool,
 }
 
-/// Which processes each node has.
+/// Which processes each node has, and how they are configured.
 pub struct Shape {
     /// By node.
     pub parts: Vec<Vec<Part>>,
+    /// Within which the APIs end every request.
+    pub deadline: Duration,
+}
+
+impl Shape {
+    /// With the deadline that these clusters usually have.
+    pub fn new(parts: Vec<Vec<Part>>) -> Self {
+        Self { parts, deadline: REQUEST_DEADLINE }
+    }
 }
 
 fn has_service(parts: &[Part], service: Part) -> bool {
@@ -68,16 +77,16 @@ impl Cluster {
             }
             None => None,
         };
-        let places: Result<Vec<_>> =
-            (0..site.count()).map(|number| Ok((site.address(number), Ports::on(&site)?))).collect();
+        let places = Ports::at(&site)?.into_iter().enumerate().map(|(number, ports)| (site.address(number), ports));
         let has_master = |(number, parts): (usize, &Vec<Part>)| has_service(parts, Part::Master).then_some(number);
         let settings = NodeSettings {
             folder: folder.to_path_buf(),
             models: models.to_path_buf(),
             namespace: format!("cluster-{}", std::process::id()),
-            places: places?,
+            places: places.collect(),
             masters: shape.parts.iter().enumerate().filter_map(has_master).collect::<BTreeSet<_>>(),
             key_file,
+            deadline: shape.deadline,
         };
         let parts = shape.parts.into_iter().enumerate();
         let nodes = parts.map(|(number, parts)| Node::new(&settings, number, parts)).collect::<Result<_>>()?;

@@ -9,6 +9,7 @@ mod against_llama;
 mod against_torch;
 mod findings;
 mod guide_prompts;
+mod held_out;
 mod record;
 mod splits;
 
@@ -31,11 +32,11 @@ pub struct EngineConformance {
     /// Another GGUF file instead of the model that comes with the project.
     #[arg(long, conflicts_with = "torch")]
     model: Option<PathBuf>,
-    /// Only compare the answers of every split of the model with those of one process.
+    /// Only compare the answers of every split of the model, and its perplexity, with those of one process.
     #[arg(long)]
     splits: bool,
     /// Prompts for that.
-    #[arg(long, default_value_t = 100, requires = "splits")]
+    #[arg(long, default_value_t = 100, requires = "splits", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     prompts: usize,
 }
 

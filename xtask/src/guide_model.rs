@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 mod corpus;
 mod exam;
-mod perplexity;
+pub mod perplexity;
 #[cfg(test)]
 mod tests;
 
@@ -60,14 +60,13 @@ pub fn run(chore: &GuideModel) -> Result<()> {
     let GuideModel::Eval(eval) = chore;
     let places = Places::find()?;
     let model = eval.model.clone().unwrap_or_else(|| places.guide_model());
-    let folder = places.root.join("tools/guide-model");
-    let mut questions = corpus::read(&folder.join("corpus"))?;
+    let mut questions = corpus::read(&places.root.join("tools/guide-model/corpus"))?;
     if let Some(count) = eval.sample {
         questions = corpus::sample(questions, count, eval.seed);
     }
     let mut engine = OwnEngine::load_for(&model, options(eval.threads))?;
     let marks = Exam { questions, show_progress: true }.hold(engine.engine())?;
-    let perplexity = perplexity::of_file(engine.engine(), &folder.join("heldout.txt"))?;
+    let perplexity = perplexity::of_file(engine.engine(), &places.held_out_text())?;
     println!("{}", table(&marks));
     println!("\nperplexity of tools/guide-model/heldout.txt: {perplexity}");
     if eval.wrong {

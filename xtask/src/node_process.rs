@@ -1,11 +1,12 @@
 //! One `exo up` with a data directory and ports of its own.
 
+use crate::free_ports::free_ports;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -35,9 +36,11 @@ impl NodeProcess {
     /// Starts a node with an empty data directory, alone on loopback, and waits until it is ready.
     pub fn start(exo: &Path) -> Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
-        let api_port = free_port()?;
+        let ports = free_ports(2)?;
+        let (api_port, cluster_port) = (ports[0], ports[1]);
         let begin = Instant::now();
-        let child = command(exo, folder.path(), api_port)?.spawn().with_context(|| exo.display().to_string())?;
+        let child =
+            command(exo, folder.path(), api_port, cluster_port)?.spawn().with_context(|| exo.display().to_string())?;
         let mut node = Self { child, seconds_to_ready: 0.0, _folder: folder };
         while !is_ready(api_port) {
             if let Some(status) = node.child.try_wait()? {
@@ -96,7 +99,7 @@ impl Drop for NodeProcess {
     }
 }
 
-fn command(exo: &Path, data: &Path, api_port: u16) -> Result<Command> {
+fn command(exo: &Path, data: &Path, api_port: u16, cluster_port: u16) -> Result<Command> {
     let discovery = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let mut command = Command::new(exo);
     command
@@ -108,16 +111,12 @@ fn command(exo: &Path, data: &Path, api_port: u16) -> Result<Command> {
         .env("EXO_API_PORT", api_port.to_string())
         .env("EXO_NETWORKING_NAMESPACE", format!("bench-{}", std::process::id()))
         .env("EXO_NETWORKING_LOOPBACK_ONLY", "true")
-        .env("EXO_NETWORKING_CLUSTER_PORT", free_port()?.to_string())
+        .env("EXO_NETWORKING_CLUSTER_PORT", cluster_port.to_string())
         .env("EXO_NETWORKING_DISCOVERY_PORT", discovery.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(fs::File::create(data.join("stderr.log"))?);
     Ok(command)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 fn is_ready(port: u16) -> bool {

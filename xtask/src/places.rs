@@ -41,6 +41,11 @@ impl Places {
         self.root.join("models/exo-guide.gguf")
     }
 
+    /// Conversations that the model was not trained on.
+    pub fn held_out_text(&self) -> PathBuf {
+        self.root.join("tools/guide-model/heldout.txt")
+    }
+
     /// A folder for generated models, which are kept from run to run.
     pub fn generated_models(&self) -> Result<PathBuf> {
         let folder = self.target.join("bench-models");

@@ -1,9 +1,9 @@
 //! OpenAI's own Python client against a running demo: what people's tools do has to work.
 
 use super::{Bench, Outcome, python};
+use crate::free_ports::free_port;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 /// A child that does not outlive this test.
@@ -51,8 +51,4 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
         bail!("the client's script ended with {status}");
     }
     Ok(Outcome::Passed)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0)).context("a free port")?.local_addr()?.port())
 }

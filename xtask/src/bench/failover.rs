@@ -74,7 +74,7 @@ impl Bench {
     fn start(programs: Programs, folder: &Path, models: &Path, runtime: Runtime) -> Result<Self> {
         let mut parts = vec![vec![Part::Master]; MASTERS];
         parts.push(vec![Part::Worker, Part::Api]);
-        let mut cluster = Cluster::new(Site::loopback(MASTERS + 1)?, programs, folder, models, Shape { parts })?;
+        let mut cluster = Cluster::new(Site::loopback(MASTERS + 1)?, programs, folder, models, Shape::new(parts))?;
         cluster.start_all()?;
         let api = cluster.apis()?.into_iter().next().context("one node has an API")?;
         let mut bench = Self { cluster, api, runtime };
@@ -99,7 +99,7 @@ impl Bench {
     }
 
     fn check_answer(&self) -> Result<()> {
-        let ask = ChatAsk { model: "model".to_owned(), max_tokens: 8, leave_after: None, within: PATIENCE };
+        let ask = ChatAsk::new("model", 8, PATIENCE);
         let answer = self.runtime.block_on(self.api.chat(&ask));
         ensure!(answer == Answer::Whole, "the placed model does not answer: {answer:?}");
         Ok(())

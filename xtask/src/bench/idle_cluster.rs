@@ -98,7 +98,7 @@ impl Bench {
     fn start(site: Site, programs: Programs, folder: &Path, parts: Vec<Vec<Part>>) -> Result<Self> {
         let models = folder.join("models");
         std::fs::create_dir_all(&models)?;
-        let mut cluster = Cluster::new(site, programs, folder, &models, Shape { parts })?;
+        let mut cluster = Cluster::new(site, programs, folder, &models, Shape::new(parts))?;
         cluster.start_all()?;
         let apis = cluster.apis()?;
         // Its thread is in the network of the site, which this one is in by now.

@@ -1,6 +1,8 @@
-//! What a second process costs: a model cut in two over two runners with one thread each, against one runner with one
-//! thread. Both do the same arithmetic one after the other, so what is added is links, copies and waiting.
+//! What a second process costs and gains: a model cut in two over two runners with one thread each, against one runner
+//! with one thread. For one request both do the same arithmetic one after the other, so what is added is links, copies and
+//! waiting. Of several requests at once the two could compute different ones at the same time.
 
+use crate::bench::gain::Gain;
 use crate::bench::machine::processor;
 use crate::bench::models;
 use crate::bench::runners::{Chain, Cut};
@@ -12,6 +14,12 @@ use serde::Serialize;
 
 /// Tokens of an answer, of which all but the first are timed.
 const TOKENS: u32 = 33;
+
+/// Requests at once.
+const REQUESTS: u32 = 8;
+
+/// What the tokens of those are promised to gain.
+const PROMISED: f64 = 1.8;
 
 /// One against two.
 #[derive(Debug, Serialize)]
@@ -26,6 +34,9 @@ pub struct PipelineReport {
     added_percent: f64,
     one_process_rounds: Vec<f64>,
     two_processes_rounds: Vec<f64>,
+    requests_at_once: u32,
+    /// Of those together.
+    at_once: Gain,
 }
 
 /// Measures with the Q4_0 model of the engine bench.
@@ -34,20 +45,23 @@ pub fn run(places: &Places, quick: bool) -> Result<PipelineReport> {
     let model = models::generated(places, GgmlType::Q4_0)?;
     let rounds = if quick { 3 } else { 9 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    let (one, two) = runtime.block_on(async {
-        let mut one = Chain::start(&program, &model, Cut::WHOLE).await?;
-        let mut two = Chain::start(&program, &model, Cut { stages: 2, ..Cut::WHOLE }).await?;
-        let (mut one_rounds, mut two_rounds) = (Vec::new(), Vec::new());
-        // The first round reads the prompt; afterwards it is in the caches.
+    let ([one, two], [one_busy, two_busy]) = runtime.block_on(async {
+        let mut one = Chain::start_for(&program, &model, Cut::WHOLE, REQUESTS).await?;
+        let mut two = Chain::start_for(&program, &model, Cut { stages: 2, ..Cut::WHOLE }, REQUESTS).await?;
+        let (mut alone, mut at_once) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        // The first round reads the prompts; afterwards they are in the caches.
         for round in 0..=rounds {
-            let (alone, together) = (one.answer(TOKENS).await?, two.answer(TOKENS).await?);
-            eprintln!("  round {round}: {alone:.2} ms a token alone, {together:.2} ms over two processes");
-            if round > 0 {
-                one_rounds.push(alone);
-                two_rounds.push(together);
+            for (place, chain) in [&mut one, &mut two].into_iter().enumerate() {
+                let (token, together) = (chain.answer(TOKENS).await?, chain.answer_at_once(REQUESTS, TOKENS).await?);
+                let processes = place + 1;
+                eprintln!("  round {round}: {processes} ranks: {token:.2} ms a token, {together:.2} ms at once");
+                if round > 0 {
+                    alone[place].push(token);
+                    at_once[place].push(together);
+                }
             }
         }
-        anyhow::Ok((one_rounds, two_rounds))
+        anyhow::Ok((alone, at_once))
     })?;
     let (one_process, two_processes) = (median(&one), median(&two));
     Ok(PipelineReport {
@@ -58,16 +72,26 @@ pub fn run(places: &Places, quick: bool) -> Result<PipelineReport> {
         added_percent: 100.0 * (two_processes / one_process - 1.0),
         one_process_rounds: one,
         two_processes_rounds: two,
+        requests_at_once: REQUESTS,
+        at_once: Gain::of(&one_busy, &two_busy),
     })
 }
 
 impl PipelineReport {
     /// For people.
     pub fn render(&self) -> String {
-        let mut table = Table::new(&["pipeline", "ms a token", "added"]);
-        table.row(vec!["one process, one thread".to_owned(), format!("{:.2}", self.one_process), String::new()]);
+        let mut table = Table::new(&["pipeline", "one rank, ms a token", "two ranks", ""]);
         let added = format!("{:+.1} %", self.added_percent);
-        table.row(vec!["two stages, one thread each".to_owned(), format!("{:.2}", self.two_processes), added]);
-        format!("pipeline: {} on {} (promised: at most 5 %)\n\n{}\n", self.model, self.processor, table.render())
+        let alone = [format!("{:.2}", self.one_process), format!("{:.2}", self.two_processes), added];
+        table.row(std::iter::once("one request".to_owned()).chain(alone).collect());
+        let at_once = format!("{} requests at once", self.requests_at_once);
+        table.row(std::iter::once(at_once).chain(self.at_once.cells()).collect());
+        let promised = format!("promised: at most +5 %, and {PROMISED} x");
+        format!(
+            "pipeline: {} on {}, one thread a rank ({promised})\n\n{}\n",
+            self.model,
+            self.processor,
+            table.render()
+        )
     }
 }

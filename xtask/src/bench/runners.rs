@@ -1,6 +1,6 @@
 //! Runner processes without a worker: loaded, connected with each other and asked, as a worker does it.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use exo_identity::Identity;
 use exo_runner_host::{Connect, HostMessage, LinkSettings, Load, RunnerEvent, RunnerEvents, RunnerHost};
 use exo_runner_host::{Limits, RankAddress, Runner, RunnerMessage, RunnerProgram};
@@ -8,9 +8,10 @@ use exo_types::{
     AnsweredTokens, GenerateRequest, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams, Shard, StreamChunk,
     TensorShare, Usage,
 };
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::time::timeout;
 
 /// How a model is cut.
@@ -56,6 +57,17 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The last ids of a generated vocabulary are control tokens; the answer must not end at one of them.
 const CONTROL_TOKENS: std::ops::Range<u32> = 31_997..32_000;
 
+/// A whole answer.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Natural logarithms of their probabilities, if they were asked for; end tokens have none.
+    pub logprobs: Vec<f32>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
 /// A runner and what it tells.
 struct Stage {
     runner: Runner,
@@ -71,8 +83,13 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Starts a process with one thread for each rank and waits until they are connected.
+    /// Starts a process with one thread for each rank, for one request at a time, and waits until they are connected.
     pub async fn start(program: &Path, model: &Path, cut: Cut) -> Result<Self> {
+        Self::start_for(program, model, cut, 1).await
+    }
+
+    /// The same for so many requests at once.
+    pub async fn start_for(program: &Path, model: &Path, cut: Cut, sequences: u32) -> Result<Self> {
         let world = cut.world();
         let host = RunnerHost::new().context("runners cannot be started")?.with_identity(identity()?);
         let mut stages = Vec::new();
@@ -84,7 +101,7 @@ impl Chain {
             let what = RunnerProgram { program, args, name, limits, confinement: None };
             let (runner, events) = host.spawn(what).await?;
             let mut stage = Stage { runner, events };
-            stage.runner.send(HostMessage::Load(load(model, cut, rank)?))?;
+            stage.runner.send(HostMessage::Load(load(model, cut, rank, sequences)?))?;
             loaded.push(stage.loaded().await.with_context(|| format!("rank {rank} of {world}"))?);
             stages.push(stage);
         }
@@ -105,33 +122,44 @@ impl Chain {
 
     /// Asks for `tokens` tokens after the same prompt; milliseconds a token after the first.
     pub async fn answer(&mut self, tokens: u32) -> Result<f64> {
-        let usage = self.ask(PROMPT.repeat(32), tokens).await?;
+        let usage = self.ask(Prompt::Text(PROMPT.repeat(32)), tokens).await?;
         Ok(usage.decode_us as f64 / 1000.0 / f64::from(tokens - 1))
     }
 
-    /// Reads a prompt of so many words that it has not read before; milliseconds a token of it.
-    pub async fn read(&mut self, words: usize) -> Result<f64> {
-        let usage = self.ask(format!("{} {}", self.requests, PROMPT.repeat(words)), 1).await?;
+    /// Reads a prompt of so many tokens that it has not read before; milliseconds a token of it.
+    pub async fn read(&mut self, tokens: u32) -> Result<f64> {
+        let usage = self.ask(Prompt::Tokens(fresh_prompt(self.requests, tokens)), 1).await?;
         Ok(usage.prefill_us as f64 / 1000.0 / f64::from(usage.prompt_tokens.max(1)))
     }
 
-    async fn ask(&mut self, prompt: String, tokens: u32) -> Result<Usage> {
-        let logit_bias = CONTROL_TOKENS.map(|token| (token, -100.0)).collect();
-        let sampling = SamplingParams { temperature: 0.0, logit_bias, ..SamplingParams::default() };
-        let (_, usage) = self.tell(Prompt::Text(prompt), sampling, tokens).await?;
-        if usage.completion_tokens != tokens {
-            bail!("{} tokens came instead of {tokens}", usage.completion_tokens);
+    /// Asks so many questions at once for `tokens` tokens each; milliseconds a token of all answers together.
+    pub async fn answer_at_once(&mut self, requests: u32, tokens: u32) -> Result<f64> {
+        let begin = Instant::now();
+        let mut open = BTreeMap::new();
+        for number in 0..requests {
+            let prompt = Prompt::Text(format!("{number} {}", PROMPT.repeat(32)));
+            open.insert(self.send(prompt, greedy(), tokens)?, Told::default());
         }
-        Ok(usage)
+        while !open.is_empty() {
+            let told = self.head()?.until(|message| ended(message, &mut open)).await??;
+            expect_tokens(&told, tokens)?;
+        }
+        Ok(begin.elapsed().as_secs_f64() * 1000.0 / f64::from(requests * tokens))
     }
 
-    /// The tokens of an answer of at most so many, and what it cost.
-    pub async fn tell(
-        &mut self,
-        prompt: Prompt,
-        sampling: SamplingParams,
-        max_tokens: u32,
-    ) -> Result<(Vec<u32>, Usage)> {
+    async fn ask(&mut self, prompt: Prompt, tokens: u32) -> Result<Usage> {
+        let told = self.tell(prompt, greedy(), tokens).await?;
+        expect_tokens(&told, tokens)?;
+        Ok(told.usage)
+    }
+
+    /// The answer of at most so many tokens.
+    pub async fn tell(&mut self, prompt: Prompt, sampling: SamplingParams, max_tokens: u32) -> Result<Told> {
+        let mut open = BTreeMap::from([(self.send(prompt, sampling, max_tokens)?, Told::default())]);
+        self.head()?.until(|message| ended(message, &mut open)).await?
+    }
+
+    fn send(&mut self, prompt: Prompt, sampling: SamplingParams, max_tokens: u32) -> Result<RequestId> {
         self.requests += 1;
         let request_id = RequestId::new(format!("bench-{}", self.requests))?;
         let request = GenerateRequest {
@@ -146,11 +174,12 @@ impl Chain {
             answered: AnsweredTokens::default(),
             asked_at: None,
         };
-        let head = self.stages.first_mut().context("a chain has a head")?;
-        head.runner.send(HostMessage::Generate(request))?;
-        let mut tokens = Vec::new();
-        let usage = head.until(|message| finished(message, &request_id, &mut tokens)).await??;
-        Ok((tokens, usage))
+        self.head()?.runner.send(HostMessage::Generate(request))?;
+        Ok(request_id)
+    }
+
+    fn head(&mut self) -> Result<&mut Stage> {
+        self.stages.first_mut().context("a chain has a head")
     }
 }
 
@@ -182,12 +211,12 @@ impl Stage {
     }
 }
 
-fn load(model: &Path, cut: Cut, rank: u32) -> Result<Load> {
+fn load(model: &Path, cut: Cut, rank: u32, max_sequences: u32) -> Result<Load> {
     let links = LinkSettings {
         listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
         advertise: IpAddr::V4(Ipv4Addr::LOCALHOST),
         ports: (52_420, 52_499),
-        deadline_ms: 10_000,
+        deadline_ms: 60_000,
     };
     Ok(Load {
         model_path: model.to_owned(),
@@ -195,7 +224,7 @@ fn load(model: &Path, cut: Cut, rank: u32) -> Result<Load> {
         instance_id: InstanceId::new("bench")?,
         shard: cut.shard(rank),
         context_length: 1024,
-        max_sequences: 1,
+        max_sequences,
         prefill_chunk: 256,
         draft_tokens: 0,
         threads: 1,
@@ -206,15 +235,34 @@ fn load(model: &Path, cut: Cut, rank: u32) -> Result<Load> {
     })
 }
 
-/// What the answer to `id` cost, once it has ended; its tokens before.
-fn finished(message: RunnerMessage, id: &RequestId, tokens: &mut Vec<u32>) -> Option<Result<Usage>> {
+/// Tokens of no meaning, of which the first is another for each number below 30 000, so that no cache helps.
+fn fresh_prompt(number: u32, tokens: u32) -> Vec<u32> {
+    (0..tokens).map(|index| 10 + (number + index * 131) % 30_000).collect()
+}
+
+/// The likeliest tokens, but for those that end an answer.
+fn greedy() -> SamplingParams {
+    let logit_bias = CONTROL_TOKENS.map(|token| (token, -100.0)).collect();
+    SamplingParams { temperature: 0.0, logit_bias, ..SamplingParams::default() }
+}
+
+fn expect_tokens(told: &Told, tokens: u32) -> Result<()> {
+    let came = told.usage.completion_tokens;
+    ensure!(came == tokens, "{came} tokens came instead of {tokens}");
+    Ok(())
+}
+
+/// Adds a message to the answer that it belongs to; that answer, once it has ended, is no longer open.
+fn ended(message: RunnerMessage, open: &mut BTreeMap<RequestId, Told>) -> Option<Result<Told>> {
     let RunnerMessage::Chunk { request_id, chunk } = message else { return None };
+    let told = open.get_mut(&request_id)?;
     match chunk {
-        _ if request_id != *id => None,
         StreamChunk::Error(error) => Some(Err(error.into())),
         StreamChunk::Token(token) => {
-            tokens.extend(token.token_ids);
-            token.usage.filter(|_| token.finish_reason.is_some()).map(Ok)
+            told.tokens.extend(token.token_ids);
+            told.logprobs.extend(token.logprobs.iter().map(|logprob| logprob.chosen.logprob));
+            told.usage = token.usage.filter(|_| token.finish_reason.is_some())?;
+            open.remove(&request_id).map(Ok)
         }
         StreamChunk::PrefillProgress(_) | StreamChunk::Embedding(_) => None,
     }
@@ -224,4 +272,17 @@ fn finished(message: RunnerMessage, id: &RequestId, tokens: &mut Vec<u32>) -> Op
 fn identity() -> Result<Identity> {
     let node = exo_types::NodeId::new("bench")?;
     Ok(Identity::found(node, "bench", SystemTime::now())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_prompt_has_its_length_and_begins_like_no_other() {
+        let (first, second) = (fresh_prompt(1, 512), fresh_prompt(2, 512));
+        assert_eq!(first.len(), 512);
+        assert_ne!(first[0], second[0]);
+        assert!(first.iter().all(|token| !CONTROL_TOKENS.contains(token)));
+    }
 }

@@ -1,11 +1,12 @@
 //! What a second process gains: a model whose layers two runners with one thread each share, against one runner with one
 //! thread.
 
+use crate::bench::gain::Gain;
 use crate::bench::machine::processor;
 use crate::bench::models;
 use crate::bench::runners::{Chain, Cut};
 use crate::places::Places;
-use crate::report::{Table, median};
+use crate::report::Table;
 use anyhow::{Context, Result};
 use exo_gguf::GgmlType;
 use serde::Serialize;
@@ -13,8 +14,8 @@ use serde::Serialize;
 /// Tokens of an answer, of which all but the first are timed.
 const TOKENS: u32 = 33;
 
-/// Words of a prompt, a token each.
-const WORDS: usize = 512;
+/// Tokens of a prompt.
+const PROMPT: u32 = 512;
 
 /// What both are promised to gain.
 const PROMISED: f64 = 1.8;
@@ -27,23 +28,6 @@ pub struct TensorReport {
     model: String,
     decode: Gain,
     prefill: Gain,
-}
-
-/// Medians of milliseconds a token.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Gain {
-    one_process: f64,
-    two_processes: f64,
-    /// How many times as fast two are.
-    gain: f64,
-}
-
-impl Gain {
-    fn of(one: &[f64], two: &[f64]) -> Self {
-        let (one_process, two_processes) = (median(one), median(two));
-        Self { one_process, two_processes, gain: one_process / two_processes }
-    }
 }
 
 /// Measures with the Q4_0 model of the engine bench.
@@ -59,7 +43,7 @@ pub fn run(places: &Places, quick: bool) -> Result<TensorReport> {
         // The first round is to warm up.
         for round in 0..=rounds {
             for (place, chain) in [&mut one, &mut two].into_iter().enumerate() {
-                let (token, prompt) = (chain.answer(TOKENS).await?, chain.read(WORDS).await?);
+                let (token, prompt) = (chain.answer(TOKENS).await?, chain.read(PROMPT).await?);
                 eprintln!("  round {round}: {} ranks: {token:.2} ms a token, {prompt:.2} ms a prompt's", place + 1);
                 if round > 0 {
                     decode[place].push(token);
@@ -82,13 +66,7 @@ impl TensorReport {
     pub fn render(&self) -> String {
         let mut table = Table::new(&["tensor", "one rank, ms a token", "two ranks", "gain"]);
         for (name, gain) in [("decode", &self.decode), ("prefill", &self.prefill)] {
-            let milliseconds = |value: f64| format!("{value:.2}");
-            table.row(vec![
-                name.to_owned(),
-                milliseconds(gain.one_process),
-                milliseconds(gain.two_processes),
-                format!("{:.2} x", gain.gain),
-            ]);
+            table.row(std::iter::once(name.to_owned()).chain(gain.cells()).collect());
         }
         let what = format!("{} on {}, one thread a rank (promised: {PROMISED} x)", self.model, self.processor);
         format!("tensor: {what}\n\n{}\n", table.render())

@@ -129,12 +129,10 @@ impl Client {
         while !self.stop.is_cancelled() {
             let api = self.any_api();
             let number = self.random.next_u64();
-            let ask = ChatAsk {
-                model: if number.is_multiple_of(4) { WIDE } else { STEADY }.to_owned(),
-                max_tokens: 8 + u32::try_from(number >> 8 & 0xff).unwrap_or_default(),
-                leave_after: number.is_multiple_of(7).then_some(5),
-                within: LONGEST,
-            };
+            let model = if number.is_multiple_of(4) { WIDE } else { STEADY };
+            let max_tokens = 8 + u32::try_from(number >> 8 & 0xff).unwrap_or_default();
+            let leave_after = number.is_multiple_of(7).then_some(5);
+            let ask = ChatAsk { leave_after, ..ChatAsk::new(model, max_tokens, LONGEST) };
             let from = self.history.now();
             let answer = self.apis[api].chat(&ask).await;
             self.history.chatted(api, from, answer);
@@ -187,7 +185,7 @@ async fn digest(api: &Api) -> Option<((String, u64), u64)> {
 /// One placement through this API, taken back at once, and one answer from it: it serves.
 pub async fn serves(api: &Api, history: &History, node: usize, model: &str) -> bool {
     let from = history.now();
-    let ask = ChatAsk { model: STEADY.to_owned(), max_tokens: 4, leave_after: None, within: REQUEST_DEADLINE };
+    let ask = ChatAsk::new(STEADY, 4, REQUEST_DEADLINE);
     let answer = api.chat(&ask).await;
     let answered = answer == crate::cluster::Answer::Whole;
     history.chatted(node, from, answer);
@@ -215,7 +213,7 @@ async fn commands(api: &Api, history: &History, model: &str) -> bool {
 
 /// Waits until the model answers through this API, for `within` at most.
 pub async fn wait_for_answer(api: &Api, model: &str, within: Duration) -> bool {
-    let ask = ChatAsk { model: model.to_owned(), max_tokens: 4, leave_after: None, within };
+    let ask = ChatAsk::new(model, 4, within);
     let until_whole = async {
         while api.chat(&ask).await != crate::cluster::Answer::Whole {
             sleep(PAUSE).await;

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -69,6 +71,15 @@ pub struct ChatAsk {
     pub leave_after: Option<u32>,
     /// Longest wait for the end.
     pub within: Duration,
+    /// Grows with every piece that comes.
+    pub pieces: Arc<AtomicUsize>,
+}
+
+impl ChatAsk {
+    /// Asks a model for at most so many tokens, and reads them all.
+    pub fn new(model: &str, max_tokens: u32, within: Duration) -> Self {
+        Self { model: model.to_owned(), max_tokens, leave_after: None, within, pieces: Arc::default() }
+    }
 }
 
 /// Codes of refusals after which nothing happens, though the request was good.
@@ -178,7 +189,7 @@ impl Api {
             Err(error) if error.is_connect() => Answer::Unreachable,
             Err(error) => Answer::Cut(error.to_string()),
             Ok(response) if response.status().as_u16() != 200 => refused(response).await,
-            Ok(response) => read_stream(response, ask.leave_after, told).await,
+            Ok(response) => read_stream(response, ask, told).await,
         }
     }
 }
@@ -259,7 +270,7 @@ impl StreamReader {
     }
 }
 
-async fn read_stream(mut response: Response, leave_after: Option<u32>, told: &mut Told) -> Answer {
+async fn read_stream(mut response: Response, ask: &ChatAsk, told: &mut Told) -> Answer {
     let (mut reader, mut last) = (StreamReader::default(), None);
     loop {
         let text = match response.chunk().await {
@@ -270,13 +281,14 @@ async fn read_stream(mut response: Response, leave_after: Option<u32>, told: &mu
         let (pieces, ended) = (reader.pieces, reader.push(&text));
         told.text += &std::mem::take(&mut reader.text);
         if reader.pieces > pieces {
+            ask.pieces.fetch_add(1, Ordering::Relaxed);
             let before = last.replace(Instant::now());
             told.longest_pause = before.map_or(told.longest_pause, |before| told.longest_pause.max(before.elapsed()));
         }
         if let Some(answer) = ended {
             return answer;
         }
-        if leave_after.is_some_and(|pieces| reader.pieces >= pieces) {
+        if ask.leave_after.is_some_and(|pieces| reader.pieces >= pieces) {
             return Answer::Left;
         }
     }

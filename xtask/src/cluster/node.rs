@@ -2,13 +2,14 @@
 
 use crate::cluster::process::Process;
 use crate::cluster::{Programs, Site};
+use crate::free_ports::free_ports;
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, TcpListener};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -70,17 +71,15 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// exo's own where every node has an address of its own, free ones where all share one.
-    pub fn on(site: &Site) -> Result<Self> {
+    /// Of every node at a site: exo's own where each has an address of its own, free ones where all share one.
+    pub fn at(site: &Site) -> Result<Vec<Self>> {
         if site.has_networks() {
-            return Ok(Self { master: 52414, worker: 52417, api_bus: 52418, api: 52415 });
+            return Ok(vec![Self { master: 52414, worker: 52417, api_bus: 52418, api: 52415 }; site.count()]);
         }
-        Ok(Self { master: free_port()?, worker: free_port()?, api_bus: free_port()?, api: free_port()? })
+        let free = free_ports(4 * site.count())?;
+        let of_node = |&[master, worker, api_bus, api]: &[u16; 4]| Self { master, worker, api_bus, api };
+        Ok(free.as_chunks().0.iter().map(of_node).collect())
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port())
 }
 
 /// What all nodes of a cluster have in common.
@@ -97,6 +96,8 @@ pub struct NodeSettings {
     pub masters: BTreeSet<usize>,
     /// File with the key of the apis, where they listen on more than loopback.
     pub key_file: Option<PathBuf>,
+    /// Within which the apis end every request.
+    pub deadline: Duration,
 }
 
 /// One node.
@@ -225,7 +226,7 @@ fn configuration_text(settings: &NodeSettings, number: usize, folder: &Path) -> 
         name = name_of(number),
         data = folder.join("data").display(),
         api_port = ports.api,
-        deadline = super::REQUEST_DEADLINE.as_secs(),
+        deadline = settings.deadline.as_secs(),
         models = settings.models.display(),
         namespace = settings.namespace,
         loopback = address.is_loopback(),

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// How often it is looked whether a process has ended.
 const POLL: Duration = Duration::from_millis(5);
 
+/// Lines that tell why a command failed.
+const COMPLAINT: usize = 4;
+
 /// A running process, or one that has ended and was not looked at since.
 pub struct Process {
     child: Child,
@@ -88,11 +91,13 @@ impl Process {
     pub fn finish(mut self, patience: Duration) -> Result<String> {
         let begin = Instant::now();
         loop {
-            let said = || fs::read_to_string(&self.log).unwrap_or_default();
             match self.child.try_wait().context("it is ours")? {
-                Some(status) if status.success() => return Ok(said()),
-                Some(status) => bail!("{status}: {}", said()),
-                None if begin.elapsed() > patience => bail!("it has not ended after {patience:?}: {}", said()),
+                Some(status) if status.success() => return Ok(fs::read_to_string(&self.log).unwrap_or_default()),
+                // A command that was tried again and again has said the same as often.
+                Some(status) => bail!("{status}: {}", self.last_words(COMPLAINT)),
+                None if begin.elapsed() > patience => {
+                    bail!("it has not ended after {patience:?}: {}", self.last_words(COMPLAINT))
+                }
                 None => sleep(POLL),
             }
         }

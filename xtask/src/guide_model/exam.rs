@@ -1,10 +1,10 @@
 //! Asks questions, several at once, and compares the answers word for word.
 
 use crate::guide_model::corpus::Question;
+use crate::progress;
 use anyhow::{Context, Result};
 use exo_engine::{Engine, GenerateRequest, Output, Prompt, ReplyOptions};
 use exo_text::{ChatMessage, Sampling};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -55,7 +55,7 @@ struct Asked {
 impl Exam {
     /// Asks everything. The engine decides how many run at once; it never has to queue more than it may.
     pub fn hold(self, engine: &mut Engine) -> Result<Marks> {
-        let bar = progress(self.questions.len(), self.show_progress);
+        let bar = progress::bar(self.questions.len(), "questions", self.show_progress);
         let mut left = (0_u64..).zip(self.questions);
         let mut under_way: BTreeMap<u64, Asked> = BTreeMap::new();
         let mut marks = Marks::default();
@@ -136,11 +136,4 @@ fn request(id: u64, question: &Question) -> GenerateRequest {
 
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
-}
-
-fn progress(questions: usize, show: bool) -> ProgressBar {
-    let target = if show { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} questions, {per_sec}, {eta} left");
-    let bar = ProgressBar::with_draw_target(Some(questions as u64), target);
-    style.map_or(bar.clone(), |style| bar.with_style(style))
 }

@@ -77,7 +77,7 @@ fn started(places: &Places, folder: &TempDir, count: usize) -> Result<Cluster> {
     std::fs::create_dir_all(&models)?;
     let mut parts = vec![vec![Part::Master]; count];
     parts.push(Vec::new());
-    let mut cluster = Cluster::new(Site::loopback(count + 1)?, programs, folder.path(), &models, Shape { parts })?;
+    let mut cluster = Cluster::new(Site::loopback(count + 1)?, programs, folder.path(), &models, Shape::new(parts))?;
     cluster.start_all()?;
     Ok(cluster)
 }
