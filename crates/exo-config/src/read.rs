@@ -7,7 +7,7 @@ use crate::value::Value;
 use exo_types::{Memory, ModelId};
 use std::net::IpAddr;
 use std::time::Duration;
-use toml::de::DeValue;
+use toml::de::{DeInteger, DeValue};
 
 /// Why a value was refused: what stands there, what may stand there.
 pub(crate) struct Mismatch {
@@ -49,12 +49,14 @@ pub(crate) fn from_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, Mismat
     match (kind, value) {
         (Kind::Flag, DeValue::Boolean(flag)) => Ok(Value::Flag(*flag)),
         (Kind::Number(..) | Kind::Port, DeValue::Integer(integer)) => {
-            let parsed = u64::from_str_radix(integer.as_str(), integer.radix());
-            parsed.map_or_else(|_| Err(mismatch(kind, integer.as_str())), |value| number(kind, value))
+            whole(integer).map_or_else(|| Err(mismatch(kind, integer.as_str())), |value| number(kind, value))
         }
-        (Kind::Memory(..), DeValue::Integer(integer)) => one_text(kind, &format!("{} B", integer.as_str())),
+        (Kind::Memory(..), DeValue::Integer(integer)) => match whole(integer) {
+            Some(bytes) => one_text(kind, &format!("{bytes} B")),
+            None => Err(mismatch(kind, integer.as_str())),
+        },
         (Kind::Ports, DeValue::Array(items)) => {
-            let port = |index: usize| items.get(index)?.get_ref().as_integer()?.as_str().parse::<u64>().ok();
+            let port = |index: usize| whole(items.get(index)?.get_ref().as_integer()?);
             match (items.len(), port(0), port(1)) {
                 (2, Some(first), Some(last)) => ports(kind, first, last),
                 _ => Err(Mismatch { found: "another list".to_owned(), expected: expected(kind) }),
@@ -73,6 +75,11 @@ pub(crate) fn from_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, Mismat
         ) => one_text(kind, text),
         (_, other) => Err(Mismatch { found: format!("of type {}", other.type_str()), expected: expected(kind) }),
     }
+}
+
+/// An integer in the notation that it has: `0x10` is 16.
+fn whole(integer: &DeInteger<'_>) -> Option<u64> {
+    u64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
 /// The words for what a kind allows.

@@ -21,7 +21,7 @@ mod limits;
 mod tools;
 
 pub use helpers::UnixSeconds;
-use limits::{Budget, Cause, LimitedWriter};
+use limits::{Budget, Cause, DEEPEST, LimitedWriter};
 
 /// Largest template source in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 256 << 10;
@@ -56,6 +56,11 @@ pub enum TemplateError {
     /// It called itself too often.
     #[error("the chat template calls itself more than {RECURSION_LIMIT} levels deep and was stopped")]
     TooDeep,
+    /// It put too many values into each other.
+    #[error(
+        "the chat template puts more than {DEEPEST} lists and maps into each other, or a namespace into one, and was stopped"
+    )]
+    TooNested,
     /// It made too much text.
     #[error("the chat template made more than {0} bytes of text and was stopped")]
     OutputTooLarge(usize),
@@ -179,6 +184,7 @@ fn explain(error: Error) -> TemplateError {
     while let Some(current) = link {
         match current.downcast_ref::<Cause>() {
             Some(Cause::Raised(message)) => return TemplateError::Refused(message.clone()),
+            Some(Cause::TooNested) => return TemplateError::TooNested,
             Some(Cause::TooMuch(limit)) => return TemplateError::OutputTooLarge(*limit),
             None => {}
         }
@@ -213,6 +219,8 @@ fn charge(budget: &Budget, value: &minijinja::Value) -> Result<(), Error> {
             charged.map(|_| ()).map_err(|_| fmt::Error)
         }
     }
+    // It is printed to be measured, and printing calls itself for every level.
+    limits::check_depth(budget, value, false)?;
     fmt::write(&mut Meter(budget), format_args!("{value}")).map_err(|_| Cause::TooMuch(EXPRESSION_BYTES).into())
 }
 

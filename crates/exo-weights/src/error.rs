@@ -144,6 +144,14 @@ pub enum DirectoryProblem {
         /// What was expected.
         wanted: &'static str,
     },
+    /// Tokens without a row, or rows without a token.
+    #[error("vocab_size in config.json is {tokens}, but the embedding has {rows} rows; fetch the model again")]
+    Vocabulary {
+        /// What the configuration says.
+        tokens: u32,
+        /// What there is.
+        rows: usize,
+    },
     /// Two tensors that are the same to the engine.
     #[error("tensor {0:?} is there under two names; save the model again")]
     Duplicate(String),

@@ -36,6 +36,14 @@ fn an_empty_file_gives_the_documented_defaults() {
 }
 
 #[test]
+fn integers_may_have_any_notation_of_toml() {
+    let read = config("[runner]\nmemoryReserve = 0x40000000\n[networking]\ntensorPorts = [0xcCc4, 0b1100110100010011]");
+    assert_eq!(read.runner.memory_reserve, exo_types::Memory::bytes(1 << 30));
+    assert_eq!(read.networking.tensor_ports, (0xccc4, 0xcd13));
+    assert!(refused("[runner]\nmemoryReserve = -1").contains("memoryReserve"));
+}
+
+#[test]
 fn flags_win_over_the_environment_over_the_file_over_defaults() {
     let file = "[api]\nport = 1001\nmaxConcurrent = 5\n[engine]\ncpu = \"portable\"";
     let environment = [("EXO_API_PORT", "1002"), ("EXO_CPU", "avx2"), ("PATH", "/bin"), ("EXO_MODELS_DIRS", "/a:/b")];

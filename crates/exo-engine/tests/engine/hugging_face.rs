@@ -171,7 +171,7 @@ fn a_directory_that_lies_is_refused_with_what_is_wrong() {
     check("\"num_hidden_layers\":3", "\"num_hidden_layers\":2", "blk.2.");
     check("\"num_hidden_layers\":3", "\"num_hidden_layers\":4", "blk.3.");
     check("\"num_attention_heads\":4", "\"num_attention_heads\":0", "head_count");
-    check("\"vocab_size\":272", "\"vocab_size\":300", "output.weight");
+    check("\"vocab_size\":272", "\"vocab_size\":300", "is 300, but the embedding has 272 rows");
     check("\"vocab_size\":272", "\"vocab_size\":4000000000", "vocab_size");
     check("\"hidden_act\":\"silu\"", "\"hidden_act\":\"relu\"", "hidden_act = \"relu\"");
     check("\"tie_word_embeddings\":false", "\"rope_scaling\":{\"rope_type\":\"dynamic\"}", "dynamic");

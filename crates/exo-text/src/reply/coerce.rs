@@ -5,19 +5,22 @@
 
 use serde_json::{Map, Value};
 
-/// `value` as `schema` wants it, where that is plain.
+/// `value` as `schema` wants it, where that is plain. Each part of it is looked at once: with a second look for every kind
+/// that a part may have, the work would double with every level.
 pub(super) fn coerce(value: Value, schema: &Value) -> Value {
-    match schema.get("type") {
-        Some(Value::String(kind)) => to_type(value, kind, schema),
-        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).fold(value, |value, kind| {
-            if is_of_some(&value, kinds) { to_children(value, schema) } else { to_type(value, kind, schema) }
-        }),
-        _ => to_children(value, schema),
-    }
+    let read = match schema.get("type") {
+        Some(Value::String(kind)) => read_as(kind, &value),
+        Some(Value::Array(kinds)) if !is_of_some(&value, kinds) => {
+            kinds.iter().filter_map(Value::as_str).find_map(|kind| read_as(kind, &value))
+        }
+        _ => None,
+    };
+    to_children(read.unwrap_or(value), schema)
 }
 
-fn to_type(value: Value, kind: &str, schema: &Value) -> Value {
-    let read = match (kind, &value) {
+/// The obvious reading as a type, where there is one.
+fn read_as(kind: &str, value: &Value) -> Option<Value> {
+    match (kind, value) {
         ("integer", Value::Number(number)) => number.as_f64().and_then(whole),
         ("integer", Value::String(text)) => text.parse::<i64>().map(Value::from).ok().or_else(|| whole(finite(text)?)),
         ("number", Value::String(text)) => {
@@ -27,8 +30,7 @@ fn to_type(value: Value, kind: &str, schema: &Value) -> Value {
         ("array", Value::String(text)) => serde_json::from_str(text).ok().filter(Value::is_array),
         ("object", Value::String(text)) => serde_json::from_str(text).ok().filter(Value::is_object),
         _ => None,
-    };
-    to_children(read.unwrap_or(value), schema)
+    }
 }
 
 fn is_of_some(value: &Value, kinds: &[Value]) -> bool {

@@ -90,6 +90,16 @@ fn arguments_get_the_types_of_their_schema_as_recorded() {
 }
 
 #[test]
+fn kinds_that_a_nested_value_may_have_are_tried_once() {
+    let nest = |inner: Value| json!({ "type": ["array", "object"], "items": inner });
+    let (mut schema, mut value, mut expect) = (json!({ "type": ["null", "integer"] }), json!("5"), json!(5));
+    for _ in 0..100 {
+        (schema, value, expect) = (nest(schema), json!([value]), json!([expect]));
+    }
+    assert_eq!(coerce(value, &schema), expect);
+}
+
+#[test]
 fn starts_of_markers_are_found_as_recorded() {
     for case in cases("prefixes") {
         let [text, marker] = ["text", "marker"].map(|name| case[name].as_str().expect("a text"));

@@ -2,14 +2,18 @@
 //!
 //! Fuel bounds the number of instructions, but a string that is doubled forty times needs only forty. So every operand
 //! of `~` and `+`, every printed value and every argument of a filter that builds text is charged to one budget
-//! before the text is built: nothing larger than the budget can come into being.
+//! before the text is built: nothing larger than the budget can come into being. A text is repeated (`*`) only if it is
+//! short, and the number is charged.
+//!
+//! What prints, compares and drops a value calls itself for what is in it. So values may be nested only so deep, and no
+//! namespace may belong to another, or to itself: what a variable is set to is looked at.
 
 use std::{
     io,
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use minijinja::{Environment, Error, ErrorKind, State, Value, escape_formatter};
+use minijinja::{Environment, Error, ErrorKind, State, Value, escape_formatter, value::ValueKind};
 use thiserror::Error as ThisError;
 
 use super::charge;
@@ -28,7 +32,14 @@ pub(super) enum Cause {
     Raised(String),
     #[error("more than {0} bytes")]
     TooMuch(usize),
+    #[error("more than {DEEPEST} levels, or a namespace in a namespace")]
+    TooNested,
 }
+
+/// Most lists and maps inside each other: twice as many as a chat can bring along.
+pub(super) const DEEPEST: usize = 256;
+/// Longest text that may be repeated, in bytes.
+const LONGEST_REPEATED: usize = 64;
 
 impl From<Cause> for Error {
     fn from(cause: Cause) -> Self {
@@ -45,6 +56,12 @@ pub(super) fn install(environment: &mut Environment<'static>, budget: &Budget) {
     });
     let operand = Arc::clone(budget);
     environment.add_filter(operands::FILTER, move |value: Value| charge(&operand, &value).map(|()| value));
+    let factor = Arc::clone(budget);
+    environment.add_filter(operands::FACTOR, move |value: Value| charge_factor(&factor, &value).map(|()| value));
+    let set = Arc::clone(budget);
+    environment.add_filter(operands::SET, move |value: Value| check_depth(&set, &value, false).map(|()| value));
+    let member = Arc::clone(budget);
+    environment.add_filter(operands::SET_IN, move |value: Value| check_depth(&member, &value, true).map(|()| value));
     let method = Arc::clone(budget);
     environment.set_unknown_method_callback(move |state, value, name, arguments| {
         charge_growth(&method, name, value, arguments)?;
@@ -87,6 +104,43 @@ fn charge_growth(budget: &Budget, name: &str, value: &Value, arguments: &[Value]
         take(budget, size.saturating_mul(repetitions))?;
     }
     Ok(())
+}
+
+/// Charges one side of a `*`, which does not know the other: a number as if it repeated the longest text.
+fn charge_factor(budget: &Budget, value: &Value) -> Result<(), Error> {
+    match (value.as_str(), i64::try_from(value.clone())) {
+        (Some(text), _) if text.len() > LONGEST_REPEATED => Err(Cause::TooMuch(super::EXPRESSION_BYTES).into()),
+        (None, Ok(number)) => take(budget, usize::try_from(number).unwrap_or(0).saturating_mul(LONGEST_REPEATED)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a value that is nested too deep; what is to be a member of a namespace must not have a namespace, or what may
+/// hold one, in it.
+pub(super) fn check_depth(budget: &Budget, value: &Value, is_member: bool) -> Result<(), Error> {
+    check_levels(budget, value, is_member, DEEPEST)
+}
+
+/// Whether a value shares what a template can still change: a namespace, or a macro, which holds those that it names.
+fn may_lead_back(value: &Value) -> bool {
+    let kind = value.as_object().map_or("", |object| object.type_name());
+    value.kind() == ValueKind::Plain || ["::Namespace", "::Macro"].iter().any(|known| kind.ends_with(known))
+}
+
+fn check_levels(budget: &Budget, value: &Value, is_member: bool, levels: usize) -> Result<(), Error> {
+    take(budget, 1)?;
+    if levels == 0 || is_member && may_lead_back(value) {
+        return Err(Cause::TooNested.into());
+    }
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter()?.try_for_each(|item| check_levels(budget, &item, is_member, levels - 1))
+        }
+        ValueKind::Map => {
+            value.try_iter()?.try_for_each(|key| check_levels(budget, &value.get_item(&key)?, is_member, levels - 1))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes `size` bytes from the budget.

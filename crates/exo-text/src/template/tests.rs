@@ -81,6 +81,39 @@ fn doubling_never_builds_what_it_asks_for() {
     check("{% set y %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = y %}");
 }
 
+#[test]
+fn what_is_repeated_stays_small() {
+    for source in [
+        "{% set a = 'x' * 99999999 %}",
+        "{{ {'a': 'x' * 9999999, 'b': 9999999 * 'x'} | length }}",
+        "{% set a = ('x' * 4000) * 20000 %}",
+        "{% macro f(x) %}{{ f('x' * 2000000) }}{% endmacro %}{{ f('') }}",
+    ] {
+        let error = render(source).expect_err(source);
+        assert!(matches!(error, TemplateError::OutputTooLarge(_)), "{source}: {error}");
+    }
+    assert_eq!(render("{{ '=' * 5 ~ 3 * 4 ~ [1] * 2 }}").expect("renders"), "=====12[1, 1]");
+}
+
+#[test]
+fn values_are_not_nested_without_end() {
+    let textual = format!("{{% set x = [] %}}{}{{{{ x }}}}", "{%set x=[x]%}".repeat(15_000));
+    for source in [
+        "{% set ns = namespace(x=0) %}{% for i in range(50000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=0) %}{% for i in range(50000) %}{% set ns.x = {'a': ns.x} %}{% endfor %}",
+        "{% set ns = namespace(x=0) %}{% for i in range(50000) %}{% set ns.x = namespace(x=ns.x) %}{% endfor %}",
+        "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
+        "{% set ns = namespace() %}{% set ns.x = [{'a': ns}] %}{{ ns == ns }}",
+        "{% set ns = namespace() %}{% macro f() %}{{ ns }}{% endmacro %}{% set ns.x = f %}",
+        &textual,
+    ] {
+        let error = render(source).expect_err(source);
+        assert!(matches!(error, TemplateError::TooNested), "{source}: {error}");
+    }
+    let fine = "{% set ns = namespace(x=[]) %}{% for i in range(99) %}{% set ns.x = ns.x + [[i]] %}{% endfor %}{{ ns.x | length }}";
+    assert_eq!(render(fine).expect("renders"), "99");
+}
+
 fn chat_with_tools() -> Chat {
     let call = crate::message::ChatCall { id: "1".into(), name: "sum".into(), arguments: json!({ "b": 2, "a": 1 }) };
     let result = |content: &str| ChatMessage { call_id: Some("1".into()), ..ChatMessage::new("tool", content) };

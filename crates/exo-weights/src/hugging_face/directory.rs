@@ -16,6 +16,8 @@ use crate::tensor::Tensor;
 
 /// The head where it is not the embedding.
 const HEAD: &str = "output.weight";
+/// A row for each token.
+const EMBEDDING: &str = "token_embd.weight";
 
 /// A directory whose files were checked.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ impl Directory {
         let config = Config::read(&whole).map_err(fail)?;
         let shards = Shards::open(path, fail)?;
         let tensors = entries(&config, &shards).map_err(fail)?;
+        check_vocabulary(&config, &tensors).map_err(fail)?;
         let mut metadata = config.metadata().map_err(fail)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         metadata.insert("general.name".to_owned(), name.into());
@@ -107,4 +110,40 @@ fn entries(config: &Config<'_>, shards: &Shards) -> Result<BTreeMap<String, Entr
         entries.insert(name.to_owned(), Entry::made(&numbers));
     }
     Ok(entries)
+}
+
+/// Tokens are made room for before their texts are read: there are as many as the embedding has rows.
+fn check_vocabulary(config: &Config<'_>, tensors: &BTreeMap<String, Entry>) -> Result<(), DirectoryProblem> {
+    let embedding = tensors.get(EMBEDDING).ok_or_else(|| DirectoryProblem::MissingTensor(EMBEDDING.to_owned()))?;
+    let rows = embedding.shape.iter().skip(1).product();
+    let tokens = config.vocabulary()?;
+    if tokens as usize == rows { Ok(()) } else { Err(DirectoryProblem::Vocabulary { tokens, rows }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hugging_face::WEIGHTS_FILE;
+    use exo_gguf::safetensors::SafetensorsFile;
+    use exo_testkit::{HfStorage, ModelSpec};
+
+    #[test]
+    fn there_are_as_many_tokens_as_rows_of_the_embedding() {
+        let folder = tempfile::tempdir().expect("a folder");
+        ModelSpec::default().write_hugging_face(folder.path(), HfStorage::F32).expect("writes");
+        let config = folder.path().join(CONFIG_FILE);
+        let text = std::fs::read_to_string(&config).expect("reads");
+        let rows = SafetensorsFile::open(&folder.path().join(WEIGHTS_FILE))
+            .expect("a good file")
+            .tensor("model.embed_tokens.weight")
+            .map_or(0, |tensor| tensor.shape[0]);
+        for said in [rows - 1, rows + 1, 1 << 20] {
+            let lie = text.replace(&format!("\"vocab_size\":{rows}"), &format!("\"vocab_size\":{said}"));
+            std::fs::write(&config, lie).expect("writes");
+            let error = Directory::open(folder.path()).expect_err("it lies").to_string();
+            assert!(error.contains(&format!("is {said}, but the embedding has {rows} rows")), "{error}");
+        }
+        std::fs::write(&config, text).expect("writes");
+        Directory::open(folder.path()).expect("it is as it says");
+    }
 }
