@@ -10,6 +10,7 @@ mod chaos;
 mod cluster;
 mod conformance;
 mod free_ports;
+mod fuzz;
 mod graph;
 mod guide_model;
 mod layer;
@@ -49,6 +50,8 @@ enum Chore {
     /// Check against other implementations of the same thing.
     #[command(subcommand)]
     Conformance(conformance::Conformance),
+    /// Look for bytes that make a reader of foreign bytes panic, hang or take too much memory.
+    Fuzz(fuzz::Fuzz),
     /// Look after exo-guide, the model that comes with the project.
     #[command(subcommand)]
     GuideModel(guide_model::GuideModel),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Chore::Bench(options) => bench::run(&options),
         Chore::Chaos(options) => chaos::run(&options),
         Chore::Conformance(chore) => conformance::run(&chore),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::GuideModel(chore) => guide_model::run(&chore),
         Chore::Machines(options) => machines::run(&options),
         Chore::Nix(options) => nix_files::run(&options),

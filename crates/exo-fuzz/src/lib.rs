@@ -21,22 +21,24 @@ mod tokenizer;
 pub struct Target {
     /// Its name, and that of its folder in `corpus/`.
     pub name: &'static str,
+    /// What those bytes are, for people.
+    pub reads: &'static str,
     /// Reads the bytes. A panic is a finding.
     pub run: fn(&[u8]),
 }
 
 /// All of them.
 pub const TARGETS: [Target; 10] = [
-    Target { name: "chat_template", run: chat_template::run },
-    Target { name: "config", run: config::run },
-    Target { name: "events", run: events::run },
-    Target { name: "gguf", run: gguf::run },
-    Target { name: "http", run: http::run },
-    Target { name: "hugging_face", run: hugging_face::run },
-    Target { name: "reply", run: reply::run },
-    Target { name: "safetensors", run: safetensors::run },
-    Target { name: "state", run: state::run },
-    Target { name: "tokenizer", run: tokenizer::run },
+    Target { name: "chat_template", reads: "templates of chats, and what they render", run: chat_template::run },
+    Target { name: "config", reads: "exo.toml, and the instances that people want", run: config::run },
+    Target { name: "events", reads: "events and requests of the cluster", run: events::run },
+    Target { name: "gguf", reads: "model files in GGUF", run: gguf::run },
+    Target { name: "http", reads: "bodies of requests", run: http::run },
+    Target { name: "hugging_face", reads: "directories of models", run: hugging_face::run },
+    Target { name: "reply", reads: "what a model says: text, reasoning, calls", run: reply::run },
+    Target { name: "safetensors", reads: "model files in safetensors", run: safetensors::run },
+    Target { name: "state", reads: "stored records: State and events", run: state::run },
+    Target { name: "tokenizer", reads: "vocabularies, and texts as their tokens", run: tokenizer::run },
 ];
 
 /// The target of that name.
