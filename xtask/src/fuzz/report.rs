@@ -42,8 +42,9 @@ impl Report {
 
 impl Finding {
     fn of(log: &str) -> Self {
-        let file =
-            log.lines().find_map(|line| line.split_once("Test unit written to ")).map(|(_, file)| file.to_owned());
+        // The last: before it stand inputs that were only slow.
+        let written = |line: &str| line.split_once("Test unit written to ").map(|(_, file)| file.to_owned());
+        let file = log.lines().rev().find_map(written);
         // Its bytes in other spellings come last, and help nobody.
         let said: Vec<&str> = log.lines().filter(|line| !is_progress(line)).collect();
         let from = said.iter().position(|line| line.contains("panicked at") || line.starts_with("==")).unwrap_or(0);
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_finding_is_told_with_its_file_and_how_to_see_it_again() {
-        let log = "#2\tINITED cov: 44 ft: 45\n#90\tNEW    cov: 51 ft: 60\n\nthread '<unnamed>' panicked at a.rs:1:2:\nboom\n\
+        let log = "#2\tINITED cov: 44 ft: 45\nartifact_prefix='/f/'; Test unit written to /f/slow-unit-1\n\
+            #90\tNEW    cov: 51 ft: 60\n\nthread '<unnamed>' panicked at a.rs:1:2:\nboom\n\
             ==7== ERROR: libFuzzer: deadly signal\nartifact_prefix='/f/'; Test unit written to /f/crash-1\nBase64: AA==\n";
         let told = Report::of("gguf", false, log).to_string();
         for part in
