@@ -154,6 +154,9 @@ impl Reader<'_> {
 
     fn addresses(&mut self) -> Option<Vec<String>> {
         let [count] = self.array()?;
+        if usize::from(count) > ADDRESSES {
+            return None;
+        }
         (0..count).map(|_| self.address()).collect()
     }
 
@@ -218,6 +221,13 @@ mod tests {
         assert!(text.starts_with("exo1-") && text.len() < 160, "{text}");
         assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "{text}");
         assert_eq!(format!(" {text}\n").parse::<JoinToken>().map(|token| token.reveal()), Ok(text));
+    }
+
+    #[test]
+    fn a_token_has_as_many_addresses_as_one_is_made_with() {
+        let with = |count| JoinToken { addresses: vec!["a:1".to_owned(); count], ..token(&[]) };
+        assert!(with(ADDRESSES).reveal().parse::<JoinToken>().is_ok());
+        assert!(matches!(with(ADDRESSES + 1).reveal().parse::<JoinToken>(), Err(TokenError::Damaged { .. })));
     }
 
     #[test]
