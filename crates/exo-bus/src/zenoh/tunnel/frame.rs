@@ -48,6 +48,8 @@ pub(super) enum FrameError {
     Kind(u8),
     #[error("a frame of {0} bytes; at most {BODY} are allowed")]
     Length(usize),
+    #[error("a question or an answer of {0} bytes or more, which none has")]
+    LongCall(usize),
     #[error("a {found:?} came where {expected:?} was expected")]
     Order { found: Kind, expected: Kind },
     #[error("a {0:?} that cannot be read")]

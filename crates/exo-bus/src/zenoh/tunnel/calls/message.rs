@@ -118,7 +118,7 @@ impl Assembler {
     /// More follows.
     pub fn part(&mut self, body: &[u8]) -> Result<(), FrameError> {
         if self.0.len() + body.len() > LIMIT {
-            return Err(FrameError::Length(self.0.len() + body.len()));
+            return Err(FrameError::LongCall(self.0.len() + body.len()));
         }
         self.0.extend_from_slice(body);
         Ok(())
@@ -187,7 +187,7 @@ mod tests {
         let mut assembler = Assembler::default();
         let whole = (0..LIMIT / BODY).all(|_| assembler.part(&[0; BODY]).is_ok());
         assert!(whole, "as long as a message may be");
-        assert!(matches!(assembler.part(&[0; BODY]), Err(FrameError::Length(_))));
+        assert!(matches!(assembler.part(&[0; BODY]), Err(FrameError::LongCall(_))));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Speaker<'_> {
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
     ) -> Result<String, FrameError> {
-        let (mut buffer, mut calls) = (vec![0; HEADER + BODY], Vec::new());
+        let (mut buffer, mut frames) = (vec![0; HEADER + BODY], Vec::new());
         let mut spoke = Instant::now();
         // When the peer was last asked for a beat, and whether no answer makes doubt: not in doubt already.
         let (mut asked, mut waits) = (None, false);
@@ -52,7 +52,7 @@ impl Speaker<'_> {
                 },
                 Ok(()) = self.pulse.changed() => continue,
                 carried = next(&mut self.calls, &mut from, &mut buffer[HEADER..]) => match carried? {
-                    Carried::Call(call) => self.speak(call, &mut calls, &mut to).await?,
+                    Carried::Call(call) => self.speak(call, &mut frames, &mut to).await?,
                     Carried::Data(0) => return Ok("zenoh closed it".to_owned()),
                     Carried::Data(length) => {
                         buffer[..HEADER].copy_from_slice(&header(Kind::Data, length));
