@@ -18,6 +18,7 @@ pub fn run(sim: &Sim) -> Result<()> {
     let program = Places::find()?.simulation()?;
     let status = Command::new(&program).args(&sim.arguments).status();
     let status = status.with_context(|| format!("{} does not start", program.display()))?;
+    ensure!(status.code().is_some(), "the simulation was ended before it was done: {status}");
     ensure!(status.success(), "the simulation found something");
     Ok(())
 }

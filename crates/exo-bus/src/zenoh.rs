@@ -9,6 +9,7 @@ mod config;
 mod discovery;
 mod listen;
 mod outbox;
+mod own_readers;
 mod seal;
 mod session;
 mod sightings;

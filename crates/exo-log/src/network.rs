@@ -1,7 +1,8 @@
 //! The way out, as openraft's network.
 
 use crate::PeerCallError;
-use crate::raft_types::{PeerNode, RaftTypes, Snapshot, Vote};
+use crate::pacemaker::Pacemaker;
+use crate::raft_types::{LogId, PeerNode, RaftTypes, Snapshot, Vote};
 use crate::shared::Shared;
 use crate::wire::{
     AppendAnswer, Letter, PreVote, PreVoteAnswer, Refused, Request, SnapshotAnswer, SnapshotPart, TakeOver, VoteAnswer,
@@ -41,6 +42,9 @@ const OPINION: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
+/// A member that was told something so lately need not be told apart from that what is committed.
+const JUST_NOW: Duration = Duration::from_millis(10);
+
 /// Why a peer said nothing useful.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
@@ -75,13 +79,30 @@ pub(crate) struct Client {
     target: u64,
     node: Option<NodeId>,
     pause: Duration,
+    agreed: Option<Agreed>,
+}
+
+/// What a member has agreed to last.
+#[derive(Debug)]
+struct Agreed {
+    vote: Vote,
+    last: Option<LogId>,
+    at: Instant,
+}
+
+impl Agreed {
+    /// Whether the member would learn nothing by it but what is committed.
+    fn says_it_all(&self, rpc: &AppendEntriesRequest<RaftTypes>) -> bool {
+        let is_known = rpc.entries.is_empty() && rpc.vote == self.vote && rpc.prev_log_id == self.last;
+        is_known && self.at.elapsed() < JUST_NOW
+    }
 }
 
 impl RaftNetworkFactory<RaftTypes> for Network {
     type Network = Client;
 
     async fn new_client(&mut self, target: u64, node: &PeerNode) -> Client {
-        Client { shared: self.0.clone(), target, node: node.0.clone(), pause: FIRST_PAUSE }
+        Client { shared: self.0.clone(), target, node: node.0.clone(), pause: FIRST_PAUSE, agreed: None }
     }
 }
 
@@ -134,6 +155,17 @@ impl Client {
         answer
     }
 
+    fn tell_pacemaker(&self, tell: impl FnOnce(&mut Pacemaker, Instant)) {
+        if let Some(shared) = self.shared.upgrade() {
+            let mut pacemaker = shared.pacemaker();
+            let due = pacemaker.due();
+            tell(&mut pacemaker, Instant::now());
+            if pacemaker.due() != due {
+                shared.wake.notify_one();
+            }
+        }
+    }
+
     async fn send_part(&mut self, part: &SnapshotPart) -> Result<SnapshotAnswer, CallError> {
         let mut attempt = 1;
         loop {
@@ -174,10 +206,18 @@ impl RaftNetwork<RaftTypes> for Client {
         rpc: AppendEntriesRequest<RaftTypes>,
         option: RPCOption,
     ) -> CallResult<AppendAnswer> {
+        // openraft tells every commit by itself, and the next records only after the answer to that. It goes with them
+        // instead, or with a heartbeat in a moment.
+        if self.agreed.as_ref().is_some_and(|agreed| agreed.says_it_all(&rpc)) {
+            self.tell_pacemaker(Pacemaker::on_untold);
+            return Ok(AppendAnswer::Success);
+        }
+        let (vote, last) = (rpc.vote, rpc.entries.last().map_or(rpc.prev_log_id, |entry| Some(entry.log_id)));
         let answer = self.call(Request::Append(rpc), option.hard_ttl()).await;
-        if let (Err(_), Some(shared)) = (&answer, self.shared.upgrade()) {
-            shared.pacemaker().on_unanswered(Instant::now());
-            shared.wake.notify_one();
+        let is_agreed = matches!(answer, Ok(AppendAnswer::Success));
+        self.agreed = is_agreed.then(|| Agreed { vote, last, at: Instant::now() });
+        if answer.is_err() {
+            self.tell_pacemaker(Pacemaker::on_unanswered);
         }
         answer.map_err(|error| RPCError::Network(network_error(&error)))
     }

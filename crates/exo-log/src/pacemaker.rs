@@ -16,6 +16,9 @@ const LATER: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// After a refusal, when the leader is known to be gone: others are about to notice it too.
 const SOON: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(100));
 
+/// What is committed is told after that time if no records went out meanwhile that say so.
+const AFTERWARDS: Duration = Duration::from_millis(20);
+
 /// What a leader said before its connections ended is taken in so long afterwards, a slow disk allowed for.
 const ECHO: Duration = Duration::from_millis(300);
 
@@ -124,6 +127,13 @@ impl Pacemaker {
         if self.duty == Duty::Lead {
             let sooner = now.max(self.spoke + self.heartbeat / 2);
             self.due = self.due.map(|due| due.min(sooner));
+        }
+    }
+
+    /// A member was not told what is committed, because it was told something else just now.
+    pub(crate) fn on_untold(&mut self, now: Instant) {
+        if self.duty == Duty::Lead {
+            self.due = self.due.map(|due| due.min(now + AFTERWARDS));
         }
     }
 
@@ -251,6 +261,22 @@ mod tests {
             assert_eq!(pacemaker.poll(now + HEARTBEAT * beat), Some(Beat::Heartbeat));
         }
         assert!(!pacemaker.misses_leader(now + ELECTION.1 * 9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_tells_what_is_committed_afterwards_however_often_it_is_put_off() {
+        let (now, mut pacemaker) = pacemaker(Duty::Lead);
+        for later in 0..15 {
+            pacemaker.on_untold(now + Duration::from_millis(later));
+        }
+        let told = now + AFTERWARDS;
+        assert_eq!(pacemaker.poll(told - Duration::from_millis(1)), None);
+        assert_eq!(pacemaker.poll(told), Some(Beat::Heartbeat));
+        assert_eq!(pacemaker.due(), Some(told + HEARTBEAT));
+        let (now, mut follower) = self::pacemaker(FOLLOW);
+        let due = follower.due();
+        follower.on_untold(now);
+        assert_eq!(follower.due(), due);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! [`Transport`] over a zenoh session.
 
 use super::outbox::Outbox;
+use super::own_readers::OwnReaders;
 use super::seal::{Place, SIGNATURE, SealError};
 use super::session::failed;
 use super::tunnel::{Asked, Driver, Handle, Shared};
@@ -24,7 +25,7 @@ use zenoh::bytes::ZBytes;
 use zenoh::internal::runtime::Runtime;
 use zenoh::qos::CongestionControl;
 use zenoh::query::{ConsolidationMode, Query, QueryTarget};
-use zenoh::sample::SampleKind;
+use zenoh::sample::{Locality, SampleKind};
 use zenoh::{Session, Wait};
 
 /// How long leaving may take: the others notice anyway.
@@ -68,6 +69,7 @@ pub(super) struct ZenohTransport {
     prefix: String,
     session: Session,
     outbox: Outbox,
+    own_readers: Arc<OwnReaders>,
     /// Ends discovery.
     discovery: Mutex<JoinSet<()>>,
     links: Links,
@@ -97,6 +99,7 @@ impl ZenohTransport {
             prefix: format!("exo/{namespace}/"),
             session,
             outbox,
+            own_readers: Arc::default(),
             discovery: Mutex::new(discovery),
             links,
             closed: Mutex::new(Some(closed)),
@@ -256,10 +259,13 @@ impl Transport for ZenohTransport {
     }
 
     fn put(&self, key: &str, bytes: Bytes) -> Result<(), TransportError> {
-        let (reader, key, shared) = (reader_of(key), self.key(key), self.links.shared.clone());
+        let (reader, key) = (reader_of(key), self.key(key));
+        let (shared, own_readers) = (self.links.shared.clone(), self.own_readers.clone());
         self.outbox.push(move |session| {
+            own_readers.deliver(&key, &bytes);
             let bytes = shared.seals.seal(Place::on(&key, &reader), &bytes);
-            let put = session.put(key, bytes).congestion_control(CongestionControl::Block).express(true).wait();
+            let put = session.put(key, bytes).congestion_control(CongestionControl::Block).express(true);
+            let put = put.allowed_destination(Locality::Remote).wait();
             if let Err(error) = put {
                 tracing::debug!(%error, "a message did not leave");
             }
@@ -269,10 +275,12 @@ impl Transport for ZenohTransport {
     fn subscribe<'a>(&'a self, key: &'a str, deliver: Deliver) -> BoxFuture<'a, Result<Registration, TransportError>> {
         async move {
             let (reader, key, shared) = (reader_of(key), self.key(key), self.links.shared.clone());
+            let reading = self.own_readers.add(&key, deliver.clone());
             let place = key.clone();
             let subscriber = self
                 .session
                 .declare_subscriber(key)
+                .allowed_origin(Locality::Remote)
                 .callback(move |sample| {
                     if sample.kind() == SampleKind::Put
                         && let Some((_, bytes)) = shared.open(Place::on(&place, &reader), &bytes_of(sample.payload()))
@@ -282,7 +290,7 @@ impl Transport for ZenohTransport {
                 })
                 .await
                 .map_err(told("subscribe"))?;
-            Ok(Registration::new(subscriber))
+            Ok(Registration::new((subscriber, reading)))
         }
         .boxed()
     }

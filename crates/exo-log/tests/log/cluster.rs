@@ -19,6 +19,24 @@ async fn an_acknowledged_append_is_on_everybodys_disk_soon() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_append_costs_each_follower_one_message_and_all_apply_it_soon() {
+    const APPENDS: u64 = 50;
+    let cluster = Cluster::of_three(3).await;
+    let leader = cluster.leader().await;
+    cluster.append(1..=1).await.expect("appends");
+    let before = cluster.network.traffic().0;
+    for number in 2..=APPENDS + 1 {
+        cluster.log(leader.as_str()).record(vec![event(number)]).await.expect("appends");
+    }
+    let messages = cluster.network.traffic().0 - before;
+    assert!(messages < APPENDS * 3, "two followers were sent {messages} messages");
+    sleep(Duration::from_millis(50)).await;
+    for (name, log) in &cluster.logs {
+        assert_eq!(log.state().borrow().last_event_applied_idx, EventIndex(APPENDS + 1), "{name}");
+    }
+}
+
 /// The masters see the leader's connections end.
 async fn notice_and_wait(cluster: &Cluster) -> Duration {
     let began = Instant::now();
