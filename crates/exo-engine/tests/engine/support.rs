@@ -61,10 +61,15 @@ pub fn collect(answers: &mut BTreeMap<u64, Answer>, outputs: Vec<Output>) {
 /// Steps until nothing is left.
 pub fn run(engine: &mut Engine) -> BTreeMap<u64, Answer> {
     let mut answers = BTreeMap::new();
-    while !engine.is_idle() {
-        collect(&mut answers, engine.step().expect("computes"));
-    }
+    finish(engine, &mut answers);
     answers
+}
+
+/// Steps until nothing is left of what began before.
+pub fn finish(engine: &mut Engine, answers: &mut BTreeMap<u64, Answer>) {
+    while !engine.is_idle() {
+        collect(answers, engine.step().expect("computes"));
+    }
 }
 
 /// The tokens of one greedy request alone.

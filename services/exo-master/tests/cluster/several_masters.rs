@@ -362,6 +362,8 @@ async fn a_follower_gets_what_it_missed_while_nobody_leads() {
     NAMES.iter().for_each(|name| network.partition(&node_id("late"), &node_id(name)));
     let placed = instance_of(&worker.send(place(1)).await.expect("answered"));
     let known = worker.until("placed", |view| view.state.instances.contains_key(&placed)).await;
+    // The other masters are told in a moment that it is committed.
+    tokio::time::sleep(SECOND / 10).await;
     take_leader(&mut masters, &view.leader.expect("somebody leads")).0.kill(&network).await;
     masters.pop().expect("two are left").0.kill(&network).await;
     tokio::time::sleep(SECOND * 10).await;
