@@ -1,4 +1,7 @@
 //! The engine as rank 0 of a pipeline, or alone: requests in, text out, one step at a time.
+//!
+//! Where other ranks have the layers behind, as many steps are under way as there are stages, so that all of them compute:
+//! the sequences that decode are dealt out to the steps, and the chunks of a prompt follow each other.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -55,10 +58,19 @@ pub struct Engine {
     template: ChatTemplate,
     embedding_rules: EmbeddingRules,
     scheduler: Scheduler,
+    /// Steps that began, the oldest first.
+    under_way: VecDeque<UnderWay>,
     answers: BTreeMap<u64, Answer>,
     /// Last outputs of requests that ended outside of a step.
     ended: VecDeque<Output>,
     context: u32,
+}
+
+/// A step that began.
+struct UnderWay {
+    step: Step,
+    /// Its head rows, if no other rank has to bring them.
+    rows: Option<Vec<f32>>,
 }
 
 impl Engine {
@@ -101,7 +113,7 @@ impl Engine {
             draft: options.draft,
             max_waiting: options.max_waiting,
         });
-        let (answers, ended) = (BTreeMap::new(), VecDeque::new());
+        let (under_way, answers, ended) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());
         Ok(Self {
             stage,
             embedding,
@@ -113,6 +125,7 @@ impl Engine {
             template,
             embedding_rules,
             scheduler,
+            under_way,
             answers,
             ended,
             context,
@@ -124,7 +137,7 @@ impl Engine {
     ///
     /// What the cache slots hold is forgotten, for the new ranks do not have it; so is what was running.
     pub fn connect(&mut self, group: Option<Box<dyn TensorGroup>>, next: Option<Box<dyn NextStages>>) {
-        self.scheduler.reset_slots().iter().for_each(|id| drop(self.answers.remove(id)));
+        self.forget_running();
         self.next = next;
         if let Some(group) = group {
             self.stage.connect(group);
@@ -233,36 +246,55 @@ impl Engine {
 
     /// Whether `step` has nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.ended.is_empty() && self.scheduler.is_idle()
+        self.ended.is_empty() && self.under_way.is_empty() && self.scheduler.is_idle()
     }
 
-    /// Computes one step: one token for each running request, more where they were guessed right, and a chunk of the
-    /// prompts that wait.
+    /// Computes one step: a token for each sequence in it, more where they were guessed right, and a chunk of the prompts
+    /// that wait. Steps of a pipeline overlap: this begins as many as keep all stages busy, and ends the oldest.
     ///
     /// When it fails, the requests that were running are gone and named in the error; those that wait stay, and the
     /// engine can go on once the cause is gone.
     pub fn step(&mut self) -> Result<Vec<Output>, EngineError> {
         let mut outputs: Vec<Output> = self.ended.drain(..).collect();
         self.resume_parked(Duration::ZERO, &mut outputs);
-        let Some(step) = self.scheduler.next_step() else {
-            if outputs.is_empty() {
-                self.resume_parked(GRAMMAR_WAIT, &mut outputs);
+        match self.compute_step(&mut outputs) {
+            Ok(true) => Ok(outputs),
+            Ok(false) => {
+                if outputs.is_empty() {
+                    self.resume_parked(GRAMMAR_WAIT, &mut outputs);
+                }
+                Ok(outputs)
             }
-            return Ok(outputs);
-        };
-        self.note_starts(&step);
-        let rows = self.run(&step.plan, &step.tokens);
-        let used = rows.and_then(|rows| self.use_heads(&step, &rows, &mut outputs));
-        match used {
-            Ok(()) => Ok(outputs),
             Err(error) => {
                 // What was ended before the step is not lost with it.
                 self.ended.extend(outputs);
-                let requests = self.scheduler.reset_slots();
-                requests.iter().for_each(|id| drop(self.answers.remove(id)));
+                let requests = self.forget_running();
                 Err(error.of_requests(requests))
             }
         }
+    }
+
+    /// Begins as many steps as may be under way, and ends the oldest. False if there is nothing to compute.
+    fn compute_step(&mut self, outputs: &mut Vec<Output>) -> Result<bool, EngineError> {
+        let stages = self.next.as_ref().map_or(1, |next| next.stages().max(1));
+        while self.under_way.len() < stages {
+            let Some(step) = self.scheduler.next_step(stages) else { break };
+            self.note_starts(&step);
+            let rows = self.begin(&step.plan, &step.tokens)?;
+            self.under_way.push_back(UnderWay { step, rows });
+        }
+        let Some(UnderWay { step, rows }) = self.under_way.pop_front() else { return Ok(false) };
+        let rows = self.end(&step.plan, rows)?;
+        self.use_heads(&step, &rows, outputs)?;
+        Ok(true)
+    }
+
+    /// Forgets what runs and what the slots hold; the ids that ran.
+    fn forget_running(&mut self) -> Vec<u64> {
+        self.under_way.clear();
+        let requests = self.scheduler.reset_slots();
+        requests.iter().for_each(|id| drop(self.answers.remove(id)));
+        requests
     }
 
     /// Makes of the head rows of a step what their sequences want.
@@ -317,7 +349,8 @@ impl Engine {
 
     /// Runs the step through all ranks; logits of the head rows.
     pub(crate) fn compute(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
-        let rows = self.run(plan, tokens)?;
+        let rows = self.begin(plan, tokens)?;
+        let rows = self.end(plan, rows)?;
         self.logits(plan, &rows)
     }
 
@@ -331,21 +364,26 @@ impl Engine {
         Ok(head.logits(&mut self.stage, rows)?)
     }
 
-    /// Runs the step through all ranks; hidden states of the head rows.
-    fn run(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+    /// Runs a step through this rank's layers and sends it on; its head rows, if no other rank has to bring them.
+    fn begin(&mut self, plan: &BatchPlan, tokens: &[u32]) -> Result<Option<Vec<f32>>, EngineError> {
         let mut hidden = self.embedding.rows_of(self.stage.parts(0).0, plan, tokens)?;
         self.stage.lead(Work::Layers, plan, &hidden)?;
         self.stage.forward(plan, &mut hidden)?;
-        let width = self.config().hidden;
-        let rows = match &mut self.next {
-            Some(next) => {
-                next.run(plan, &mut hidden).map_err(EngineError::next_stages)?;
-                hidden
-            }
-            None if self.holds_all_layers => plan.select_head_rows(&hidden, width),
-            None => return Err(EngineError::next_stages("the nodes with the other layers are not connected".into())),
+        match &mut self.next {
+            Some(next) => next.send(plan, &hidden).map(|()| None).map_err(EngineError::next_stages),
+            None if self.holds_all_layers => Ok(Some(plan.select_head_rows(&hidden, self.config().hidden))),
+            None => Err(EngineError::next_stages("the nodes with the other layers are not connected".into())),
+        }
+    }
+
+    /// The head rows of the oldest step: `rows`, or what comes back of it.
+    fn end(&mut self, plan: &BatchPlan, rows: Option<Vec<f32>>) -> Result<Vec<f32>, EngineError> {
+        let rows = match (rows, &mut self.next) {
+            (Some(rows), _) => rows,
+            (None, Some(next)) => next.receive(plan).map_err(EngineError::next_stages)?,
+            (None, None) => Vec::new(),
         };
-        let expected = plan.head_rows() * width;
+        let expected = plan.head_rows() * self.config().hidden;
         if rows.len() != expected {
             return Err(EngineError::next_stages(
                 format!("{} values came back instead of {expected}", rows.len()).into(),

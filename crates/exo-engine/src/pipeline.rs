@@ -20,13 +20,18 @@ use crate::{
 /// What other ranks may fail with; the engine passes it on unchanged.
 pub type RanksError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The ranks after this one, as seen from rank 0.
+/// The ranks after this one, as seen from rank 0. Steps go through them one behind the other: several may be under way.
 pub trait NextStages: Send {
-    /// Runs one step through all following ranks.
-    ///
-    /// `hidden` comes as `plan.tokens()` rows of the model's width and is replaced by `plan.head_rows()` rows, which
+    /// Into how many stages the layers are cut, the first included: so many steps keep all of them busy.
+    fn stages(&self) -> usize;
+
+    /// Sends a step on. `hidden` are `plan.tokens()` rows of the model's width. The call ends within the link's deadline,
+    /// with an error if the rank is gone.
+    fn send(&mut self, plan: &BatchPlan, hidden: &[f32]) -> Result<(), RanksError>;
+
+    /// Waits for what comes of `plan`, the oldest step that was sent and not received yet: `plan.head_rows()` rows, which
     /// may be none. The call ends within the link's deadline, with an error if a rank is gone.
-    fn run(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), RanksError>;
+    fn receive(&mut self, plan: &BatchPlan) -> Result<Vec<f32>, RanksError>;
 }
 
 /// The layers of a rank other than the first, or a share of layers.

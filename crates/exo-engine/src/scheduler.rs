@@ -1,7 +1,8 @@
 //! Decides what each step computes: continuous batching with chunked prefill. Pure: no threads, no clock.
 //!
 //! Every running sequence that is past its prompt gets one token a step, whatever else happens; prompts share a budget
-//! of tokens a step, the oldest first. A sequence keeps its cache slot until it ends, and the slot keeps its tokens
+//! of tokens a step, the oldest first. Where the layers are cut into stages, that many steps are under way at a time, and
+//! the sequences that decode are dealt out to them; a prompt's next chunk does not wait for the one before. A sequence keeps its cache slot until it ends, and the slot keeps its tokens
 //! after that, so that a later prompt that starts the same need not be computed again.
 //!
 //! Where drafts are allowed, a sequence that repeats itself has the tokens computed, too, that came after the same words
@@ -136,17 +137,23 @@ impl Scheduler {
         self.waiting.is_empty() && self.slots.iter().all(|slot| slot.running.is_none())
     }
 
-    /// The next step, or nothing to do. Its results must come back through `accept` before the next call.
-    pub fn next_step(&mut self) -> Option<Step> {
+    /// The next step, or nothing to do until a result of an earlier one has come back through `accept`. `stages` steps may
+    /// be under way at a time: a step has that part of the sequences that decode.
+    pub fn next_step(&mut self, stages: usize) -> Option<Step> {
         self.admit();
         let mut order: Vec<usize> = (0..self.slots.len()).filter(|&slot| self.slots[slot].running.is_some()).collect();
         order.sort_by_key(|&slot| self.slots[slot].admission);
         let mut step = Step { plan: BatchPlan::default(), tokens: Vec::new(), heads: Vec::new() };
+        let is_decoding = |slot: &&usize| self.slots[**slot].running.as_ref().is_some_and(Sequence::is_decoding);
+        let share = order.iter().filter(is_decoding).count().div_ceil(stages.max(1));
         let mut budget = self.limits.prefill_chunk as usize;
-        for is_decoding in [true, false] {
-            for &slot in &order {
-                self.add(slot, is_decoding, &mut budget, &mut step);
+        for &slot in &order {
+            if step.plan.sequences.len() < share {
+                self.add(slot, true, &mut budget, &mut step);
             }
+        }
+        for &slot in &order {
+            self.add(slot, false, &mut budget, &mut step);
         }
         if step.tokens.is_empty() {
             return None;
@@ -240,7 +247,8 @@ impl Scheduler {
         if sequence.is_decoding() != is_decoding {
             return;
         }
-        let pending = sequence.tokens.len() - sequence.computed;
+        // What is guessed may be under way already.
+        let pending = sequence.tokens.len().saturating_sub(sequence.computed);
         if is_decoding && pending == 1 {
             let room = (self.limits.context as usize - sequence.tokens.len()).min(*budget);
             sequence.guess(room.min(self.limits.draft as usize));

@@ -72,8 +72,8 @@ pub(crate) enum StepError {
     Late(Duration),
     #[error("the link from the last rank is gone")]
     Gone,
-    #[error("the last rank answered step {found} with {values} values; step {step} with {expected} was asked")]
-    Mixed { step: u64, expected: usize, found: u64, values: usize },
+    #[error("the last rank answered step {found} where step {step} was due")]
+    Mixed { step: u64, found: u64 },
     #[error("rank {0} sends where nothing is expected of it")]
     Unexpected(u32),
 }
@@ -267,7 +267,9 @@ impl Links {
     /// The layers behind as rank 0's engine sees them, if they are on other ranks; once, when the links are whole.
     pub(crate) fn stages(&mut self, progress: &Progress) -> Option<RingStages> {
         let next = self.nexts.take(0..u32::MAX).pop()?;
-        Some(RingStages::new(next, self.returns.take()?, self.deadline, progress.clone()))
+        let shard = &self.terms.shard;
+        let stages = (shard.world_size / shard.tensor.size.max(1)) as usize;
+        Some(RingStages::new(stages, next, self.returns.take()?, self.deadline, progress.clone()))
     }
 
     /// Sends a step on to the layers behind, if that is this rank's to do.

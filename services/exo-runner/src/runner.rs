@@ -46,7 +46,7 @@ pub fn run(side: RunnerSide, on_host_gone: impl FnOnce() + Send + 'static) -> Re
         step_values: part.step_values(),
         is_ready: false,
         links: None,
-        early: None,
+        early: Vec::new(),
         progress,
         writer,
         inbox,
@@ -91,8 +91,8 @@ struct Runner {
     step_values: usize,
     /// Links of this incarnation; none in a world of one.
     links: Option<Links>,
-    /// A step that came before the link to the rank after it.
-    early: Option<Frame>,
+    /// Steps that came before the link to the rank after it.
+    early: Vec<Frame>,
     progress: Progress,
     writer: HostWriter,
     inbox: Inbox,
@@ -103,7 +103,7 @@ struct Runner {
 impl Runner {
     /// Opens the way for the rank before and tells where it is.
     fn listen(&mut self) -> Result<(), RunnerError> {
-        (self.is_ready, self.links, self.early) = (false, None, None);
+        (self.is_ready, self.links, self.early) = (false, None, Vec::new());
         if self.order.shard.world_size > 1 {
             let around = Around { credentials: self.credentials.clone(), inbox: self.inbox.clone() };
             let links = Links::listen(&self.order, self.step_values, self.incarnation, around);
@@ -264,8 +264,10 @@ impl Runner {
                         stage.connect(Box::new(group));
                     }
                     self.become_ready()?;
-                    if let Some((step, hidden)) = self.early.take() {
-                        return self.on_stage_link(stage, LinkCause::Step(step, hidden));
+                    for (step, hidden) in std::mem::take(&mut self.early) {
+                        if let Err(reason) = self.pass_on(stage, step, hidden) {
+                            return self.start_anew(&reason);
+                        }
                     }
                 }
                 Ok(())
@@ -273,11 +275,14 @@ impl Runner {
         }
     }
 
-    /// Computes a step and sends it on; one that comes before all links are there is kept until then.
+    /// Computes a step and sends it on; those that come before all links are there are kept until then.
     fn pass_on(&mut self, stage: &mut StageWorker, step: Step, mut hidden: Vec<f32>) -> Result<(), String> {
         let Some(links) = &mut self.links else { return Err("a step came to a world of one".to_owned()) };
         if !self.is_ready {
-            self.early = Some((step, hidden));
+            if self.early.len() >= self.order.shard.world_size as usize {
+                return Err("more steps came than ranks there are, before all links were there".to_owned());
+            }
+            self.early.push((step, hidden));
             return Ok(());
         }
         let computed = self.progress.busy(|| stage.run_step(step.work, &step.plan, &mut hidden));

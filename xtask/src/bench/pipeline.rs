@@ -1,6 +1,6 @@
 //! What a second process costs and gains: a model cut in two over two runners with one thread each, against one runner
 //! with one thread. For one request both do the same arithmetic one after the other, so what is added is links, copies and
-//! waiting. Of several requests at once the two could compute different ones at the same time.
+//! waiting. Of several requests at once the two compute different ones at the same time.
 
 use crate::bench::gain::Gain;
 use crate::bench::machine::processor;
@@ -86,7 +86,7 @@ impl PipelineReport {
         table.row(std::iter::once("one request".to_owned()).chain(alone).collect());
         let at_once = format!("{} requests at once", self.requests_at_once);
         table.row(std::iter::once(at_once).chain(self.at_once.cells()).collect());
-        let promised = format!("promised: at most +5 %, and {PROMISED} x");
+        let promised = format!("promised: at most +3 %, and {PROMISED} x");
         format!(
             "pipeline: {} on {}, one thread a rank ({promised})\n\n{}\n",
             self.model,

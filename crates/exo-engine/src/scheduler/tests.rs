@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ fn scheduler(context: u32, max_sequences: u32, prefill_chunk: u32) -> Scheduler 
 
 /// Plans one step and answers every sample with `token`; the (slot, start, tokens, samples) of each part.
 fn step(scheduler: &mut Scheduler, token: u32) -> Vec<(u32, u32, u32, bool)> {
-    let Some(step) = scheduler.next_step() else { return vec![] };
+    let Some(step) = scheduler.next_step(1) else { return vec![] };
     for HeadRows { id, .. } in step.heads {
         if scheduler.accept(id, token).is_last {
             scheduler.remove(id);
@@ -50,7 +50,7 @@ fn what_must_be_whole_waits_for_a_step_with_room_and_is_first_there() {
         scheduler.submit(id, vec![7; tokens], None, wants).expect("room");
     }
     let mut ids = || {
-        let step = scheduler.next_step()?;
+        let step = scheduler.next_step(1)?;
         let found: Vec<_> = step.heads.iter().map(|head| (head.id, head.is_last)).collect();
         assert!(step.plan.sequences.iter().all(|part| part.start == 0), "nothing is used again");
         found.iter().for_each(|(id, _)| _ = scheduler.remove(*id));
@@ -87,7 +87,7 @@ fn a_removed_sequence_is_in_no_later_step() {
     scheduler.submit(3, vec![5, 6], None, Wants::Tokens).expect("room");
     step(&mut scheduler, 9);
     assert!(scheduler.remove(1) && scheduler.remove(2) && !scheduler.remove(2));
-    assert_eq!(scheduler.next_step().expect("3 runs").tokens, [5, 6]);
+    assert_eq!(scheduler.next_step(1).expect("3 runs").tokens, [5, 6]);
 }
 
 #[test]
@@ -122,11 +122,27 @@ fn a_prompt_that_a_slot_holds_is_not_computed_again() {
 }
 
 #[test]
+fn sequences_that_decode_are_dealt_out_to_the_steps_that_are_under_way() {
+    let mut scheduler = scheduler(100, 5, 100);
+    for id in 0..5 {
+        scheduler.submit(id, vec![id as u32; 3], None, Wants::Tokens).expect("room");
+    }
+    assert_eq!(step(&mut scheduler, 9).len(), 5, "all prompts fit into one step");
+    let ids = |step: &Step| step.heads.iter().map(|head| head.id).collect::<Vec<_>>();
+    let first = scheduler.next_step(2).expect("some wait");
+    let second = scheduler.next_step(2).expect("some wait");
+    assert_eq!((ids(&first), ids(&second)), (vec![0, 1, 2], vec![3, 4]));
+    assert_eq!(scheduler.next_step(2), None, "nothing is known of their next tokens");
+    ids(&first).into_iter().for_each(|id| _ = scheduler.accept(id, 9));
+    assert_eq!(ids(&scheduler.next_step(2).expect("some wait")), [0, 1, 2]);
+}
+
+#[test]
 fn after_a_failed_step_nothing_is_trusted() {
     let mut scheduler = scheduler(100, 1, 8);
     scheduler.submit(1, vec![1, 2, 3], None, Wants::Tokens).expect("room");
     scheduler.submit(2, vec![1, 2, 3], None, Wants::Tokens).expect("room");
-    scheduler.next_step().expect("1 runs");
+    scheduler.next_step(1).expect("1 runs");
     assert_eq!(scheduler.reset_slots(), [1]);
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 3, true)]);
 }
@@ -144,7 +160,7 @@ fn what_was_guessed_right_comes_in_one_step_and_what_was_not_is_computed_anew() 
     scheduler.submit(1, vec![1, 2, 3, 4, 1], None, Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 2), [(0, 0, 5, true)]);
     // After 1 2 came 3 4 before.
-    let guessed = scheduler.next_step().expect("1 runs");
+    let guessed = scheduler.next_step(1).expect("1 runs");
     assert_eq!(guessed.tokens, [2, 3, 4]);
     assert_eq!(guessed.plan.sequences[0].rows, Rows::All);
     assert_eq!(guessed.heads, [HeadRows { id: 1, rows: 3, wants: Wants::Tokens, is_last: true }]);
@@ -154,14 +170,15 @@ fn what_was_guessed_right_comes_in_one_step_and_what_was_not_is_computed_anew() 
 }
 
 proptest! {
-    /// With guesses each sequence gets the tokens that it gets without, however its text repeats itself, and whoever
-    /// waits for its grammar in between.
+    /// With guesses each sequence gets the tokens that it gets without, however its text repeats itself, whoever waits for
+    /// its grammar in between, and however many steps are under way.
     #[test]
     fn guesses_change_no_token(
         requests in proptest::collection::vec((proptest::collection::vec(0u32..4, 1..20), 1u32..40, 1u32..6), 1..6),
         slots in 1u32..4,
         chunk in 1u32..12,
         draft in 1u32..9,
+        stages in 1usize..4,
         holds in proptest::collection::vec(proptest::bool::weighted(0.1), 64),
     ) {
         let limits = SchedulerLimits { context: 48, max_sequences: slots, prefill_chunk: chunk, draft, max_waiting: 8 };
@@ -172,6 +189,7 @@ proptest! {
         let mut answers = vec![Vec::new(); requests.len()];
         let mut cache = vec![Vec::new(); slots as usize];
         let mut held: Vec<(u64, u32)> = Vec::new();
+        let mut under_way = VecDeque::new();
         let mut holds = holds.iter().cycle();
         for number in 1.. {
             prop_assert!(number < 2000, "it never ends");
@@ -186,31 +204,38 @@ proptest! {
             for (id, token) in held.drain(..) {
                 prop_assert!(!take(&mut scheduler, id, token), "nothing is guessed behind what was held");
             }
-            let Some(step) = scheduler.next_step() else {
+            while under_way.len() < stages {
+                let Some(step) = scheduler.next_step(stages) else { break };
+                step.plan.check(slots, 48, chunk + slots).expect("within limits");
+                let (mut tokens, mut samples, mut rows) = (&step.tokens[..], step.heads.iter(), Vec::new());
+                for part in &step.plan.sequences {
+                    let (new, rest) = tokens.split_at(part.tokens as usize);
+                    tokens = rest;
+                    let cache: &mut Vec<u32> = &mut cache[part.slot as usize];
+                    prop_assert!(part.start as usize <= cache.len(), "a gap");
+                    cache.truncate(part.start as usize);
+                    cache.extend(new);
+                    if part.rows == Rows::None {
+                        continue;
+                    }
+                    let sample = samples.next().expect("one for each");
+                    let (end, period) = ((part.start + part.tokens) as usize, requests[sample.id as usize].2);
+                    let drawn: Vec<u32> = (end - sample.rows..end).map(|at| model(&cache[..=at], period)).collect();
+                    rows.push((sample.id, drawn));
+                }
+                under_way.push_back(rows);
+            }
+            let Some(rows) = under_way.pop_front() else {
                 if scheduler.is_idle() { break } else { continue }
             };
-            step.plan.check(slots, 48, chunk + slots).expect("within limits");
-            let (mut tokens, mut samples) = (&step.tokens[..], step.heads.iter());
-            for part in &step.plan.sequences {
-                let (new, rest) = tokens.split_at(part.tokens as usize);
-                tokens = rest;
-                let cache: &mut Vec<u32> = &mut cache[part.slot as usize];
-                prop_assert!(part.start as usize <= cache.len(), "a gap");
-                cache.truncate(part.start as usize);
-                cache.extend(new);
-                if part.rows == Rows::None {
-                    continue;
-                }
-                let sample = samples.next().expect("one for each");
-                for row in 0..sample.rows {
-                    let end = part.start as usize + part.tokens as usize - sample.rows + row + 1;
-                    let token = model(&cache[..end], requests[sample.id as usize].2);
+            for (id, drawn) in rows {
+                for token in drawn {
                     if *holds.next().expect("they go round") {
-                        scheduler.hold(sample.id);
-                        held.push((sample.id, token));
+                        scheduler.hold(id);
+                        held.push((id, token));
                         break;
                     }
-                    if !take(&mut scheduler, sample.id, token) {
+                    if !take(&mut scheduler, id, token) {
                         break;
                     }
                 }
@@ -225,25 +250,33 @@ proptest! {
         }
     }
 
-    /// Every sequence gets all its tokens computed in order, exactly once, within every limit.
+    /// Every sequence gets all its tokens computed in order, exactly once, within every limit, however many steps are under
+    /// way.
     #[test]
     fn plans_are_complete_and_within_limits(
         requests in proptest::collection::vec((1usize..30, 1u32..20), 1..8),
         slots in 1u32..4,
         chunk in 1u32..12,
+        stages in 1usize..4,
     ) {
         let mut scheduler = scheduler(40, slots, chunk);
         for (id, (prompt, max_tokens)) in requests.iter().enumerate() {
             scheduler.submit(id as u64, vec![id as u32; *prompt], Some(*max_tokens), Wants::Tokens).expect("room");
         }
         let mut sampled = BTreeMap::<u64, usize>::new();
-        for number in 1.. {
-            prop_assert!(number < 1000, "it never ends");
-            let Some(step) = scheduler.next_step() else { break };
-            prop_assert_eq!(step.plan.step, number);
-            step.plan.check(slots, 40, chunk + slots).expect("within limits");
-            prop_assert_eq!(step.plan.tokens(), step.tokens.len());
-            prop_assert_eq!(step.plan.head_rows(), step.heads.len());
+        let (mut under_way, mut number) = (VecDeque::new(), 0);
+        loop {
+            while under_way.len() < stages {
+                let Some(step) = scheduler.next_step(stages) else { break };
+                number += 1;
+                prop_assert!(number < 1000, "it never ends");
+                prop_assert_eq!(step.plan.step, number);
+                step.plan.check(slots, 40, chunk + slots).expect("within limits");
+                prop_assert_eq!(step.plan.tokens(), step.tokens.len());
+                prop_assert_eq!(step.plan.head_rows(), step.heads.len());
+                under_way.push_back(step);
+            }
+            let Some(step) = under_way.pop_front() else { break };
             for HeadRows { id, .. } in step.heads {
                 *sampled.entry(id).or_default() += 1;
                 if scheduler.accept(id, 1000 + id as u32).is_last {

@@ -1,10 +1,11 @@
 //! A model in several stages, all in this process.
 
 use std::{
+    collections::VecDeque,
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -22,14 +23,44 @@ use crate::support::{generate, load, options, request, run, tokens, write};
 struct Chain {
     workers: Vec<StageWorker>,
     is_broken: Arc<AtomicBool>,
+    /// What comes of the steps that were sent.
+    sent: VecDeque<(BatchPlan, Vec<f32>)>,
+    /// Most of them at a time.
+    most_sent: Arc<AtomicUsize>,
+}
+
+impl Chain {
+    fn check(&self) -> Result<(), RanksError> {
+        if self.is_broken.load(Ordering::Relaxed) { Err("the link is gone".into()) } else { Ok(()) }
+    }
 }
 
 impl NextStages for Chain {
-    fn run(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), RanksError> {
-        if self.is_broken.load(Ordering::Relaxed) {
-            return Err("the link is gone".into());
-        }
-        self.workers.iter_mut().try_for_each(|worker| worker.run_step(Work::Layers, plan, hidden).map_err(Into::into))
+    fn stages(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    fn send(&mut self, plan: &BatchPlan, hidden: &[f32]) -> Result<(), RanksError> {
+        self.check()?;
+        let decode = |plan: &BatchPlan| {
+            plan.sequences.iter().filter(|s| s.rows == Rows::Last && s.tokens == 1).map(|s| s.slot).collect::<Vec<_>>()
+        };
+        let twice = self.sent.iter().any(|(sent, _)| decode(sent).iter().any(|slot| decode(plan).contains(slot)));
+        assert!(!twice, "a token is computed before it is known");
+        let mut hidden = hidden.to_vec();
+        self.workers.iter_mut().try_for_each(|worker| worker.run_step(Work::Layers, plan, &mut hidden))?;
+        self.sent.push_back((plan.clone(), hidden));
+        self.most_sent.fetch_max(self.sent.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn receive(&mut self, plan: &BatchPlan) -> Result<Vec<f32>, RanksError> {
+        self.check()?;
+        // What was sent before the link broke is of no use any more.
+        self.sent.retain(|(sent, _)| sent.step >= plan.step);
+        let (sent, rows) = self.sent.pop_front().ok_or("nothing was sent")?;
+        assert_eq!(&sent, plan, "in order");
+        Ok(rows)
     }
 }
 
@@ -38,13 +69,21 @@ pub fn load_chain(model: &TemporaryModel, cuts: &[usize], options: &EngineOption
 }
 
 pub fn load_chain_at(path: &Path, cuts: &[usize], options: &EngineOptions) -> (Engine, Arc<AtomicBool>) {
+    let (engine, is_broken, _) = load_watched(path, cuts, options);
+    (engine, is_broken)
+}
+
+/// A chain, what breaks it, and how many steps were sent and not received at most.
+fn load_watched(path: &Path, cuts: &[usize], options: &EngineOptions) -> (Engine, Arc<AtomicBool>, Arc<AtomicUsize>) {
     let part = |start, end| EngineOptions { layers: Some(start..end), ..options.clone() };
     let worker = |pair: &[usize]| StageWorker::load(path, &part(pair[0], pair[1]), &mut |_| {});
     let workers = cuts.windows(2).map(worker).collect::<Result<_, _>>().expect("valid stages");
     let mut engine = Engine::load(path, &part(0, cuts[0]), &mut |_| {}).expect("a valid stage");
-    let is_broken = Arc::new(AtomicBool::new(false));
-    engine.connect(None, Some(Box::new(Chain { workers, is_broken: Arc::clone(&is_broken) })));
-    (engine, is_broken)
+    let (is_broken, most_sent) = (Arc::default(), Arc::default());
+    let chain =
+        Chain { workers, is_broken: Arc::clone(&is_broken), sent: VecDeque::new(), most_sent: Arc::clone(&most_sent) };
+    engine.connect(None, Some(Box::new(chain)));
+    (engine, is_broken, most_sent)
 }
 
 #[test]
@@ -87,8 +126,40 @@ fn several_requests_share_the_stages() {
         }
         run(engine)
     };
-    let (mut engine, _) = load_chain(&model, &[1, 3], &options());
-    assert_eq!(submit(&mut engine), submit(&mut load(&model, &options())));
+    let expected = submit(&mut load(&model, &options()));
+    for cuts in [&[1, 3][..], &[1, 2, 3]] {
+        let (mut engine, _, most_sent) = load_watched(&model.path(), cuts, &options());
+        assert_eq!(submit(&mut engine), expected);
+        assert_eq!(most_sent.load(Ordering::Relaxed), cuts.len(), "all stages have a step");
+    }
+}
+
+#[test]
+fn the_chunks_of_a_prompt_follow_each_other_through_the_stages() {
+    let model = write(&ModelSpec::default());
+    let options = EngineOptions { max_sequences: 1, ..options() };
+    let expected = generate(&mut load(&model, &options), tokens(8, 100), 3);
+    let (mut engine, _, most_sent) = load_watched(&model.path(), &[1, 3], &options);
+    assert_eq!(generate(&mut engine, tokens(8, 100), 3), expected);
+    assert_eq!(most_sent.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_request_that_is_cancelled_while_its_step_is_under_way_leaves_the_others_as_they_are() {
+    let model = write(&ModelSpec::default());
+    let options = EngineOptions { max_sequences: 2, ..options() };
+    let expected = generate(&mut load(&model, &options), tokens(3, 30), 8);
+    let (mut engine, _) = load_chain(&model, &[1, 3], &options);
+    for id in 1..=3 {
+        engine.submit(request(id, Prompt::Tokens(tokens(id as u32, 30)), 8)).expect("accepted");
+    }
+    for _ in 0..5 {
+        engine.step().expect("a step");
+    }
+    engine.cancel(1);
+    let answers = run(&mut engine);
+    assert_eq!(answers[&3].tokens, expected, "it has the slot of the cancelled one");
+    assert!(engine.is_idle());
 }
 
 #[test]

@@ -8,8 +8,9 @@ use exo_tensor_link::{Group, Link, LinkSender};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// The layers behind: a step goes out to the next leader and comes back from the last.
+/// The layers behind: steps go out to the next leader and come back from the last, in order.
 pub(crate) struct RingStages {
+    stages: usize,
     next: LinkSender,
     returns: Receiver<Frame>,
     deadline: Duration,
@@ -17,29 +18,38 @@ pub(crate) struct RingStages {
 }
 
 impl RingStages {
-    pub(super) fn new(next: LinkSender, returns: Receiver<Frame>, deadline: Duration, progress: Progress) -> Self {
-        Self { next, returns, deadline, progress }
+    pub(super) fn new(
+        stages: usize,
+        next: LinkSender,
+        returns: Receiver<Frame>,
+        deadline: Duration,
+        progress: Progress,
+    ) -> Self {
+        Self { stages, next, returns, deadline, progress }
     }
 }
 
 impl NextStages for RingStages {
-    fn run(&mut self, plan: &BatchPlan, hidden: &mut Vec<f32>) -> Result<(), RanksError> {
-        let width = hidden.len() / plan.tokens().max(1);
+    fn stages(&self) -> usize {
+        self.stages
+    }
+
+    fn send(&mut self, plan: &BatchPlan, hidden: &[f32]) -> Result<(), RanksError> {
         let step = Step { work: Work::Layers, plan: plan.clone() };
-        self.next.send(&step_bytes::write(&step), hidden, Instant::now() + self.deadline)?;
+        Ok(self.next.send(&step_bytes::write(&step), hidden, Instant::now() + self.deadline)?)
+    }
+
+    fn receive(&mut self, plan: &BatchPlan) -> Result<Vec<f32>, RanksError> {
         let (returns, limit) = (&self.returns, self.deadline);
         let came = self.progress.waiting(|| returns.recv_timeout(limit));
-        let (echo, values) = came.map_err(|error| match error {
+        let (echo, rows) = came.map_err(|error| match error {
             RecvTimeoutError::Timeout => StepError::Late(limit),
             RecvTimeoutError::Disconnected => StepError::Gone,
         })?;
-        let expected = plan.head_rows() * width;
-        if echo.plan.step != plan.step || values.len() != expected {
-            let (step, found, values) = (plan.step, echo.plan.step, values.len());
-            return Err(StepError::Mixed { step, expected, found, values }.into());
+        if echo.plan.step != plan.step {
+            return Err(StepError::Mixed { step: plan.step, found: echo.plan.step }.into());
         }
-        *hidden = values;
-        Ok(())
+        Ok(rows)
     }
 }
 
