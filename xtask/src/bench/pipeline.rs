@@ -18,6 +18,9 @@ const TOKENS: u32 = 33;
 /// Requests at once.
 const REQUESTS: u32 = 8;
 
+/// Tokens of each of their prompts, where reading is measured.
+const PROMPT: u32 = 256;
+
 /// What the tokens of those are promised to gain.
 const PROMISED: f64 = 1.8;
 
@@ -35,8 +38,10 @@ pub struct PipelineReport {
     one_process_rounds: Vec<f64>,
     two_processes_rounds: Vec<f64>,
     requests_at_once: u32,
-    /// Of those together.
-    at_once: Gain,
+    /// Their answers; a token of all of them together.
+    answers_at_once: Gain,
+    /// Their prompts.
+    prompts_at_once: Gain,
 }
 
 /// Measures with the Q4_0 model of the engine bench.
@@ -45,23 +50,31 @@ pub fn run(places: &Places, quick: bool) -> Result<PipelineReport> {
     let model = models::generated(places, GgmlType::Q4_0)?;
     let rounds = if quick { 3 } else { 9 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    let ([one, two], [one_busy, two_busy]) = runtime.block_on(async {
-        let mut one = Chain::start_for(&program, &model, Cut::WHOLE, REQUESTS).await?;
-        let mut two = Chain::start_for(&program, &model, Cut { stages: 2, ..Cut::WHOLE }, REQUESTS).await?;
-        let (mut alone, mut at_once) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let ([one, two], [one_answers, two_answers], [one_prompts, two_prompts]) = runtime.block_on(async {
+        // One more, so that none of the prompts that come again leaves the caches.
+        let mut one = Chain::start_for(&program, &model, Cut::WHOLE, REQUESTS + 1).await?;
+        let mut two = Chain::start_for(&program, &model, Cut { stages: 2, ..Cut::WHOLE }, REQUESTS + 1).await?;
+        let (mut alone, mut answers, mut prompts) = <([Vec<f64>; 2], [Vec<f64>; 2], [Vec<f64>; 2])>::default();
+        for _ in 0..rounds {
+            for (place, chain) in [&mut one, &mut two].into_iter().enumerate() {
+                prompts[place].push(chain.read_at_once(REQUESTS, PROMPT).await?);
+            }
+        }
         // The first round reads the prompts; afterwards they are in the caches.
         for round in 0..=rounds {
             for (place, chain) in [&mut one, &mut two].into_iter().enumerate() {
                 let (token, together) = (chain.answer(TOKENS).await?, chain.answer_at_once(REQUESTS, TOKENS).await?);
                 let processes = place + 1;
-                eprintln!("  round {round}: {processes} ranks: {token:.2} ms a token, {together:.2} ms at once");
+                eprintln!(
+                    "  round {round}: {processes} ranks: {token:.2} ms a token, {together:.2} ms of {REQUESTS} at once"
+                );
                 if round > 0 {
                     alone[place].push(token);
-                    at_once[place].push(together);
+                    answers[place].push(together);
                 }
             }
         }
-        anyhow::Ok((alone, at_once))
+        anyhow::Ok((alone, answers, prompts))
     })?;
     let (one_process, two_processes) = (median(&one), median(&two));
     Ok(PipelineReport {
@@ -73,7 +86,8 @@ pub fn run(places: &Places, quick: bool) -> Result<PipelineReport> {
         one_process_rounds: one,
         two_processes_rounds: two,
         requests_at_once: REQUESTS,
-        at_once: Gain::of(&one_busy, &two_busy),
+        answers_at_once: Gain::of(&one_answers, &two_answers),
+        prompts_at_once: Gain::of(&one_prompts, &two_prompts),
     })
 }
 
@@ -84,8 +98,10 @@ impl PipelineReport {
         let added = format!("{:+.1} %", self.added_percent);
         let alone = [format!("{:.2}", self.one_process), format!("{:.2}", self.two_processes), added];
         table.row(std::iter::once("one request".to_owned()).chain(alone).collect());
-        let at_once = format!("{} requests at once", self.requests_at_once);
-        table.row(std::iter::once(at_once).chain(self.at_once.cells()).collect());
+        let requests = self.requests_at_once;
+        for (what, gain) in [("answers", &self.answers_at_once), ("prompts", &self.prompts_at_once)] {
+            table.row(std::iter::once(format!("{requests} {what} at once")).chain(gain.cells()).collect());
+        }
         let promised = format!("promised: at most +3 %, and {PROMISED} x");
         format!(
             "pipeline: {} on {}, one thread a rank ({promised})\n\n{}\n",

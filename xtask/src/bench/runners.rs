@@ -147,6 +147,21 @@ impl Chain {
         Ok(begin.elapsed().as_secs_f64() * 1000.0 / f64::from(requests * tokens))
     }
 
+    /// Reads so many prompts at once that it has not read before; milliseconds a token of all of them together.
+    pub async fn read_at_once(&mut self, requests: u32, tokens: u32) -> Result<f64> {
+        let begin = Instant::now();
+        let mut open = BTreeMap::new();
+        for _ in 0..requests {
+            let prompt = Prompt::Tokens(fresh_prompt(self.requests, tokens));
+            open.insert(self.send(prompt, greedy(), 1)?, Told::default());
+        }
+        while !open.is_empty() {
+            let told = self.head()?.until(|message| ended(message, &mut open)).await??;
+            expect_tokens(&told, 1)?;
+        }
+        Ok(begin.elapsed().as_secs_f64() * 1000.0 / f64::from(requests * tokens))
+    }
+
     async fn ask(&mut self, prompt: Prompt, tokens: u32) -> Result<Usage> {
         let told = self.tell(prompt, greedy(), tokens).await?;
         expect_tokens(&told, tokens)?;
