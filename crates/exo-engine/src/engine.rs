@@ -372,16 +372,18 @@ impl Engine {
         match &mut self.next {
             Some(next) => next.send(plan, &hidden).map(|()| None).map_err(EngineError::next_stages),
             None if self.holds_all_layers => Ok(Some(plan.select_head_rows(&hidden, self.config().hidden))),
-            None => Err(EngineError::next_stages("the nodes with the other layers are not connected".into())),
+            None => Err(not_connected()),
         }
     }
 
     /// The head rows of the oldest step: `rows`, or what comes back of it.
     fn end(&mut self, plan: &BatchPlan, rows: Option<Vec<f32>>) -> Result<Vec<f32>, EngineError> {
-        let rows = match (rows, &mut self.next) {
-            (Some(rows), _) => rows,
-            (None, Some(next)) => next.receive(plan).map_err(EngineError::next_stages)?,
-            (None, None) => Vec::new(),
+        let rows = match rows {
+            Some(rows) => rows,
+            None => {
+                let next = self.next.as_mut().ok_or_else(not_connected)?;
+                next.receive(plan).map_err(EngineError::next_stages)?
+            }
         };
         let expected = plan.head_rows() * self.config().hidden;
         if rows.len() != expected {
@@ -468,4 +470,8 @@ impl Engine {
             _ => Ok(()),
         }
     }
+}
+
+fn not_connected() -> EngineError {
+    EngineError::next_stages("the nodes with the other layers are not connected".into())
 }

@@ -92,7 +92,7 @@ struct Agreed {
 
 impl Agreed {
     /// Whether the member would learn nothing by it but what is committed.
-    fn says_it_all(&self, rpc: &AppendEntriesRequest<RaftTypes>) -> bool {
+    fn knows(&self, rpc: &AppendEntriesRequest<RaftTypes>) -> bool {
         let is_known = rpc.entries.is_empty() && rpc.vote == self.vote && rpc.prev_log_id == self.last;
         is_known && self.at.elapsed() < JUST_NOW
     }
@@ -155,6 +155,7 @@ impl Client {
         answer
     }
 
+    /// Wakes the keeper only if something is due at another time then.
     fn tell_pacemaker(&self, tell: impl FnOnce(&mut Pacemaker, Instant)) {
         if let Some(shared) = self.shared.upgrade() {
             let mut pacemaker = shared.pacemaker();
@@ -208,7 +209,7 @@ impl RaftNetwork<RaftTypes> for Client {
     ) -> CallResult<AppendAnswer> {
         // openraft tells every commit by itself, and the next records only after the answer to that. It goes with them
         // instead, or with a heartbeat in a moment.
-        if self.agreed.as_ref().is_some_and(|agreed| agreed.says_it_all(&rpc)) {
+        if self.agreed.as_ref().is_some_and(|agreed| agreed.knows(&rpc)) {
             self.tell_pacemaker(Pacemaker::on_untold);
             return Ok(AppendAnswer::Success);
         }

@@ -252,10 +252,9 @@ impl Runner {
     fn on_stage_link(&mut self, stage: &mut StageWorker, cause: LinkCause) -> Result<(), RunnerError> {
         match cause {
             LinkCause::Broken(reason) => self.start_anew(&reason),
-            LinkCause::Step(step, hidden) => match self.pass_on(stage, step, hidden) {
-                Ok(()) => Ok(()),
-                Err(reason) => self.start_anew(&reason),
-            },
+            LinkCause::Step(step, hidden) => {
+                self.pass_on(stage, step, hidden).or_else(|reason| self.start_anew(&reason))
+            }
             joined => {
                 if self.note(joined)
                     && let Some(links) = &mut self.links
@@ -264,11 +263,9 @@ impl Runner {
                         stage.connect(Box::new(group));
                     }
                     self.become_ready()?;
-                    for (step, hidden) in std::mem::take(&mut self.early) {
-                        if let Err(reason) = self.pass_on(stage, step, hidden) {
-                            return self.start_anew(&reason);
-                        }
-                    }
+                    let mut early = std::mem::take(&mut self.early).into_iter();
+                    let passed = early.try_for_each(|(step, hidden)| self.pass_on(stage, step, hidden));
+                    return passed.or_else(|reason| self.start_anew(&reason));
                 }
                 Ok(())
             }

@@ -4,7 +4,7 @@ use crate::support::*;
 use exo_log::{AppendError, HandOverError, LogRole};
 use exo_types::EventIndex;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 #[tokio::test(start_paused = true)]
 async fn an_acknowledged_append_is_on_everybodys_disk_soon() {
@@ -31,9 +31,12 @@ async fn an_append_costs_each_follower_one_message_and_all_apply_it_soon() {
     }
     let messages = cluster.network.traffic().0 - before;
     assert!(messages < APPENDS * 3, "two followers were sent {messages} messages");
-    sleep(Duration::from_millis(50)).await;
+    let soon = Instant::now() + Duration::from_millis(50);
     for (name, log) in &cluster.logs {
-        assert_eq!(log.state().borrow().last_event_applied_idx, EventIndex(APPENDS + 1), "{name}");
+        let mut state = log.state();
+        let applied = state.wait_for(|state| state.last_event_applied_idx == EventIndex(APPENDS + 1));
+        let is_soon = timeout_at(soon, applied).await.is_ok();
+        assert!(is_soon, "{name} is at {}", log.state().borrow().last_event_applied_idx);
     }
 }
 
