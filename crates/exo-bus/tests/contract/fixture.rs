@@ -3,7 +3,9 @@
 use exo_bus::{Bus, MemoryNetwork, PresenceChange, PresenceKind, Scouting, ZenohConfig};
 use exo_identity::Identity;
 use exo_types::NodeId;
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -115,7 +117,14 @@ impl Fixture for Zenoh {
     }
 }
 
+/// One that nobody listens on, another one each time: one that is let go may be given again at once.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listener.local_addr().expect("bound").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        let port = listener.local_addr().expect("bound").port();
+        if GIVEN.lock().expect("nobody panicked").insert(port) {
+            return port;
+        }
+    }
 }

@@ -31,7 +31,9 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn choose() -> Result<Self, CliError> {
-        Ok(Self { a: free_port()?, b: free_port()? })
+        // Held until both are found: one that is let go may be given again.
+        let (a, b) = (a_listener()?, a_listener()?);
+        Ok(Self { a: port_of(&a)?, b: port_of(&b)? })
     }
 }
 
@@ -147,8 +149,16 @@ fn program() -> Result<Command, CliError> {
 
 /// A port that was free a moment ago.
 pub(super) fn free_port() -> Result<u16, CliError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    listener.map(|address| address.port()).map_err(CliError::system("there is no free port"))
+    port_of(&a_listener()?)
+}
+
+fn a_listener() -> Result<TcpListener, CliError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(CliError::system("there is no free port"))
+}
+
+fn port_of(listener: &TcpListener) -> Result<u16, CliError> {
+    let address = listener.local_addr().map_err(CliError::system("there is no free port"))?;
+    Ok(address.port())
 }
 
 /// A path as a TOML string: JSON's strings are some of them.
