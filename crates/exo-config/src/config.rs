@@ -166,6 +166,8 @@ pub struct Engine {
     pub prefill_chunk: u32,
     /// Tokens that are guessed ahead in an answer that repeats itself; 0 guesses none.
     pub draft_tokens: u32,
+    /// Whether what was computed for one request serves others that begin the same.
+    pub prefix_reuse: bool,
 }
 
 /// `[runner]`.

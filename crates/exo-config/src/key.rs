@@ -138,6 +138,7 @@ pub const KEYS: &[Key] = &[
     key("engine.maxSequences", Kind::Number(1, 1_024), "8", "Answers that one instance generates at the same time."),
     key("engine.prefillChunk", Kind::Number(1, 65_536), "256", "Tokens of a prompt that are read in one step."),
     key("engine.draftTokens", Kind::Number(0, 64), "0", "Tokens that are guessed ahead where an answer repeats what stands before it (code that is edited, lists, summaries), and checked in one step. Answers are the same with and without; 0 guesses none."),
+    key("engine.prefixReuse", Kind::Flag, "true", "Whether what was computed for one request serves others that begin the same: earlier turns of a chat, instructions that all chats have. Answers are the same with and without; they come sooner, which lets whoever may use a model find out whether a beginning was in use lately. Takes no memory that contexts need."),
 
     key("runner.program", Kind::Path, "", "Program of a runner. Default: exo-runner beside the running program."),
     key("runner.stallTimeout", Kind::Duration(100, HOUR), "10s", "A runner that makes no progress for so long is replaced."),

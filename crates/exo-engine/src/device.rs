@@ -140,6 +140,8 @@ pub trait Device: Send + Sized {
     type Buffer: Send;
     /// Keys and values of one layer, for all slots.
     type Cache: Send;
+    /// [`BLOCK`](crate::BLOCK) positions of a cache, which several of its slots may have in common. A clone is the same.
+    type Block: Send + Clone;
     /// Tables of the rotary embedding.
     type Rotation: Send;
 
@@ -154,6 +156,16 @@ pub trait Device: Send + Sized {
 
     /// Bytes that `cache` takes.
     fn cache_bytes(sizes: AttentionSizes) -> u64;
+
+    /// The positions of a slot from `part` · [`BLOCK`](crate::BLOCK) on, which it holds. They stay what they are, whatever
+    /// becomes of the slot.
+    fn block(&mut self, cache: &Self::Cache, slot: usize, part: usize) -> Self::Block;
+
+    /// The slot takes these positions, which are the same, from a block, so that they are there once.
+    fn replace_block(&mut self, cache: &mut Self::Cache, slot: usize, part: usize, block: &Self::Block);
+
+    /// The slot holds these blocks, and nothing else.
+    fn restore(&mut self, cache: &mut Self::Cache, slot: usize, blocks: Vec<Self::Block>);
 
     /// The frequencies; `factors` divide them, one for each pair of dimensions.
     fn rotation(&mut self, rope: &RopeConfig, factors: Option<&[f32]>) -> Self::Rotation;

@@ -111,6 +111,7 @@ impl Engine {
             max_sequences: options.max_sequences,
             prefill_chunk: limits.prompt_tokens(),
             draft: options.draft,
+            reuse: options.reuse,
             max_waiting: options.max_waiting,
         });
         let (under_way, answers, ended) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());

@@ -78,7 +78,7 @@ impl Engine {
         for (index, part) in tokens.chunks(chunk).enumerate() {
             let start = index * chunk;
             let sequence = SequencePlan { slot: 0, start: start as u32, tokens: part.len() as u32, rows: Rows::All };
-            let plan = BatchPlan { step: self.next_step_number(), sequences: vec![sequence] };
+            let plan = BatchPlan { step: self.next_step_number(), sequences: vec![sequence], ..BatchPlan::default() };
             let logits = self.compute(&plan, part)?;
             for (row, logits) in logits.chunks_exact(vocabulary).enumerate() {
                 visit(start + row, logits);

@@ -38,7 +38,7 @@ pub use evaluate::{EvaluateError, Perplexity};
 pub use load_error::LoadError;
 pub use options::{EngineOptions, LoadProgress, isa_from_env};
 pub use pipeline::{NextStages, RanksError, StageWorker};
-pub use plan::{BatchPlan, PlanError, Rows, SequencePlan};
+pub use plan::{BLOCK, BatchPlan, BlockRestore, BlockShare, CacheMoves, PlanError, Rows, SequencePlan};
 pub use request::{
     EmbeddingOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions, SubmitError, Timings, ToolChoice, Usage,
 };

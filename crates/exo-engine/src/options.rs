@@ -28,6 +28,8 @@ pub struct EngineOptions {
     /// Most tokens that are guessed ahead in an answer that repeats itself, and computed at once; 0 guesses none. Answers
     /// are the same either way.
     pub draft: u32,
+    /// Whether what was computed for one request serves those that begin the same. Answers are the same either way.
+    pub reuse: bool,
     /// Most requests that may wait.
     pub max_waiting: usize,
     /// The type in which matrices that are stored as floats are computed with; `None` leaves them as they are. All ranks
@@ -48,6 +50,7 @@ impl Default for EngineOptions {
             max_sequences: 4,
             prefill_chunk: 256,
             draft: 0,
+            reuse: true,
             max_waiting: 64,
             quantisation: None,
             memory_limit: None,

@@ -28,6 +28,44 @@ pub struct SequencePlan {
     pub rows: Rows,
 }
 
+/// Positions of a block: what sequences that begin the same share, as a whole or not at all.
+pub const BLOCK: usize = 64;
+
+/// What happens in the caches before a step is computed, so that what one sequence had computed serves others: rank 0
+/// decides, and every rank does the same with the keys and values of its own layers. In the order of the fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheMoves {
+    /// All blocks are forgotten: some rank may not have done what it was told before.
+    pub clears: bool,
+    /// Positions of slots that are blocks from now on.
+    pub shares: Vec<BlockShare>,
+    /// Slots that hold blocks from now on, and nothing else.
+    pub restores: Vec<BlockRestore>,
+    /// Blocks that are forgotten. One that a rank does not have is none the less.
+    pub drops: Vec<u32>,
+}
+
+/// [`BLOCK`] positions of a slot and a block are one from now on: the block's, if there is one of that number already, for
+/// then the slot holds the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockShare {
+    /// The slot.
+    pub slot: u32,
+    /// Which of its positions: those from `part` · [`BLOCK`] on.
+    pub part: u32,
+    /// Number of the block; none is given twice.
+    pub block: u32,
+}
+
+/// A slot holds these blocks from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRestore {
+    /// The slot.
+    pub slot: u32,
+    /// Its positions from 0 on; none empty it.
+    pub blocks: Vec<u32>,
+}
+
 /// One step: rows of the hidden states lie sequence after sequence, token after token, in the order of `sequences`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchPlan {
@@ -35,6 +73,8 @@ pub struct BatchPlan {
     pub step: u64,
     /// The sequences that take part; every slot at most once.
     pub sequences: Vec<SequencePlan>,
+    /// What comes before.
+    pub moves: CacheMoves,
 }
 
 /// A plan that this stage cannot carry out.
@@ -79,6 +119,18 @@ pub enum PlanError {
         start: u32,
         /// Positions that are there.
         held: u32,
+    },
+    /// A block that a stage does not have, or positions that it does not hold.
+    #[error("step {step} moves block {block} and slot {slot} of this stage, which has not got {missing}")]
+    Block {
+        /// The step.
+        step: u64,
+        /// The slot.
+        slot: u32,
+        /// The block.
+        block: u32,
+        /// "the block", "the slot", "the positions" or "the room".
+        missing: &'static str,
     },
     /// More tokens than the buffers of this stage hold.
     #[error("step {step} has {tokens} tokens, but this stage was loaded for at most {limit} a step")]
@@ -169,7 +221,10 @@ mod tests {
     #[test]
     fn a_plan_that_lies_is_refused_with_its_numbers() {
         let check = |sequences: Vec<SequencePlan>, expect: &str| {
-            let error = BatchPlan { step: 7, sequences }.check(2, 16, 12).expect_err(expect).to_string();
+            let error = BatchPlan { step: 7, sequences, ..BatchPlan::default() }
+                .check(2, 16, 12)
+                .expect_err(expect)
+                .to_string();
             assert!(error.contains(expect), "{error} does not contain {expect}");
         };
         check(vec![], "no tokens");
@@ -186,6 +241,7 @@ mod tests {
         let plan = BatchPlan {
             step: 1,
             sequences: vec![sequence(0, 0, 2, Rows::Last), sequence(1, 0, 1, Rows::None), sequence(2, 0, 2, Rows::All)],
+            ..BatchPlan::default()
         };
         assert_eq!(plan.select_head_rows(&[0.0, 1.0, 2.0, 3.0, 4.0], 1), [1.0, 3.0, 4.0]);
     }

@@ -2,22 +2,27 @@
 //!
 //! Every running sequence that is past its prompt gets one token a step, whatever else happens; prompts share a budget
 //! of tokens a step, the oldest first. Where the layers are cut into stages, that many steps are under way at a time, and
-//! the sequences that decode are dealt out to them; a prompt's next chunk does not wait for the one before. A sequence keeps its cache slot until it ends, and the slot keeps its tokens
-//! after that, so that a later prompt that starts the same need not be computed again.
+//! the sequences that decode are dealt out to them; a prompt's next chunk does not wait for the one before.
+//!
+//! A prompt that starts as another did is not computed again. A sequence keeps its cache slot until it ends, and the slot
+//! keeps its tokens after that. What is computed is shared block by block besides, with whoever comes while it is in use
+//! and after the slot was given away, for as long as the slots leave memory for it.
 //!
 //! Where drafts are allowed, a sequence that repeats itself has the tokens computed, too, that came after the same words
 //! before. Each is kept only if it is the token that is sampled there, so that answers are what they are without.
 
-use std::collections::VecDeque;
+use std::{cmp::Reverse, collections::VecDeque};
 
 use crate::{
     embedding::Pooling,
-    plan::{BatchPlan, Rows, SequencePlan},
+    plan::{BLOCK, BatchPlan, BlockRestore, BlockShare, CacheMoves, Rows, SequencePlan},
 };
 
 mod drafter;
+mod prefixes;
 mod slot;
 
+use prefixes::Prefixes;
 use slot::{Sequence, Slot};
 
 /// What the scheduler may use.
@@ -31,6 +36,8 @@ pub struct SchedulerLimits {
     pub prefill_chunk: u32,
     /// Most tokens that are guessed ahead for a sequence in a step; they count as prompt tokens. 0 guesses none.
     pub draft: u32,
+    /// Whether what was computed for one sequence serves those that start the same.
+    pub reuse: bool,
     /// Most sequences that wait for a slot.
     pub max_waiting: usize,
 }
@@ -98,6 +105,9 @@ pub struct Scheduler {
     limits: SchedulerLimits,
     waiting: VecDeque<Sequence>,
     slots: Vec<Slot>,
+    prefixes: Prefixes,
+    /// For the next step.
+    moves: CacheMoves,
     /// Number of the last step.
     step: u64,
     /// Counts admissions, so that the oldest sequence and the slot unused for longest are known.
@@ -108,7 +118,8 @@ impl Scheduler {
     /// An idle scheduler.
     pub fn new(limits: SchedulerLimits) -> Self {
         let slots = (0..limits.max_sequences).map(|_| Slot::default()).collect();
-        Self { limits, waiting: VecDeque::new(), slots, step: 0, admissions: 0 }
+        let (waiting, prefixes) = (VecDeque::new(), Prefixes::default());
+        Self { limits, waiting, slots, prefixes, moves: all_forgotten(), step: 0, admissions: 0 }
     }
 
     /// Puts a sequence in the queue. `prompt` has at least 1 token, and at most `context`; where tokens are wanted one
@@ -158,8 +169,10 @@ impl Scheduler {
         if step.tokens.is_empty() {
             return None;
         }
+        self.make_room();
         self.step += 1;
         step.plan.step = self.step;
+        step.plan.moves = std::mem::take(&mut self.moves);
         Some(step)
     }
 
@@ -181,22 +194,32 @@ impl Scheduler {
     pub fn remove(&mut self, id: u64) -> bool {
         let waiting = self.waiting.len();
         self.waiting.retain(|sequence| sequence.id != id);
-        let slot = self.slots.iter_mut().find(|slot| slot.is_running(id));
-        slot.map(Slot::release).is_some() || self.waiting.len() < waiting
+        let slot = self.slots.iter().position(|slot| slot.is_running(id));
+        if let Some(slot) = slot {
+            self.share(slot);
+            self.slots[slot].running = None;
+        }
+        slot.is_some() || self.waiting.len() < waiting
     }
 
-    /// Forgets what the slots hold and ends what runs, after a step that failed half-way; the ids that ran.
+    /// Forgets what was computed and ends what runs, after a step that failed half-way; the ids that ran.
     pub(crate) fn reset_slots(&mut self) -> Vec<u64> {
         let ids = self.slots.iter().filter_map(|slot| Some(slot.running.as_ref()?.id)).collect();
-        self.slots.iter_mut().for_each(|slot| *slot = Slot::default());
+        self.forget_computed();
         ids
     }
 
-    /// Takes the number of a step that someone else plans while nothing runs, and forgets what the slots hold.
+    /// Takes the number of a step that someone else plans while nothing runs, and forgets what was computed.
     pub(crate) fn foreign_step(&mut self) -> u64 {
-        self.slots.iter_mut().for_each(|slot| *slot = Slot::default());
+        self.forget_computed();
         self.step += 1;
         self.step
+    }
+
+    fn forget_computed(&mut self) {
+        self.slots.iter_mut().for_each(|slot| *slot = Slot::default());
+        self.prefixes.clear();
+        self.moves = all_forgotten();
     }
 
     /// Ids of the sequences in `plan`, which came from this scheduler and was not yet accepted.
@@ -205,7 +228,7 @@ impl Scheduler {
         plan.sequences.iter().filter_map(running).collect()
     }
 
-    /// Tokens of sequence `id` that came out of a slot instead of being computed.
+    /// Tokens of sequence `id` that were there instead of being computed.
     pub(crate) fn cached_tokens(&self, id: u64) -> u32 {
         self.running(id).map_or(0, |sequence| sequence.cached as u32)
     }
@@ -222,19 +245,77 @@ impl Scheduler {
         self.slots.iter_mut().find(|slot| slot.is_running(id))?.running.as_mut()
     }
 
-    /// Gives free slots to the sequences that wait longest: each the slot that holds most of its prompt, and of
-    /// equals the one unused for longest.
+    /// Gives free slots to the sequences that wait longest: each the slot that holds most of its prompt, and of equals the
+    /// one unused for longest. Where blocks have more of it than any slot, that slot gets the blocks.
     fn admit(&mut self) {
-        while let Some(sequence) = self.waiting.front() {
-            let free = self.slots.iter_mut().filter(|slot| slot.running.is_none());
-            let Some(slot) = free.min_by_key(|slot| (std::cmp::Reverse(slot.usable_prefix(sequence)), slot.admission))
-            else {
-                return;
-            };
+        while let Some(oldest) = self.oldest_idle(|_| true)
+            && let Some(sequence) = self.waiting.pop_front()
+        {
+            let reusable = if self.limits.reuse { sequence.reusable() } else { &[] };
+            let idle = (0..self.slots.len()).filter(|&slot| self.slots[slot].running.is_none());
+            let held = idle.map(|slot| (self.slots[slot].prefix_of(reusable), slot));
+            let fullest = held.min_by_key(|(held, slot)| (Reverse(*held), self.slots[*slot].admission));
+            let (held, fullest) = fullest.unwrap_or((0, oldest));
+            let blocks = self.prefixes.find(reusable);
+            let in_blocks = blocks.len() * BLOCK;
+            let (slot, cached) = if in_blocks > held { (oldest, in_blocks) } else { (fullest, held) };
+            if in_blocks > held {
+                let tokens = sequence.tokens[..in_blocks].to_vec();
+                self.restore(slot, blocks, tokens);
+            } else {
+                self.slots[slot].cut(held, &mut self.prefixes);
+            }
             self.admissions += 1;
-            slot.admission = self.admissions;
-            if let Some(sequence) = self.waiting.pop_front() {
-                slot.start(sequence);
+            self.slots[slot].admission = self.admissions;
+            self.slots[slot].start(sequence, cached);
+        }
+    }
+
+    /// The slot that nothing runs in and that was not used for longest, of those that are asked for.
+    fn oldest_idle(&self, is_asked_for: impl Fn(&Slot) -> bool) -> Option<usize> {
+        let idle = |slot: &usize| self.slots[*slot].running.is_none() && is_asked_for(&self.slots[*slot]);
+        (0..self.slots.len()).filter(idle).min_by_key(|&slot| self.slots[slot].admission)
+    }
+
+    /// Has a slot hold blocks, which are these tokens, and nothing else.
+    fn restore(&mut self, slot: usize, blocks: Vec<u32>, tokens: Vec<u32>) {
+        blocks.iter().for_each(|&block| self.prefixes.hold(block));
+        let number = slot as u32;
+        let slot = &mut self.slots[slot];
+        slot.cut(0, &mut self.prefixes);
+        (slot.held, slot.blocks) = (tokens, blocks.clone());
+        // One that no step came of is void.
+        self.moves.restores.retain(|restore| restore.slot != number);
+        self.moves.restores.push(BlockRestore { slot: number, blocks });
+    }
+
+    /// Makes blocks of what is computed in a slot for sure, as far as it fills them.
+    fn share(&mut self, number: usize) {
+        let slot = &mut self.slots[number];
+        let Some(sequence) = slot.running.as_ref().filter(|sequence| self.limits.reuse && !sequence.sees_ahead())
+        else {
+            return;
+        };
+        let computed = slot.held.len().min(sequence.computed);
+        for part in slot.blocks.len()..computed / BLOCK {
+            let tokens = &slot.held[part * BLOCK..][..BLOCK];
+            let Some(block) = self.prefixes.get_or_insert(slot.blocks.last().copied(), tokens) else { return };
+            self.prefixes.hold(block);
+            slot.blocks.push(block);
+            self.moves.shares.push(BlockShare { slot: number as u32, part: part as u32, block });
+        }
+    }
+
+    /// Forgets the blocks unused for longest until blocks and slots together take no more memory than full slots do.
+    fn make_room(&mut self) {
+        let room = self.slots.len() * (self.limits.context as usize).div_ceil(BLOCK);
+        while self.prefixes.len() + self.slots.iter().map(Slot::own_blocks).sum::<usize>() > room {
+            if let Some(block) = self.prefixes.forget_oldest() {
+                self.moves.drops.push(block);
+            } else if let Some(slot) = self.oldest_idle(|slot| !slot.held.is_empty()) {
+                self.restore(slot, Vec::new(), Vec::new());
+            } else {
+                return;
             }
         }
     }
@@ -242,8 +323,7 @@ impl Scheduler {
     /// Adds the part of the sequence in `slot` to `step` if it is in the asked-for phase.
     fn add(&mut self, slot: usize, is_decoding: bool, budget: &mut usize, step: &mut Step) {
         let number = slot as u32;
-        let slot = &mut self.slots[slot];
-        let Some(sequence) = &mut slot.running else { return };
+        let Some(sequence) = &mut self.slots[slot].running else { return };
         if sequence.is_decoding() != is_decoding {
             return;
         }
@@ -274,10 +354,19 @@ impl Scheduler {
         if count > 0 {
             step.heads.push(HeadRows { id: sequence.id, rows: count, wants: sequence.wants, is_last });
         }
-        sequence.computed += tokens;
-        slot.held.truncate(start);
+        self.slots[slot].cut(start, &mut self.prefixes);
+        self.share(slot);
+        let slot = &mut self.slots[slot];
         slot.held.extend_from_slice(&step.tokens[step.tokens.len() - tokens..]);
+        if let Some(sequence) = &mut slot.running {
+            sequence.computed += tokens;
+        }
     }
+}
+
+/// What ranks have from before is not known.
+fn all_forgotten() -> CacheMoves {
+    CacheMoves { clears: true, ..CacheMoves::default() }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::{
     tensor::{TensorGroup, Work},
 };
 
+mod blocks;
 mod branch;
 mod buffers;
 mod experts;
@@ -26,6 +27,7 @@ mod memory;
 mod routing;
 mod split;
 
+use blocks::Blocks;
 use buffers::Buffers;
 use layer::Layer;
 pub(crate) use layer_norm::LayerNorm;
@@ -90,6 +92,7 @@ pub(crate) struct Stage<D: Device> {
     caches: Vec<D::Cache>,
     /// Positions that each slot holds.
     held: Vec<u32>,
+    blocks: Blocks<D>,
     buffers: Buffers<D>,
     split: Split,
     /// The ranks that share these layers, once they are connected.
@@ -186,6 +189,7 @@ impl<D: Device> Stage<D> {
             layers: loaded,
             caches,
             held,
+            blocks: Blocks::default(),
             buffers,
             split,
             group: None,
@@ -235,8 +239,9 @@ impl<D: Device> Stage<D> {
         if hidden.len() != expected {
             return Err(PlanError::Length { step: plan.step, expected, got: hidden.len() }.into());
         }
+        let held = self.blocks.check(plan, self.limits, &self.held)?;
         for sequence in &plan.sequences {
-            let held = self.held[sequence.slot as usize];
+            let held = held[sequence.slot as usize];
             if sequence.start > held {
                 let (step, slot, start) = (plan.step, sequence.slot, sequence.start);
                 return Err(PlanError::Gap { step, slot, start, held }.into());
@@ -247,6 +252,8 @@ impl<D: Device> Stage<D> {
         }
         let spans = spans(plan);
         self.check_numbers(hidden, &spans, "came as")?;
+        self.blocks.make(&plan.moves, &mut self.device, &mut self.caches);
+        self.held = held;
         for span in &spans {
             self.held[span.slot] = (span.start + span.rows) as u32;
         }

@@ -13,7 +13,7 @@ pub const PAGE: usize = 64;
 
 /// Keys and values of one sequence in one layer, as halves.
 ///
-/// Kept in pages of [`PAGE`] positions, which forks of a cache share: a prompt that several requests begin with is
+/// Kept in pages of [`PAGE`] positions, which caches can have in common: a prompt that several requests begin with is
 /// computed and stored once. In a page, per head, keys stand as `[head_dim][PAGE]` (one vector load has one element of
 /// many positions: scores need no sum over lanes) and values as `[PAGE][head_dim, up to a multiple of 16]`. Values beyond the range of a half
 /// are stored as its largest number.
@@ -24,6 +24,10 @@ pub struct KvCache {
     pub(crate) pages: Vec<Arc<Page>>,
     len: usize,
 }
+
+/// A full page, which caches have in common. A clone is the same page.
+#[derive(Clone, Debug)]
+pub struct KvPage(Arc<Page>);
 
 /// Keys and values of [`PAGE`] positions: all heads' keys, then all heads' values, as bits of halves.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ impl KvCache {
         self.len == 0
     }
 
-    /// Memory of its pages; those that forks share count for each.
+    /// Memory of its pages; those that caches have in common count for each.
     pub fn bytes(&self) -> usize {
         self.pages.len() * Self::bytes_for(self.n_kv_heads, self.head_dim, 1)
     }
@@ -61,11 +65,28 @@ impl KvCache {
         self.pages.truncate(self.len.div_ceil(PAGE));
     }
 
-    /// A cache with the same first `len` positions. Whole pages are shared; the last one is copied when it is written.
-    pub fn fork(&self, len: usize) -> Self {
-        let mut fork = self.clone();
-        fork.truncate(len);
-        fork
+    /// A page that is full. What is appended to this cache later does not change it.
+    ///
+    /// # Panics
+    /// If the cache does not fill that page.
+    pub fn page(&self, index: usize) -> KvPage {
+        assert!((index + 1) * PAGE <= self.len, "page {index} of {} positions", self.len);
+        KvPage(self.pages[index].clone())
+    }
+
+    /// Takes a page from elsewhere in place of its own, which is full and the same.
+    ///
+    /// # Panics
+    /// If the cache does not fill that page.
+    pub fn replace_page(&mut self, index: usize, page: KvPage) {
+        assert!((index + 1) * PAGE <= self.len, "page {index} of {} positions", self.len);
+        self.pages[index] = page.0;
+    }
+
+    /// Holds these pages of a cache of the same shape, and nothing else.
+    pub fn begin_with(&mut self, pages: Vec<KvPage>) {
+        self.len = pages.len() * PAGE;
+        self.pages = pages.into_iter().map(|page| page.0).collect();
     }
 
     /// Appends positions: `keys` and `values` are rows of `n_kv_heads * head_dim`.

@@ -41,6 +41,9 @@ pub struct Load {
     /// Tokens that are guessed ahead in an answer that repeats itself; 0 guesses none.
     #[serde(default)]
     pub draft_tokens: u32,
+    /// Whether what was computed for one request serves others that begin the same.
+    #[serde(default)]
+    pub prefix_reuse: bool,
     /// Threads that compute.
     pub threads: u32,
     /// Instruction set: `avx512`, `avx2`, `portable`; the best there is if none is named.

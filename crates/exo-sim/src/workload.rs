@@ -63,6 +63,7 @@ pub(crate) fn settings() -> Settings {
         isa: None,
         prefill_chunk: 32,
         draft_tokens: 0,
+        prefix_reuse: true,
         stall_timeout: Duration::from_secs(2),
         start_timeout: Duration::from_secs(5),
         backoff: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(2) },

@@ -136,7 +136,7 @@ impl Terms {
         Self {
             shard: order.shard.clone(),
             instance: order.instance_id.to_string(),
-            max_metadata: bounded(step_bytes::longest(order.max_sequences)),
+            max_metadata: bounded(step_bytes::longest(order.max_sequences, order.context_length)),
             max_values: bounded(step_values),
         }
     }

@@ -86,6 +86,7 @@ fn options(order: &Load) -> Result<EngineOptions, ShardLoadError> {
         prefill_chunk: order.prefill_chunk,
         quantisation: order.quantization.as_deref().map(str::parse).transpose()?,
         draft: order.draft_tokens,
+        reuse: order.prefix_reuse,
         memory_limit: order.memory_limit,
         ..EngineOptions::default()
     })

@@ -3,6 +3,7 @@
 mod processes {
     mod links;
     mod lives;
+    mod reuse;
 }
 
 use exo_identity::Identity;
@@ -62,6 +63,7 @@ fn order(path: &Path, rank: u32, world: u32) -> Load {
         max_sequences: 2,
         prefill_chunk: 32,
         draft_tokens: 0,
+        prefix_reuse: true,
         threads: 1,
         isa: None,
         memory_limit: None,
@@ -190,6 +192,13 @@ impl Rank {
                 return report;
             }
         }
+    }
+
+    /// Asks, and reads the answer to its end.
+    async fn ask(&mut self, request: GenerateRequest) -> Answer {
+        let id = request.request_id.to_string();
+        self.send(HostMessage::Generate(request));
+        self.answer(&id).await
     }
 
     /// Reads an answer to its end, passing over what else is told.
@@ -327,11 +336,9 @@ async fn two_ranks_answer_from_a_directory_as_one_does_from_the_file() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     spec().write_hugging_face(folder.path(), HfStorage::F32).expect("it can be written to");
     let mut one = alone(&host, &model.path()).await;
-    one.send(HostMessage::Generate(text("file", 20)));
-    let expected = one.answer("file").await;
+    let expected = one.ask(text("file", 20)).await;
     let (mut ranks, _) = pipeline(&host, folder.path(), 2).await;
-    ranks[0].send(HostMessage::Generate(text("directory", 20)));
-    assert_eq!(ranks[0].answer("directory").await.tokens, expected.tokens);
+    assert_eq!(ranks[0].ask(text("directory", 20)).await.tokens, expected.tokens);
     let quantised = Load { quantization: Some("Q4_0".to_owned()), ..order(folder.path(), 0, 1) };
     let mut rank = Rank::start(&host, quantised).await;
     rank.loaded().await;
@@ -372,11 +379,9 @@ async fn two_ranks_give_the_vectors_that_one_gives() {
 async fn two_requests_at_once_get_the_answers_they_get_alone() {
     let (host, model) = (host(), model());
     let mut rank = alone(&host, &model.path()).await;
-    rank.send(HostMessage::Generate(text("alone", 20)));
-    let alone = rank.answer("alone").await;
+    let alone = rank.ask(text("alone", 20)).await;
     rank.send(HostMessage::Generate(request("other", Prompt::Text("zzz".to_owned()), 40)));
-    rank.send(HostMessage::Generate(text("together", 20)));
-    assert_eq!(rank.answer("together").await.tokens, alone.tokens);
+    assert_eq!(rank.ask(text("together", 20)).await.tokens, alone.tokens);
 }
 
 #[tokio::test]
@@ -422,8 +427,7 @@ async fn requests_that_cannot_be_served_are_answered_with_a_code() {
         rank.send(HostMessage::Generate(request));
         assert_eq!(rank.answer(&id).await.error, Some(code), "{id}");
     }
-    rank.send(HostMessage::Generate(text("good", 4)));
-    assert_eq!(rank.answer("good").await.tokens.len(), 4);
+    assert_eq!(rank.ask(text("good", 4)).await.tokens.len(), 4);
 }
 
 #[tokio::test]
@@ -492,8 +496,7 @@ async fn an_idle_runner_answers_pings_and_does_not_move() {
 async fn pipelines_answer_as_one_process_does_token_for_token() {
     let (host, model) = (host(), model());
     let mut rank = alone(&host, &model.path()).await;
-    rank.send(HostMessage::Generate(text("r", 48)));
-    let expect = rank.answer("r").await;
+    let expect = rank.ask(text("r", 48)).await;
     for world in [2, 4] {
         let (mut ranks, _) = pipeline(&host, &model.path(), world).await;
         for id in ["first", "second"] {
@@ -509,8 +512,7 @@ async fn pipelines_answer_as_one_process_does_token_for_token() {
 async fn issue_2219_five_ranks_answer_the_first_requests_that_they_get() {
     let (host, model) = (host(), model());
     let mut rank = alone(&host, &model.path()).await;
-    rank.send(HostMessage::Generate(text("alone", 24)));
-    let expect = rank.answer("alone").await;
+    let expect = rank.ask(text("alone", 24)).await;
     let (mut ranks, _) = pipeline(&host, &model.path(), LAYERS).await;
     // Two at once, and nothing before them that could have warmed anything up.
     ranks[0].send(HostMessage::Generate(text("first", 24)));
@@ -524,8 +526,7 @@ async fn issue_2219_five_ranks_answer_the_first_requests_that_they_get() {
 async fn a_lost_rank_fails_what_was_asked_and_the_others_connect_again() {
     let (host, model) = (host(), model());
     let (mut ranks, loaded) = pipeline(&host, &model.path(), 3).await;
-    ranks[0].send(HostMessage::Generate(text("before", 16)));
-    let expect = ranks[0].answer("before").await;
+    let expect = ranks[0].ask(text("before", 16)).await;
 
     ranks[0].send(HostMessage::Generate(text("lost", CONTEXT - 100)));
     ranks[0].first_token("lost").await;
@@ -542,12 +543,10 @@ async fn a_lost_rank_fails_what_was_asked_and_the_others_connect_again() {
     for (old, new) in loaded.iter().zip(&again) {
         assert!(new.1 > old.1, "a new incarnation: {old:?} {new:?}");
     }
-    ranks[0].send(HostMessage::Generate(text("early", 4)));
-    assert_eq!(ranks[0].answer("early").await.error, Some(ErrorCode::NotReady));
+    assert_eq!(ranks[0].ask(text("early", 4)).await.error, Some(ErrorCode::NotReady));
     connect(&mut ranks, &again).await;
     // The same prompt: nothing of it may be left in the cache of rank 0 only.
-    ranks[0].send(HostMessage::Generate(text("after", 16)));
-    let answer = ranks[0].answer("after").await;
+    let answer = ranks[0].ask(text("after", 16)).await;
     assert_eq!((answer.error, answer.tokens), (None, expect.tokens));
 }
 
@@ -555,15 +554,13 @@ async fn a_lost_rank_fails_what_was_asked_and_the_others_connect_again() {
 async fn a_rank_that_dies_while_nothing_is_asked_is_noticed() {
     let (host, model) = (host(), model());
     let (mut ranks, _) = pipeline(&host, &model.path(), 2).await;
-    ranks[0].send(HostMessage::Generate(text("before", 16)));
-    let expect = ranks[0].answer("before").await;
+    let expect = ranks[0].ask(text("before", 16)).await;
     ranks[1].runner.kill();
     let first = ranks[0].loaded().await;
     ranks[1] = Rank::start(&host, Load { incarnation: 5000, ..order(&model.path(), 1, 2) }).await;
     let second = ranks[1].loaded().await;
     connect(&mut ranks, &[first, second]).await;
-    ranks[0].send(HostMessage::Generate(text("after", 16)));
-    let answer = ranks[0].answer("after").await;
+    let answer = ranks[0].ask(text("after", 16)).await;
     assert_eq!((answer.error, answer.tokens), (None, expect.tokens));
 }
 
@@ -571,8 +568,7 @@ async fn a_rank_that_dies_while_nothing_is_asked_is_noticed() {
 async fn ranks_that_share_layers_say_what_one_says() {
     let (host, model) = (host(), model());
     let mut one = alone(&host, &model.path()).await;
-    one.send(HostMessage::Generate(text("one", 30)));
-    let expect = one.answer("one").await;
+    let expect = one.ask(text("one", 30)).await;
     for (stages, size) in [(1, 2), (1, 3), (1, 4), (2, 2)] {
         let mut ranks = sharing(&host, &model.path(), stages, size).await;
         for id in ["first", "second"] {
@@ -595,6 +591,5 @@ async fn a_rank_of_a_group_that_dies_fails_the_group_and_the_others_begin_anew()
     ranks[2] = Rank::start(&host, Load { shard: shared(2, 1, 3), ..order(&model.path(), 2, LAYERS) }).await;
     loaded.push(ranks[2].loaded().await);
     connect(&mut ranks, &loaded).await;
-    ranks[0].send(HostMessage::Generate(text("after", 8)));
-    assert_eq!(ranks[0].answer("after").await.tokens.len(), 8);
+    assert_eq!(ranks[0].ask(text("after", 8)).await.tokens.len(), 8);
 }

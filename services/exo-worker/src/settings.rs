@@ -41,6 +41,8 @@ pub struct Settings {
     pub prefill_chunk: u32,
     /// Tokens that are guessed ahead; 0 guesses none.
     pub draft_tokens: u32,
+    /// Whether what was computed for one request serves others that begin the same.
+    pub prefix_reuse: bool,
     /// A runner without progress for so long is replaced.
     pub stall_timeout: Duration,
     /// A runner that has not loaded by then is replaced.
@@ -71,6 +73,7 @@ impl Settings {
             isa: (engine.cpu != Cpu::Auto).then(|| engine.cpu.as_str().to_owned()),
             prefill_chunk: engine.prefill_chunk,
             draft_tokens: engine.draft_tokens,
+            prefix_reuse: engine.prefix_reuse,
             stall_timeout: config.runner.stall_timeout,
             start_timeout: config.runner.start_timeout,
             backoff: Backoff { first: config.runner.backoff_first, max: config.runner.backoff_max },

@@ -242,6 +242,7 @@ fn load(model: &Path, cut: Cut, rank: u32, max_sequences: u32) -> Result<Load> {
         max_sequences,
         prefill_chunk: 256,
         draft_tokens: 0,
+        prefix_reuse: true,
         threads: 1,
         isa: std::env::var("EXO_CPU").ok(),
         memory_limit: None,

@@ -83,6 +83,7 @@ impl Values {
             max_sequences: self.number("engine.maxSequences"),
             prefill_chunk: self.number("engine.prefillChunk"),
             draft_tokens: self.number("engine.draftTokens"),
+            prefix_reuse: self.flag("engine.prefixReuse"),
         }
     }
 

@@ -3,12 +3,18 @@
 use std::ops::Range;
 
 use exo_kernels::{
-    Activations, Attending, AttentionBounds, AttentionShape, Cpu, Dtype, Isa, KvCache, Matrix, Product, Rope,
+    Activations, Attending, AttentionBounds, AttentionShape, Cpu, Dtype, Isa, KvCache, KvPage, Matrix, Product, Rope,
     RopeStyle, RopeTable, Weights, attention, matmul,
 };
 
 use super::{AttentionRule, AttentionSizes, Device, DeviceError, Heads, MatrixPart, Span};
-use crate::config::{Activation, RopeConfig, RopeLayout};
+use crate::{
+    config::{Activation, RopeConfig, RopeLayout},
+    plan::BLOCK,
+};
+
+/// Blocks are the pages of the cache.
+const _: () = assert!(BLOCK == exo_kernels::PAGE);
 
 /// A CPU device.
 #[derive(Debug)]
@@ -69,6 +75,7 @@ impl Device for CpuDevice {
     type Weights = Weights;
     type Buffer = CpuBuffer;
     type Cache = CpuCache;
+    type Block = KvPage;
     type Rotation = CpuRotation;
 
     fn weights(&mut self, part: &MatrixPart<'_>) -> Result<Weights, DeviceError> {
@@ -100,6 +107,18 @@ impl Device for CpuDevice {
     fn cache_bytes(sizes: AttentionSizes) -> u64 {
         let slot = KvCache::bytes_for(sizes.kv_heads, sizes.head_width, sizes.context) as u64;
         slot.saturating_mul(sizes.slots as u64)
+    }
+
+    fn block(&mut self, cache: &CpuCache, slot: usize, part: usize) -> KvPage {
+        cache.slots[slot].page(part)
+    }
+
+    fn replace_block(&mut self, cache: &mut CpuCache, slot: usize, part: usize, block: &KvPage) {
+        cache.slots[slot].replace_page(part, block.clone());
+    }
+
+    fn restore(&mut self, cache: &mut CpuCache, slot: usize, blocks: Vec<KvPage>) {
+        cache.slots[slot].begin_with(blocks);
     }
 
     fn rotation(&mut self, rope: &RopeConfig, factors: Option<&[f32]>) -> CpuRotation {

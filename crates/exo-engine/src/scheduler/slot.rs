@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Wants, drafter::Drafter};
-use crate::embedding::Pooling;
+use super::{Wants, drafter::Drafter, prefixes::Prefixes};
+use crate::{embedding::Pooling, plan::BLOCK};
 
 /// A sequence of tokens, waiting or running.
 #[derive(Debug)]
@@ -58,6 +58,22 @@ impl Sequence {
         self.computed = self.computed.min(self.tokens.len());
     }
 
+    /// The tokens that need not be computed if they were before. The last one always is, for its logits, and so are all
+    /// whose states are wanted.
+    pub(super) fn reusable(&self) -> &[u32] {
+        let wants_all = match self.wants {
+            Wants::Tokens => false,
+            Wants::States { pooling, in_one_step } => pooling != Pooling::Last || in_one_step,
+        };
+        let usable = if wants_all { 0 } else { self.tokens.len().saturating_sub(1) };
+        &self.tokens[..usable]
+    }
+
+    /// Whether the keys and values of its tokens depend on those behind, and serve nobody else.
+    pub(super) fn sees_ahead(&self) -> bool {
+        matches!(self.wants, Wants::States { in_one_step: true, .. })
+    }
+
     /// Whether the whole prompt is in the cache.
     pub(super) fn is_decoding(&self) -> bool {
         self.computed >= self.prompt_tokens
@@ -70,6 +86,8 @@ pub(super) struct Slot {
     pub(super) running: Option<Sequence>,
     /// Tokens whose keys and values the slot holds, from position 0 on.
     pub(super) held: Vec<u32>,
+    /// Blocks that it has its first positions in common with.
+    pub(super) blocks: Vec<u32>,
     /// Number of the admission that used it last.
     pub(super) admission: u64,
 }
@@ -79,27 +97,27 @@ impl Slot {
         self.running.as_ref().is_some_and(|sequence| sequence.id == id)
     }
 
-    /// How many tokens of the prompt of `sequence` the slot holds and need not be computed. The last one always is, for its
-    /// logits, and so are all whose states are wanted.
-    pub(super) fn usable_prefix(&self, sequence: &Sequence) -> usize {
-        let wants_all = match sequence.wants {
-            Wants::Tokens => false,
-            Wants::States { pooling, in_one_step } => pooling != Pooling::Last || in_one_step,
-        };
-        if wants_all {
-            return 0;
-        }
-        let usable = sequence.tokens.len().saturating_sub(1);
-        self.held.iter().zip(&sequence.tokens[..usable]).take_while(|(held, wanted)| held == wanted).count()
+    /// How many of `tokens` the slot holds.
+    pub(super) fn prefix_of(&self, tokens: &[u32]) -> usize {
+        self.held.iter().zip(tokens).take_while(|(held, wanted)| held == wanted).count()
     }
 
-    pub(super) fn start(&mut self, mut sequence: Sequence) {
-        sequence.cached = self.usable_prefix(&sequence);
-        sequence.computed = sequence.cached;
+    /// Forgets what it holds from that position on.
+    pub(super) fn cut(&mut self, len: usize, prefixes: &mut Prefixes) {
+        self.held.truncate(len);
+        let kept = (self.held.len() / BLOCK).min(self.blocks.len());
+        self.blocks.drain(kept..).for_each(|block| prefixes.let_go(block));
+    }
+
+    /// Runs a sequence whose first `cached` tokens the slot holds.
+    pub(super) fn start(&mut self, mut sequence: Sequence, cached: usize) {
+        sequence.cached = cached;
+        sequence.computed = cached;
         self.running = Some(sequence);
     }
 
-    pub(super) fn release(&mut self) {
-        self.running = None;
+    /// Memory that it takes beside what it has in common with blocks, in blocks.
+    pub(super) fn own_blocks(&self) -> usize {
+        self.held.len().div_ceil(BLOCK) - self.blocks.len()
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn scheduler(context: u32, max_sequences: u32, prefill_chunk: u32) -> Scheduler {
-    Scheduler::new(SchedulerLimits { context, max_sequences, prefill_chunk, draft: 0, max_waiting: 8 })
+    Scheduler::new(SchedulerLimits { context, max_sequences, prefill_chunk, draft: 0, reuse: true, max_waiting: 8 })
 }
 
 /// Plans one step and answers every sample with `token`; the (slot, start, tokens, samples) of each part.
@@ -147,6 +147,124 @@ fn after_a_failed_step_nothing_is_trusted() {
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 3, true)]);
 }
 
+/// What the ranks have: tokens instead of keys and values.
+#[derive(Default)]
+struct Ranks {
+    slots: BTreeMap<u32, Vec<u32>>,
+    blocks: BTreeMap<u32, Vec<u32>>,
+}
+
+impl Ranks {
+    /// Does a step as a stage does; what it lacks is a panic.
+    fn take(&mut self, step: &Step) {
+        let CacheMoves { clears, shares, restores, drops } = &step.plan.moves;
+        if *clears {
+            self.blocks.clear();
+        }
+        for BlockShare { slot, part, block } in shares {
+            let tokens = &self.slots[slot][*part as usize * BLOCK..][..BLOCK];
+            let shared = self.blocks.entry(*block).or_insert(tokens.to_vec());
+            assert_eq!(shared, tokens, "the block is something else");
+        }
+        for BlockRestore { slot, blocks } in restores {
+            let tokens = blocks.iter().flat_map(|block| self.blocks[block].clone()).collect();
+            self.slots.insert(*slot, tokens);
+        }
+        for block in drops {
+            self.blocks.remove(block).expect("it was there");
+        }
+        let mut tokens = &step.tokens[..];
+        for part in &step.plan.sequences {
+            let (new, rest) = tokens.split_at(part.tokens as usize);
+            tokens = rest;
+            let held = self.slots.entry(part.slot).or_default();
+            assert!(part.start as usize <= held.len(), "a gap");
+            held.truncate(part.start as usize);
+            held.extend(new);
+        }
+    }
+}
+
+fn long(max_sequences: u32, context: u32, reuse: bool) -> Scheduler {
+    Scheduler::new(SchedulerLimits { context, max_sequences, prefill_chunk: 64, draft: 0, reuse, max_waiting: 64 })
+}
+
+/// Computes sequence `id` to its end, alone or among others; how many of its tokens were there.
+fn run(scheduler: &mut Scheduler, ranks: &mut Ranks, id: u64) -> u32 {
+    let mut cached = None;
+    while let Some(step) = scheduler.next_step(1) {
+        ranks.take(&step);
+        cached = cached.or_else(|| scheduler.running(id).map(|sequence| sequence.cached as u32));
+        for head in &step.heads {
+            if scheduler.accept(head.id, 1000 + head.id as u32).is_last {
+                scheduler.remove(head.id);
+            }
+        }
+    }
+    cached.expect("it ran")
+}
+
+/// Text of several parts of a block and a half each.
+fn text(parts: &[u32]) -> Vec<u32> {
+    parts.iter().flat_map(|part| [*part; BLOCK * 3 / 2]).collect()
+}
+
+#[test]
+fn what_others_began_with_is_not_computed_again_wherever_they_ran() {
+    let (mut scheduler, mut ranks) = (long(2, 1024, true), Ranks::default());
+    let mut ask = |scheduler: &mut Scheduler, id, prompt| {
+        scheduler.submit(id, prompt, Some(1), Wants::Tokens).expect("room");
+        run(scheduler, &mut ranks, id)
+    };
+    assert_eq!(ask(&mut scheduler, 1, text(&[1, 2, 3, 4])), 0);
+    assert_eq!(ask(&mut scheduler, 2, text(&[1, 2, 5, 6])), 3 * BLOCK as u32, "the slot has as much");
+    assert_eq!(ask(&mut scheduler, 3, text(&[7])), 0, "takes the other slot");
+    assert_eq!(ask(&mut scheduler, 4, text(&[8])), 0);
+    let blocks_of_four = 6 * BLOCK as u32 - BLOCK as u32;
+    assert_eq!(ask(&mut scheduler, 5, text(&[1, 2, 3, 4])), blocks_of_four, "the last token is computed always");
+    assert_eq!(ask(&mut scheduler, 6, text(&[1, 2, 5, 6, 7])), 6 * BLOCK as u32);
+}
+
+#[test]
+fn a_prompt_uses_what_another_is_still_computing() {
+    let (mut scheduler, mut ranks) = (long(2, 1024, true), Ranks::default());
+    scheduler.submit(1, text(&[1, 2, 3]), Some(100), Wants::Tokens).expect("room");
+    for _ in 0..5 {
+        ranks.take(&scheduler.next_step(1).expect("1 runs"));
+    }
+    scheduler.submit(2, text(&[1, 2, 4]), Some(1), Wants::Tokens).expect("room");
+    ranks.take(&scheduler.next_step(1).expect("2 runs"));
+    assert_eq!(scheduler.cached_tokens(2), 3 * BLOCK as u32);
+}
+
+#[test]
+fn nothing_is_used_again_where_that_is_not_wanted() {
+    let (mut scheduler, mut ranks) = (long(1, 1024, false), Ranks::default());
+    for id in 1..3 {
+        scheduler.submit(id, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
+        assert_eq!(run(&mut scheduler, &mut ranks, id), 0);
+    }
+    assert!(ranks.blocks.is_empty());
+}
+
+#[test]
+fn after_a_failed_step_no_rank_is_asked_for_a_block_of_before() {
+    let (mut scheduler, mut ranks) = (long(1, 1024, true), Ranks::default());
+    scheduler.submit(1, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
+    run(&mut scheduler, &mut ranks, 1);
+    scheduler.submit(2, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
+    scheduler.next_step(1).expect("2 runs");
+    let of_before = std::mem::take(&mut ranks.blocks);
+    // Whoever took a rank's place has nothing, and whoever stayed forgets.
+    for (id, blocks) in [(3, BTreeMap::new()), (4, of_before)] {
+        scheduler.reset_slots();
+        let mut ranks = Ranks { blocks, ..Ranks::default() };
+        scheduler.submit(id, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
+        assert_eq!(run(&mut scheduler, &mut ranks, id), 0);
+        assert_eq!(ranks.blocks.len(), 2, "those of the chunks before the last");
+    }
+}
+
 /// A model whose answers go round, with a token now and then that no guess has right.
 fn model(tokens: &[u32], period: u32) -> u32 {
     let sum: u32 = tokens.iter().sum();
@@ -155,7 +273,8 @@ fn model(tokens: &[u32], period: u32) -> u32 {
 
 #[test]
 fn what_was_guessed_right_comes_in_one_step_and_what_was_not_is_computed_anew() {
-    let limits = SchedulerLimits { context: 100, max_sequences: 1, prefill_chunk: 8, draft: 4, max_waiting: 8 };
+    let limits =
+        SchedulerLimits { context: 100, max_sequences: 1, prefill_chunk: 8, draft: 4, reuse: true, max_waiting: 8 };
     let mut scheduler = Scheduler::new(limits);
     scheduler.submit(1, vec![1, 2, 3, 4, 1], None, Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 2), [(0, 0, 5, true)]);
@@ -181,7 +300,8 @@ proptest! {
         stages in 1usize..4,
         holds in proptest::collection::vec(proptest::bool::weighted(0.1), 64),
     ) {
-        let limits = SchedulerLimits { context: 48, max_sequences: slots, prefill_chunk: chunk, draft, max_waiting: 8 };
+        let (max_sequences, prefill_chunk) = (slots, chunk);
+        let limits = SchedulerLimits { context: 48, max_sequences, prefill_chunk, draft, reuse: true, max_waiting: 8 };
         let mut scheduler = Scheduler::new(limits);
         for (id, (prompt, max_tokens, _)) in requests.iter().enumerate() {
             scheduler.submit(id as u64, prompt.clone(), Some(*max_tokens), Wants::Tokens).expect("room");
@@ -247,6 +367,60 @@ proptest! {
                 tokens.push(model(&tokens, *period));
             }
             prop_assert_eq!(answer, &tokens[prompt.len()..]);
+        }
+    }
+
+    /// Whatever comes, goes and is cancelled, a step begins with what the ranks have for these very tokens, and all of it takes
+    /// no more memory than full slots do.
+    #[test]
+    fn what_is_used_again_is_what_was_computed(
+        requests in proptest::collection::vec(
+            (proptest::collection::vec(0u32..3, 1..5), 0usize..20, 1u32..90, proptest::option::weighted(0.3, 1usize..8)),
+            1..24,
+        ),
+        slots in 1u32..4,
+        stages in 1usize..3,
+    ) {
+        let context = 10 * BLOCK as u32;
+        let (mut scheduler, mut ranks) = (long(slots, context, true), Ranks::default());
+        let mut sequences = BTreeMap::new();
+        let mut requests = requests.into_iter().zip(0u64..).peekable();
+        let (mut cancels, mut under_way) = (Vec::new(), VecDeque::new());
+        for number in 0.. {
+            prop_assert!(number < 20_000, "it never ends");
+            if number % 3 == 0 && let Some(((parts, more, max_tokens, cancelled_after), id)) = requests.next() {
+                let prompt = [text(&parts), vec![9; more]].concat();
+                scheduler.submit(id, prompt.clone(), Some(max_tokens), Wants::Tokens).expect("room");
+                sequences.insert(id, prompt);
+                cancels.extend(cancelled_after.map(|after| (number + after, id)));
+            }
+            for (_, id) in cancels.extract_if(.., |(at, _): &mut (usize, u64)| *at <= number) {
+                scheduler.remove(id);
+            }
+            while under_way.len() < stages {
+                let Some(step) = scheduler.next_step(stages) else { break };
+                ranks.take(&step);
+                for slot in 0..slots {
+                    let Some(sequence) = &scheduler.slots[slot as usize].running else { continue };
+                    let held = &ranks.slots.get(&slot).map_or(&[][..], |held| held);
+                    let computed = sequence.computed.min(sequence.tokens.len());
+                    prop_assert_eq!(&held[..computed], &sequence.tokens[..computed]);
+                }
+                let own = scheduler.slots.iter().map(Slot::own_blocks).sum::<usize>();
+                prop_assert!(own + ranks.blocks.len() <= 10 * slots as usize, "{} and {}", own, ranks.blocks.len());
+                prop_assert_eq!(scheduler.prefixes.len(), ranks.blocks.len());
+                under_way.push_back(step);
+            }
+            let Some(step) = under_way.pop_front() else {
+                if scheduler.is_idle() && requests.peek().is_none() { break } else { continue }
+            };
+            for head in &step.heads {
+                let Some(tokens) = sequences.get(&head.id) else { continue };
+                // Answers repeat each other as well.
+                if scheduler.accept(head.id, tokens[0]).is_last {
+                    scheduler.remove(head.id);
+                }
+            }
         }
     }
 

@@ -14,5 +14,6 @@ mod pipeline;
 mod reference;
 mod requests;
 mod resume;
+mod reuse;
 mod support;
 mod tensor;

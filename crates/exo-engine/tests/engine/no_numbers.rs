@@ -47,7 +47,7 @@ fn what_a_neighbour_sends_is_refused_before_it_reaches_the_cache() {
     let mut worker = StageWorker::load(&model.path(), &options, &mut |_| {}).expect("valid");
     let mut run = |hidden: &[f32]| {
         let sequences = vec![SequencePlan { slot: 1, start: 0, tokens: 3, rows: Rows::Last }];
-        worker.run_step(Work::Layers, &BatchPlan { step: 1, sequences }, &mut hidden.to_vec())
+        worker.run_step(Work::Layers, &BatchPlan { step: 1, sequences, ..BatchPlan::default() }, &mut hidden.to_vec())
     };
     let mut hidden = vec![0.5; 3 * 128];
     hidden[200] = f32::NAN;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use exo_engine::{
-    BatchPlan, Engine, EngineError, EngineOptions, Finish, LoadError, NextStages, Prompt, RanksError, Rows,
-    SequencePlan, StageError, StageWorker, Work,
+    BatchPlan, BlockRestore, BlockShare, CacheMoves, Engine, EngineError, EngineOptions, Finish, LoadError, NextStages,
+    PlanError, Prompt, RanksError, Rows, SequencePlan, StageError, StageWorker, Work,
 };
 use exo_gguf::GgmlType;
 use exo_kernels::Isa;
@@ -75,15 +75,27 @@ pub fn load_chain_at(path: &Path, cuts: &[usize], options: &EngineOptions) -> (E
 
 /// A chain, what breaks it, and how many steps were sent and not received at most.
 fn load_watched(path: &Path, cuts: &[usize], options: &EngineOptions) -> (Engine, Arc<AtomicBool>, Arc<AtomicUsize>) {
+    let first = EngineOptions { layers: Some(0..cuts[0]), ..options.clone() };
+    let mut engine = Engine::load(path, &first, &mut |_| {}).expect("a valid stage");
+    let (is_broken, most_sent) = connect_chain(&mut engine, path, cuts, options);
+    (engine, is_broken, most_sent)
+}
+
+/// Gives an engine new stages behind it.
+pub fn connect_chain(
+    engine: &mut Engine,
+    path: &Path,
+    cuts: &[usize],
+    options: &EngineOptions,
+) -> (Arc<AtomicBool>, Arc<AtomicUsize>) {
     let part = |start, end| EngineOptions { layers: Some(start..end), ..options.clone() };
     let worker = |pair: &[usize]| StageWorker::load(path, &part(pair[0], pair[1]), &mut |_| {});
     let workers = cuts.windows(2).map(worker).collect::<Result<_, _>>().expect("valid stages");
-    let mut engine = Engine::load(path, &part(0, cuts[0]), &mut |_| {}).expect("a valid stage");
     let (is_broken, most_sent) = (Arc::default(), Arc::default());
     let chain =
         Chain { workers, is_broken: Arc::clone(&is_broken), sent: VecDeque::new(), most_sent: Arc::clone(&most_sent) };
     engine.connect(None, Some(Box::new(chain)));
-    (engine, is_broken, most_sent)
+    (is_broken, most_sent)
 }
 
 #[test]
@@ -187,8 +199,9 @@ fn a_worker_refuses_plans_and_values_that_do_not_fit() {
     let mut worker = StageWorker::load(&model.path(), &options, &mut |_| {}).expect("valid");
     let mut check = |slot, start, tokens, values, expect: &str| {
         let sequences = vec![SequencePlan { slot, start, tokens, rows: Rows::Last }];
-        let error =
-            worker.run_step(Work::Layers, &BatchPlan { step: 5, sequences }, &mut vec![0.0; values]).expect_err(expect);
+        let error = worker
+            .run_step(Work::Layers, &BatchPlan { step: 5, sequences, ..BatchPlan::default() }, &mut vec![0.0; values])
+            .expect_err(expect);
         assert!(error.to_string().contains(expect), "{error}");
         assert!(matches!(error, StageError::Plan(_)));
     };
@@ -200,8 +213,51 @@ fn a_worker_refuses_plans_and_values_that_do_not_fit() {
     check(0, 0, 0, 0, "no tokens");
     let sequences = vec![SequencePlan { slot: 0, start: 0, tokens: 2, rows: Rows::Last }];
     let mut hidden = vec![0.5; 256];
-    worker.run_step(Work::Layers, &BatchPlan { step: 6, sequences }, &mut hidden).expect("fits");
+    worker
+        .run_step(Work::Layers, &BatchPlan { step: 6, sequences, ..BatchPlan::default() }, &mut hidden)
+        .expect("fits");
     assert_eq!(hidden.len(), 128, "the last rank sends back the rows that the head needs");
+}
+
+#[test]
+fn a_worker_refuses_blocks_that_it_does_not_have_and_changes_nothing() {
+    let model = write(&ModelSpec::default());
+    let options = EngineOptions { layers: Some(1..3), prefill_chunk: 80, ..options() };
+    let mut worker = StageWorker::load(&model.path(), &options, &mut |_| {}).expect("valid");
+    let mut step = |moves: CacheMoves, (slot, start, tokens): (u32, u32, u32)| {
+        let sequences = vec![SequencePlan { slot, start, tokens, rows: Rows::Last }];
+        let plan = BatchPlan { step: 1, sequences, moves };
+        worker.run_step(Work::Layers, &plan, &mut vec![0.5; tokens as usize * 128])
+    };
+    let share = |slot, part, block| BlockShare { slot, part, block };
+    let shares = |shares: &[BlockShare]| CacheMoves { shares: shares.to_vec(), ..CacheMoves::default() };
+    let restores = |slot, blocks: &[u32]| CacheMoves {
+        restores: vec![BlockRestore { slot, blocks: blocks.to_vec() }],
+        ..CacheMoves::default()
+    };
+    step(CacheMoves::default(), (0, 0, 80)).expect("fits");
+    let too_many: Vec<_> = (0..17).map(|block| share(0, 0, block)).collect();
+    for (moves, expect) in [
+        (shares(&[share(4, 0, 1)]), "the slot"),
+        (shares(&[share(0, 1, 1)]), "the positions"),
+        (shares(&[share(0, u32::MAX, 1)]), "the positions"),
+        (shares(&too_many), "the room"),
+        (restores(4, &[]), "the slot"),
+        (restores(1, &[9]), "the block"),
+        (CacheMoves { clears: true, ..restores(1, &[9]) }, "the block"),
+    ] {
+        let error = step(moves, (0, 80, 1)).expect_err(expect);
+        assert!(matches!(error, StageError::Plan(PlanError::Block { .. })) && error.to_string().contains(expect));
+    }
+    step(shares(&[share(0, 0, 7)]), (0, 80, 1)).expect("it has them");
+    let error = step(restores(1, &[7, 7, 7]), (1, 64, 1)).expect_err("three times 64 of 128");
+    assert!(error.to_string().contains("the room"), "{error}");
+    let error = step(restores(1, &[7]), (1, 65, 1)).expect_err("a gap");
+    assert!(error.to_string().contains("holds 64 positions"), "{error}");
+    step(restores(1, &[7]), (1, 64, 1)).expect("it has them");
+    step(CacheMoves { drops: vec![7, 8], ..CacheMoves::default() }, (1, 65, 1)).expect("8 was none");
+    let error = step(restores(2, &[7]), (2, 64, 1)).expect_err("it is gone");
+    assert!(error.to_string().contains("the block"), "{error}");
 }
 
 #[test]

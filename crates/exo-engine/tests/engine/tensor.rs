@@ -101,7 +101,7 @@ pub fn shared(model: &TemporaryModel, options: &EngineOptions, size: usize) -> E
 }
 
 /// The same where each rank has a file of its own.
-fn shared_over(models: &[&TemporaryModel], options: &EngineOptions) -> Engine {
+pub fn shared_over(models: &[&TemporaryModel], options: &EngineOptions) -> Engine {
     let mut engine = load(models[0], &of_rank(options, 0, models.len()));
     if models.len() > 1 {
         connect_members(&mut engine, models, options);

@@ -185,19 +185,24 @@ fn clone(sequence: &Sequence) -> Sequence {
 }
 
 #[test]
-fn a_fork_shares_its_past_and_neither_side_sees_what_the_other_appends() {
+fn caches_with_a_page_in_common_do_not_see_what_the_other_appends() {
     for cpu in cpus(1) {
         let shape = shape(2, 1, 16);
         let (a, b) = (Sequence::random(&shape, 100, 1, 1), Sequence::random(&shape, 100, 1, 2));
         let q = Noise::new(3).floats(32);
-        let mut first = KvCache::new(1, 16);
+        let [mut first, mut second] = [KvCache::new(1, 16), KvCache::new(1, 16)];
         first.append(&cpu, &a.keys, &a.values);
-        let mut second = first.fork(80);
-        assert_eq!((first.len(), second.len()), (100, 80));
-        second.append(&cpu, &b.keys[80 * 16..], &b.values[80 * 16..]);
-        first.truncate(90);
-        first.append(&cpu, &b.keys[90 * 16..], &b.values[90 * 16..]);
-        for (cache, cut) in [(&first, 90), (&second, 80)] {
+        second.begin_with(vec![first.page(0)]);
+        assert_eq!((first.len(), second.len()), (100, PAGE));
+        second.append(&cpu, &b.keys[PAGE * 16..], &b.values[PAGE * 16..]);
+        let mut third = KvCache::new(1, 16);
+        third.append(&cpu, &a.keys, &a.values);
+        third.replace_page(0, first.page(0));
+        for cache in [&mut first, &mut third] {
+            cache.truncate(40);
+            cache.append(&cpu, &b.keys[40 * 16..], &b.values[40 * 16..]);
+        }
+        for (cache, cut) in [(&first, 40), (&second, PAGE), (&third, 40)] {
             let mut expected = clone(&a);
             expected.keys.splice(cut * 16.., b.keys[cut * 16..].iter().copied());
             expected.values.splice(cut * 16.., b.values[cut * 16..].iter().copied());

@@ -65,6 +65,7 @@ fn load(rank: u32) -> Load {
         max_sequences: 1,
         prefill_chunk: 1,
         draft_tokens: 0,
+        prefix_reuse: true,
         threads: 1,
         isa: None,
         memory_limit: None,

@@ -72,6 +72,7 @@ impl Driver {
             max_sequences: instance.max_sequences,
             prefill_chunk: settings.prefill_chunk,
             draft_tokens: settings.draft_tokens,
+            prefix_reuse: settings.prefix_reuse,
             threads: settings.threads,
             isa: settings.isa.clone(),
             memory_limit: settings.memory_limit,

@@ -172,6 +172,7 @@ impl Cluster {
             isa: None,
             prefill_chunk: 32,
             draft_tokens: 0,
+            prefix_reuse: true,
             stall_timeout: Duration::from_secs(1),
             start_timeout: DEADLINE,
             backoff: Backoff { first: Duration::from_millis(10), max: Duration::from_millis(100) },
