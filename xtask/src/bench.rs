@@ -21,6 +21,7 @@ mod log;
 mod machine;
 mod models;
 mod pipeline;
+mod prefix;
 pub mod runners;
 mod state;
 mod tensor;
@@ -34,6 +35,8 @@ enum Subject {
     Engine,
     /// Guessing tokens ahead (`engine.draftTokens`) against not guessing.
     Draft,
+    /// Computing once what requests begin with (`engine.prefixReuse`) against computing it each time.
+    Prefix,
     /// Two stages in two processes against one process, one thread each.
     Pipeline,
     /// Two processes that share all layers against one process, one thread each.
@@ -104,6 +107,10 @@ pub fn run(bench: &Bench) -> Result<()> {
     if bench.wants(Subject::Draft) {
         let report = draft::run(&places, bench.threads, bench.quick)?;
         reports.add("draft", &report, report.render())?;
+    }
+    if bench.wants(Subject::Prefix) {
+        let report = prefix::run(&places, bench.threads, bench.quick)?;
+        reports.add("prefix", &report, report.render())?;
     }
     if bench.wants(Subject::Pipeline) {
         let report = pipeline::run(&places, bench.quick)?;

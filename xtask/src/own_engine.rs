@@ -16,6 +16,17 @@ pub struct OwnEngine {
     last_id: u64,
 }
 
+/// An answer, and how it began.
+#[derive(Debug, Default)]
+pub struct Timed {
+    /// To its first token.
+    pub seconds: f64,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Tokens of its prompt that were computed before.
+    pub cached_tokens: u32,
+}
+
 impl OwnEngine {
     /// Loads a model for one sequence of up to `context` tokens.
     pub fn load(model: &Path, threads: usize, context: u32) -> Result<Self> {
@@ -110,6 +121,23 @@ impl OwnEngine {
             self.step()?;
         }
         Ok(begin.elapsed().as_secs_f64())
+    }
+
+    /// Has `count` tokens generated after `tokens`.
+    pub fn time_first_token(&mut self, tokens: &[u32], count: usize) -> Result<Timed> {
+        self.submit(tokens, count)?;
+        let begin = Instant::now();
+        let mut timed = Timed::default();
+        while !self.engine.is_idle() {
+            for output in self.step()? {
+                if timed.tokens.is_empty() {
+                    timed.seconds = begin.elapsed().as_secs_f64();
+                }
+                timed.cached_tokens = output.usage.cached_tokens;
+                timed.tokens.extend(output.token_ids);
+            }
+        }
+        Ok(timed)
     }
 
     /// Seconds for `count` tokens one after the other, after `tokens` and one more.

@@ -1,11 +1,13 @@
 //! One generation: where it runs, and its pieces as they come. When its runner is lost it goes on with the next one,
 //! behind the tokens that were told: the client sees a pause.
 
+mod beginnings;
 mod losses;
 mod route;
 
 use crate::app::{App, unix_seconds};
 use crate::streams::StreamGuard;
+pub(crate) use beginnings::{Beginning, Beginnings};
 use exo_bus::{OpenError, StreamError, StreamReceiver, topics};
 use exo_http::{Permit, Request};
 use exo_node::View;
@@ -59,6 +61,7 @@ pub struct Generation {
     view: watch::Receiver<View>,
     request_id: RequestId,
     text: TextRequest,
+    beginning: Beginning,
     asked_at: u64,
     bounds: Bounds,
     guard: StreamGuard,
@@ -145,6 +148,7 @@ impl Generation {
             guard: app.streams.enter(request_id.clone()),
             app,
             request_id,
+            beginning: Beginning::of(&text),
             text,
             asked_at: unix_seconds(),
             patience: bounds.deadline.min(Instant::now() + PATIENCE),
@@ -240,16 +244,19 @@ impl Generation {
         Ok(())
     }
 
-    /// Opens a stream to the instance with the fewest open ones; if its node is gone, to the next.
+    /// Opens a stream to the best instance; if its node is gone, to the next.
     async fn open_any(&mut self) -> Result<StreamReceiver<StreamChunk>, ApiError> {
-        let candidates = candidates(&self.app, &self.text.model)?;
+        let candidates = candidates(&self.app, &self.text.model, &self.beginning)?;
         let mut last_error = None;
         for (instance, node) in candidates {
             if !is_candidate(&self.app.view(), &instance) {
                 continue;
             }
             match self.open(&instance, &node).await {
-                Ok(receiver) => return Ok(receiver),
+                Ok(receiver) => {
+                    self.app.streams.note(&self.beginning, &instance);
+                    return Ok(receiver);
+                }
                 Err(error) => {
                     tracing::warn!(%instance, %node, %error, "a worker does not take a request");
                     last_error = Some(error);

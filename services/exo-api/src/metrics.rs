@@ -30,6 +30,11 @@ fn tell_generations(metrics: &mut Metrics, app: &App) {
         ("exo_api_generations_finished", "Requests for text that ended well", &counters.finished),
         ("exo_api_generations_failed", "Requests for text that ended with an error", &counters.failed),
         ("exo_api_prompt_tokens", "Tokens of prompts", &counters.prompt_tokens),
+        (
+            "exo_api_cached_tokens",
+            "Tokens of prompts that were computed for an earlier request",
+            &counters.cached_tokens,
+        ),
         ("exo_api_completion_tokens", "Tokens of answers", &counters.completion_tokens),
     ] {
         metrics.counter(name, help, counter.load(Ordering::Relaxed));

@@ -1,10 +1,15 @@
 //! Which instance answers, and why none does.
 
+use super::beginnings::Beginning;
 use crate::app::App;
 use exo_ambient::{Bug, planted};
 use exo_node::View;
 use exo_types::{Instance, InstanceId, ModelId, NodeId, RunnerStatus};
 use exo_wire::{ApiError, TextRequest};
+use std::cmp::Reverse;
+
+/// An instance that knows a request's beginning may have so many more open generations than another one.
+const BUSIER: usize = 2;
 
 /// Refuses text of a model that makes none.
 pub(super) fn check_task(view: &View, text: &TextRequest) -> Result<(), ApiError> {
@@ -21,22 +26,52 @@ pub(super) fn check_task(view: &View, text: &TextRequest) -> Result<(), ApiError
     Err(ApiError { param: Some("model".to_owned()), ..ApiError::new(400, "embeddings_only", message) })
 }
 
-/// Ready instances and their first nodes, those with the fewest open generations first.
-pub(super) fn candidates(app: &App, model: &ModelId) -> Result<Vec<(InstanceId, NodeId)>, ApiError> {
+/// An instance that a request may go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    instance: InstanceId,
+    /// Its first node.
+    node: NodeId,
+    /// Open generations.
+    open: usize,
+    /// Pieces of the request's beginning that it has read.
+    known: usize,
+}
+
+/// Ready instances and their first nodes, the best first.
+pub(super) fn candidates(
+    app: &App,
+    model: &ModelId,
+    beginning: &Beginning,
+) -> Result<Vec<(InstanceId, NodeId)>, ApiError> {
     let view = app.view();
     let ready = view.state.instances_of(model).filter(|instance| is_candidate(&view, &instance.instance_id));
-    let mut found: Vec<(usize, InstanceId, NodeId)> = ready
+    let found: Vec<Candidate> = ready
         .filter_map(|instance| {
             let (node, _) = instance.head()?;
-            let id = instance.instance_id.clone();
-            Some((app.streams.on(&id), id, node.clone()))
+            let instance = instance.instance_id.clone();
+            let (open, known) = (app.streams.on(&instance), app.streams.known(beginning, &instance));
+            Some(Candidate { instance, node: node.clone(), open, known })
         })
         .collect();
     if found.is_empty() {
         return Err(unavailable(&view, model, app.config.api.port));
     }
-    found.sort();
-    Ok(found.into_iter().map(|(_, instance, node)| (instance, node)).collect())
+    Ok(best_first(found, beginning.len()).into_iter().map(|found| (found.instance, found.node)).collect())
+}
+
+/// Those with the fewest open generations first. Before them those that have read at least half of the request's
+/// beginning, the one that has read most first, unless they are much busier: computing it again elsewhere is quicker then.
+fn best_first(mut candidates: Vec<Candidate>, pieces: usize) -> Vec<Candidate> {
+    let least = candidates.iter().map(|candidate| candidate.open).min().unwrap_or(0);
+    let known = |candidate: &Candidate| {
+        let is_worth_it = 2 * candidate.known >= pieces.max(1) && candidate.open <= least + BUSIER;
+        if is_worth_it { candidate.known } else { 0 }
+    };
+    candidates.sort_by_cached_key(|candidate| {
+        (Reverse(known(candidate)), candidate.open, candidate.instance.clone(), candidate.node.clone())
+    });
+    candidates
 }
 
 /// Whether requests go there. Asked again before each try: the one before may have taken long.
@@ -98,4 +133,29 @@ pub(super) fn can_come_back(view: &View, model: &ModelId) -> bool {
         _ => false,
     };
     view.state.instances_of(model).any(|instance| !instance.ranks().iter().any(|(_, runner, _)| is_given_up(runner)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(candidates: &[(&str, usize, usize)], pieces: usize) -> Vec<String> {
+        let candidate = |(name, open, known): &(&str, usize, usize)| Candidate {
+            instance: name.parse().expect("a good id"),
+            node: "n".parse().expect("a good id"),
+            open: *open,
+            known: *known,
+        };
+        let ordered = best_first(candidates.iter().map(candidate).collect(), pieces);
+        ordered.into_iter().map(|candidate| candidate.instance.to_string()).collect()
+    }
+
+    #[test]
+    fn a_chat_goes_on_where_its_beginning_is_unless_that_is_much_busier() {
+        assert_eq!(order(&[("c", 2, 0), ("a", 1, 0), ("b", 1, 0)], 9), ["a", "b", "c"], "nobody knows it");
+        assert_eq!(order(&[("a", 0, 0), ("b", 2, 9), ("c", 1, 5)], 9), ["b", "c", "a"]);
+        assert_eq!(order(&[("a", 0, 0), ("b", 3, 9), ("c", 1, 5)], 9), ["c", "a", "b"], "b is much busier");
+        assert_eq!(order(&[("a", 1, 0), ("b", 2, 4)], 9), ["a", "b"], "less than half is not worth it");
+        assert_eq!(order(&[("a", 1, 0), ("b", 0, 0)], 0), ["b", "a"], "nothing is known of a short one");
+    }
 }

@@ -188,3 +188,31 @@ async fn requests_go_to_the_least_loaded_instance_and_never_wait_for_ever() {
     assert_eq!(response.status().as_u16(), 404);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_chat_goes_on_where_its_earlier_turns_were_read() {
+    let mut running = Running::start("").await;
+    running.cluster.record(Event::InstanceCreated { instance: crate::cluster::instance("i2", "exo-guide") }).await;
+    running.cluster.record(ready("i2")).await;
+    running.wait_until(|view| view.state.ready_instances(&"exo-guide".parse().expect("a good id")).count() == 2).await;
+    let turn = |turns: usize| {
+        let said = "what was said before ".repeat(30);
+        let mut messages = vec![json!({ "role": "user", "content": said }); turns];
+        messages.push(json!({ "role": "user", "content": "which" }));
+        json!({ "model": "exo-guide", "messages": messages })
+    };
+    let which = async |running: &Running, turns: usize| {
+        let (status, body) = running.post("/v1/chat/completions", turn(turns)).await;
+        assert_eq!(status, 200, "{body}");
+        body["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
+    };
+    let mut busy = running.chat("for ever", true).await;
+    let first = timeout(PATIENCE, busy.chunk()).await.expect("it begins").expect("a connection");
+    assert!(first.is_some());
+    assert_eq!(which(&running, 2).await, "i2", "nothing is open there");
+    drop(busy);
+    timeout(PATIENCE, running.cluster.cancelled.recv()).await.expect("it is ended").expect("the fakes live");
+    assert_eq!(which(&running, 0).await, "i1", "of equals the first");
+    assert_eq!(which(&running, 3).await, "i2");
+    running.stop().await;
+}

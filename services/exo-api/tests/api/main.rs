@@ -183,7 +183,9 @@ async fn an_answer_goes_on_when_its_runner_is_lost_and_is_counted_once() {
     let disturbed = events(running.chat("stumble one two three four five", true).await).await;
     assert_eq!(disturbed, expect);
     let metrics = running.ask(Method::GET, "/metrics", None).await.text().await.expect("text");
-    for line in ["exo_api_generations_finished_total 2", "exo_api_completion_tokens_total 4"] {
+    for line in
+        ["exo_api_generations_finished_total 2", "exo_api_completion_tokens_total 4", "exo_api_cached_tokens_total 0"]
+    {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     let whole: Value = running.chat("stumble a b", false).await.json().await.expect("JSON");
