@@ -1,6 +1,6 @@
 //! The configuration in effect.
 
-use exo_types::{Memory, ModelId};
+use exo_types::{KvFormat, Memory, ModelId};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -162,6 +162,8 @@ pub struct Engine {
     pub context_length: u32,
     /// Answers that one instance generates at the same time.
     pub max_sequences: u32,
+    /// How keys and values of past tokens are kept.
+    pub kv_cache: KvFormat,
     /// Tokens of a prompt that are read in one step.
     pub prefill_chunk: u32,
     /// Tokens that are guessed ahead in an answer that repeats itself; 0 guesses none.

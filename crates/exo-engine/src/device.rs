@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use exo_kernels::KvFormat;
 use exo_weights::Tensor;
 use thiserror::Error;
 
@@ -89,6 +90,8 @@ pub struct AttentionSizes {
     pub context: usize,
     /// Sequences that a cache holds.
     pub slots: usize,
+    /// How keys and values are kept.
+    pub format: KvFormat,
 }
 
 /// The rows of one sequence in a batch.

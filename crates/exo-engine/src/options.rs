@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use exo_kernels::{Isa, IsaError};
+use exo_kernels::{Isa, IsaError, KvFormat};
 use exo_weights::Quantisation;
 
 use crate::tensor::Share;
@@ -23,6 +23,8 @@ pub struct EngineOptions {
     pub context: u32,
     /// Most requests that are computed at once; each has a cache slot of `context` tokens.
     pub max_sequences: u32,
+    /// How keys and values are kept. All ranks need the same for the answers of one.
+    pub kv_format: KvFormat,
     /// Most prompt tokens a step; decoding tokens come on top.
     pub prefill_chunk: u32,
     /// Most tokens that are guessed ahead in an answer that repeats itself, and computed at once; 0 guesses none. Answers
@@ -48,6 +50,7 @@ impl Default for EngineOptions {
             share: Share::WHOLE,
             context: 4096,
             max_sequences: 4,
+            kv_format: KvFormat::F16,
             prefill_chunk: 256,
             draft: 0,
             reuse: true,

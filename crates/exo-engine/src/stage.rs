@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use exo_kernels::KvFormat;
 use thiserror::Error;
 
 use crate::{
@@ -75,6 +76,8 @@ pub(crate) struct StageLimits {
     pub(crate) slots: u32,
     /// Tokens of a step.
     pub(crate) tokens: u32,
+    /// How keys and values are kept.
+    pub(crate) kv_format: KvFormat,
 }
 
 /// Layers of a model, ready to compute.
@@ -138,7 +141,8 @@ impl StageLimits {
             true => options.prefill_chunk.max(context),
             false => options.prefill_chunk,
         };
-        Self { context, slots: options.max_sequences, tokens: prompts + options.max_sequences }
+        let (slots, kv_format) = (options.max_sequences, options.kv_format);
+        Self { context, slots, tokens: prompts + slots, kv_format }
     }
 
     /// Tokens of prompts in a step.
@@ -153,6 +157,7 @@ impl StageLimits {
             head_width: config.head_width,
             context: self.context as usize,
             slots: self.slots as usize,
+            format: self.kv_format,
         }
     }
 }

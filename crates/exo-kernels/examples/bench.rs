@@ -6,7 +6,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use exo_kernels::{
-    Activations, Attending, AttentionBounds, AttentionShape, Cpu, Dtype, Isa, KvCache, Matrix, Product, Weights,
+    Activations, Attending, AttentionBounds, AttentionShape, Cpu, Dtype, Isa, KvCache, KvFormat, Matrix, Product,
+    Weights,
 };
 use exo_kernels::{attention, matmul};
 
@@ -32,7 +33,8 @@ fn main() {
         }
     }
     for context in [128, 2048, 8192] {
-        attend(&cpu, context);
+        attend(&cpu, KvFormat::F16, context);
+        attend(&cpu, KvFormat::Q8, context);
     }
 }
 
@@ -99,9 +101,9 @@ fn rows(cpu: &Cpu, weights: &Weights, m: usize) -> f64 {
 }
 
 /// 32 heads of 64 in groups of four, as in a model of one billion parameters.
-fn attend(cpu: &Cpu, context: usize) {
+fn attend(cpu: &Cpu, format: KvFormat, context: usize) {
     let shape = AttentionShape { n_heads: 32, n_kv_heads: 8, head_dim: 64, scale: 0.125 };
-    let mut cache = KvCache::new(8, 64);
+    let mut cache = KvCache::new(format, 8, 64);
     let new: Vec<f32> = (0..context * 512).map(|i| (i * 31 % 1000) as f32 * 1e-3 - 0.5).collect();
     let append = best(|| {
         cache.truncate(0);
@@ -115,7 +117,7 @@ fn attend(cpu: &Cpu, context: usize) {
     let (one, block) = (time(1), time(128));
     let gigabytes = cache.bytes() as f64 * 1e-9;
     println!(
-        "attention over {context}: 1 row {:.1} µs ({:.1} GB/s), 128 rows {:.2} ms, append {:.2} µs per row",
+        "attention over {context} as {format:?}: 1 row {:.1} µs ({:.1} GB/s), 128 rows {:.2} ms, append {:.2} µs per row",
         one * 1e6,
         gigabytes / one,
         block * 1e3,

@@ -2,9 +2,10 @@
 
 #[expect(clippy::needless_range_loop, reason = "the loops run over registers, several arrays at a time")]
 mod kernel;
+mod stored;
 
 use crate::cpu::Cpu;
-use crate::kv_cache::KvCache;
+use crate::kv_cache::{KvCache, Layout};
 use crate::share::Shared;
 
 /// Positions after which partial results are merged, always: it bounds the work that one thread takes on, and as it
@@ -74,7 +75,8 @@ pub fn attention(
     assert!(bounds.window.is_none() || !bounds.sees_ahead, "a window ends with the row");
     for Attending { cache, rows } in sequences {
         assert!(cache.len() >= *rows, "the cache has {} positions, {rows} of them new", cache.len());
-        assert_eq!((cache.n_kv_heads, cache.head_dim), (shape.n_kv_heads, shape.head_dim), "the cache's heads");
+        let heads = Layout { n_kv_heads: shape.n_kv_heads, head_dim: shape.head_dim };
+        assert_eq!(cache.layout, heads, "the cache's heads");
     }
     let out = Shared::new(out);
     let group = shape.n_heads / shape.n_kv_heads;

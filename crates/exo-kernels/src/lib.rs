@@ -38,7 +38,7 @@ pub use elementwise::{
     silu_mul, soft_cap, softmax,
 };
 pub use isa::{Isa, IsaError};
-pub use kv_cache::{KvCache, KvPage, PAGE};
+pub use kv_cache::{KvCache, KvFormat, KvPage, PAGE};
 pub use matmul::{Product, matmul};
 pub use matrix::Matrix;
 pub use pool::Pool;

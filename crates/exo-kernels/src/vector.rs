@@ -20,6 +20,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, at: *mut f32);
     /// Reads sixteen halves.
     unsafe fn load_halves(at: *const u16) -> Self;
+    /// Reads sixteen bytes.
+    unsafe fn load_bytes(at: *const i8) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     unsafe fn div(self, other: Self) -> Self;
@@ -108,6 +110,12 @@ impl Vector for Plain {
         // SAFETY: the caller's pointer has sixteen halves.
         let bits = unsafe { at.cast::<[u16; 16]>().read_unaligned() };
         Self(bits.map(|bits| f16::from_bits(bits).to_f32()))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(at: *const i8) -> Self {
+        // SAFETY: the caller's pointer has sixteen bytes.
+        Self(unsafe { at.cast::<[i8; 16]>().read_unaligned() }.map(f32::from))
     }
 
     #[inline(always)]

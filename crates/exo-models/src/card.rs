@@ -1,7 +1,7 @@
 //! A model's card from the headers of its files.
 
 use exo_gguf::{GgufError, Metadata};
-use exo_types::{Memory, ModelCard, ModelId};
+use exo_types::{KvFormat, Memory, ModelCard, ModelId};
 use exo_weights::{ModelFiles, WeightsError};
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -71,6 +71,7 @@ pub fn card(model_id: ModelId, files: &ModelFiles) -> Result<ModelCard, CardErro
         kv_heads,
         context_length,
         kv_bytes_per_token,
+        kv_format: KvFormat::F16,
         layer_size: Memory { in_bytes: weights.layers / u64::from(n_layers) },
         storage_size: Memory { in_bytes: weights.all },
         architecture,

@@ -91,6 +91,7 @@ mod tests {
                 kv_heads: 1,
                 context_length: 1,
                 kv_bytes_per_token: 1,
+                kv_format: exo_types::KvFormat::F16,
                 layer_size: exo_types::Memory { in_bytes: 1 },
                 storage_size: exo_types::Memory { in_bytes: 1 },
             };

@@ -2,6 +2,7 @@
 
 use crate::card::card;
 use crate::scan::{Finding, FoundModel, MODEL_EXTENSION, Scan, model_id};
+use exo_types::KvFormat;
 use exo_weights::{CONFIG_FILE, ModelFiles, Quantisation, is_model_directory};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -39,18 +40,24 @@ impl Stamp {
 pub struct ModelStore {
     dirs: Vec<PathBuf>,
     quantisation: Option<Quantisation>,
+    kv_format: KvFormat,
     known: BTreeMap<PathBuf, (Stamp, Result<FoundModel, String>)>,
 }
 
 impl ModelStore {
     /// Nothing is read yet.
     pub fn new(dirs: Vec<PathBuf>) -> Self {
-        Self { dirs, quantisation: None, known: BTreeMap::new() }
+        Self { dirs, quantisation: None, kv_format: KvFormat::default(), known: BTreeMap::new() }
     }
 
     /// The same, with cards of models that are stored as floats as they are when their matrices are quantised.
     pub fn quantising(self, quantisation: Option<Quantisation>) -> Self {
         Self { quantisation, ..self }
+    }
+
+    /// The same, with cards of models whose keys and values are kept in that format.
+    pub fn keeping(self, kv_format: KvFormat) -> Self {
+        Self { kv_format, ..self }
     }
 
     /// Looks into every directory and its sub-directories, one level deep, for `*.gguf` and for directories of models.
@@ -66,7 +73,7 @@ impl ModelStore {
         let mut seen = BTreeMap::new();
         for (path, stamp) in files {
             let known = self.known.remove(&path).filter(|(known, _)| *known == stamp);
-            let read = known.map_or_else(|| read(&path, self.quantisation), |(_, read)| read);
+            let read = known.map_or_else(|| read(&path, self.quantisation, self.kv_format), |(_, read)| read);
             add(&mut scan, &path, &read);
             seen.insert(path, (stamp, read));
         }
@@ -152,7 +159,7 @@ fn keep(path: PathBuf, stamp: Stamp, models: &mut Vec<(PathBuf, Stamp)>) {
     }
 }
 
-fn read(path: &Path, quantisation: Option<Quantisation>) -> Result<FoundModel, String> {
+fn read(path: &Path, quantisation: Option<Quantisation>, kv_format: KvFormat) -> Result<FoundModel, String> {
     let model_id = model_id(path).map_err(|error| format!("{error}; rename it"))?;
     let files = ModelFiles::open(path).map_err(|error| error.to_string())?;
     let as_it_is = card(model_id.clone(), &files).map_err(|error| error.to_string())?;
@@ -161,7 +168,7 @@ fn read(path: &Path, quantisation: Option<Quantisation>) -> Result<FoundModel, S
         Some(_) => card(model_id, &files.quantised(quantisation)).map_err(|error| error.to_string())?,
         None => as_it_is,
     };
-    Ok(FoundModel { path: path.to_owned(), stored, card })
+    Ok(FoundModel { path: path.to_owned(), stored, card: card.keeping(kv_format) })
 }
 
 fn add(scan: &mut Scan, path: &Path, read: &Result<FoundModel, String>) {
@@ -275,6 +282,19 @@ mod tests {
         // 34 bytes for each 32 weights of 2, and 18.
         assert!((size(Some(Quantisation::Q8_0)) / whole - 34.0 / 64.0).abs() < 0.01);
         assert!((size(Some(Quantisation::Q4_0)) / whole - 18.0 / 64.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn keys_and_values_as_bytes_take_little_more_than_half() {
+        let dir = dir();
+        write(&dir, "m.gguf", 2);
+        let bytes = |kv_format| {
+            let scan = ModelStore::new(vec![dir.path().to_owned()]).keeping(kv_format).scan();
+            let card = scan.models.into_values().next().expect("found").card;
+            assert_eq!(card.kv_format, kv_format);
+            card.kv_bytes_per_token
+        };
+        assert_eq!(bytes(KvFormat::Q8) * 16, bytes(KvFormat::F16) * 9);
     }
 
     #[test]

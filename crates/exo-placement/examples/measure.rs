@@ -28,6 +28,7 @@ fn problem(nodes: u64) -> Problem {
         kv_heads: 8,
         context_length: 8192,
         kv_bytes_per_token: 80 * 4096,
+        kv_format: exo_types::KvFormat::F16,
         layer_size: Memory::mib(nodes * 30),
         storage_size: Memory::mib(nodes * 30 * 80 + 1000),
     };

@@ -44,6 +44,9 @@ pub struct Load {
     /// Whether what was computed for one request serves others that begin the same.
     #[serde(default)]
     pub prefix_reuse: bool,
+    /// How keys and values of past tokens are kept; the same on all ranks.
+    #[serde(default)]
+    pub kv_format: exo_types::KvFormat,
     /// Threads that compute.
     pub threads: u32,
     /// Instruction set: `avx512`, `avx2`, `portable`; the best there is if none is named.

@@ -30,6 +30,7 @@ pub(crate) fn card(model: &str) -> ModelCard {
         kv_heads: 2,
         context_length: 512,
         kv_bytes_per_token: 64,
+        kv_format: exo_types::KvFormat::F16,
         layer_size: Memory::bytes(1000),
         storage_size: Memory::bytes(8000),
     }

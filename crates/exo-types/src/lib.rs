@@ -52,7 +52,7 @@ pub use intent::Intent;
 pub use lineage::{Births, LogPlace};
 pub use membership::{JoinTokenRecord, KeyFingerprint};
 pub use memory::Memory;
-pub use model::{DownloadProgress, ModelCard, NodeDownload};
+pub use model::{DownloadProgress, KvFormat, ModelCard, NodeDownload};
 pub use node::{CpuInfo, NodeInfo, NodePresence, NodeResources, Roles};
 pub use reply::{Constraint, EmbeddingOptions, Pooling, ReplyOptions, Tool, ToolCall, ToolChoice};
 pub use runner::{RunnerFailure, RunnerStatus};

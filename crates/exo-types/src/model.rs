@@ -37,9 +37,48 @@ pub struct ModelCard {
     pub layer_size: Memory,
     /// Size of all weights.
     pub storage_size: Memory,
+    /// How keys and values are kept. A placed model keeps what it was placed with, on every node.
+    #[serde(default, skip_serializing_if = "KvFormat::is_default")]
+    pub kv_format: KvFormat,
+}
+
+/// How keys and values of past tokens are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KvFormat {
+    /// As halves.
+    #[default]
+    F16,
+    /// As bytes, with a scale for each 32.
+    Q8,
+}
+
+impl KvFormat {
+    /// `f16` or `q8`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "f16" => Some(Self::F16),
+            "q8" => Some(Self::Q8),
+            _ => None,
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl ModelCard {
+    /// The same model, read from a file just now, with its keys and values kept in that format.
+    pub fn keeping(self, kv_format: KvFormat) -> Self {
+        let kv_bytes_per_token = match kv_format {
+            KvFormat::F16 => self.kv_bytes_per_token,
+            // A byte for two, and a scale of four bytes for each 32.
+            KvFormat::Q8 => (self.kv_bytes_per_token / 2).saturating_mul(9).div_ceil(8),
+        };
+        Self { kv_bytes_per_token, kv_format, ..self }
+    }
+
     /// Whether it continues texts and chats. An encoder makes vectors only.
     pub fn makes_text(&self) -> bool {
         !ENCODERS.contains(&self.architecture.as_str())

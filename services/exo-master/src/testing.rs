@@ -32,6 +32,7 @@ pub(crate) fn card() -> ModelCard {
         kv_heads: 4,
         context_length: 4096,
         kv_bytes_per_token: 16,
+        kv_format: exo_types::KvFormat::F16,
         layer_size: Memory::mib(100),
         storage_size: Memory::mib(900),
     }

@@ -3,6 +3,7 @@
 use crate::head::Head;
 use crate::progress::Progress;
 use exo_engine::{Engine, EngineOptions, LoadError, LoadProgress, Share, StageWorker, isa_from_env};
+use exo_kernels::KvFormat;
 use exo_runner_host::Load;
 use exo_types::Shard;
 use thiserror::Error;
@@ -87,6 +88,10 @@ fn options(order: &Load) -> Result<EngineOptions, ShardLoadError> {
         quantisation: order.quantization.as_deref().map(str::parse).transpose()?,
         draft: order.draft_tokens,
         reuse: order.prefix_reuse,
+        kv_format: match order.kv_format {
+            exo_types::KvFormat::F16 => KvFormat::F16,
+            exo_types::KvFormat::Q8 => KvFormat::Q8,
+        },
         memory_limit: order.memory_limit,
         ..EngineOptions::default()
     })

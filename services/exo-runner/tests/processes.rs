@@ -64,6 +64,7 @@ fn order(path: &Path, rank: u32, world: u32) -> Load {
         prefill_chunk: 32,
         draft_tokens: 0,
         prefix_reuse: true,
+        kv_format: exo_types::KvFormat::F16,
         threads: 1,
         isa: None,
         memory_limit: None,

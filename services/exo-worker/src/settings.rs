@@ -92,7 +92,7 @@ pub fn model_store(config: &Config) -> ModelStore {
         Quantize::Q8 => Some(Quantisation::Q8_0),
         Quantize::Q4 => Some(Quantisation::Q4_0),
     };
-    ModelStore::new(config.model_dirs()).quantising(quantisation)
+    ModelStore::new(config.model_dirs()).quantising(quantisation).keeping(config.engine.kv_cache)
 }
 
 /// Addresses of this node for other nodes, best first.

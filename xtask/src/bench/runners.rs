@@ -243,6 +243,7 @@ fn load(model: &Path, cut: Cut, rank: u32, max_sequences: u32) -> Result<Load> {
         prefill_chunk: 256,
         draft_tokens: 0,
         prefix_reuse: true,
+        kv_format: exo_types::KvFormat::F16,
         threads: 1,
         isa: std::env::var("EXO_CPU").ok(),
         memory_limit: None,

@@ -4,7 +4,7 @@ use super::Values;
 use crate::config::{
     Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Quantize, Runner, Security,
 };
-use exo_types::ModelId;
+use exo_types::{KvFormat, ModelId};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -81,6 +81,7 @@ impl Values {
             cpu: self.choice("engine.cpu", Cpu::from_word),
             context_length: self.number("engine.contextLength"),
             max_sequences: self.number("engine.maxSequences"),
+            kv_cache: self.choice("engine.kvCache", KvFormat::from_word),
             prefill_chunk: self.number("engine.prefillChunk"),
             draft_tokens: self.number("engine.draftTokens"),
             prefix_reuse: self.flag("engine.prefixReuse"),

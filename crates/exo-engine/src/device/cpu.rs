@@ -100,12 +100,12 @@ impl Device for CpuDevice {
     }
 
     fn cache(&mut self, sizes: AttentionSizes) -> Result<CpuCache, DeviceError> {
-        let slot = KvCache::new(sizes.kv_heads, sizes.head_width);
+        let slot = KvCache::new(sizes.format, sizes.kv_heads, sizes.head_width);
         Ok(CpuCache { sizes, slots: vec![slot; sizes.slots] })
     }
 
     fn cache_bytes(sizes: AttentionSizes) -> u64 {
-        let slot = KvCache::bytes_for(sizes.kv_heads, sizes.head_width, sizes.context) as u64;
+        let slot = KvCache::bytes_for(sizes.format, sizes.kv_heads, sizes.head_width, sizes.context) as u64;
         slot.saturating_mul(sizes.slots as u64)
     }
 

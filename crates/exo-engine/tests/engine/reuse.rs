@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use exo_engine::{BLOCK, Engine, EngineOptions, Prompt};
 use exo_gguf::GgmlType;
+use exo_kernels::KvFormat;
 use exo_testkit::ModelSpec;
 
 use crate::{
     pipeline::{connect_chain, load_chain},
-    support::{Answer, collect, load, options, request, tokens, write},
+    support::{Answer, collect, load, logits, options, request, tokens, write},
     tensor::shared_over,
 };
 
@@ -61,6 +62,23 @@ fn what_others_began_with_changes_no_answer_however_a_model_is_cut() {
             check(&format!("{cuts:?}"), &spec, |options| load_chain(&model, cuts, options).0);
         }
         check("shared", &spec, |options| shared_over(&[&model, &model], options));
+    }
+}
+
+#[test]
+fn keys_and_values_as_bytes_are_the_same_on_all_ranks_and_for_whoever_begins_with_them() {
+    let model = write(&ModelSpec::default());
+    let options = EngineOptions { context: 512, max_sequences: 2, prefill_chunk: 96, ..options() };
+    let bytes = EngineOptions { kv_format: KvFormat::Q8, ..options.clone() };
+    let without = EngineOptions { reuse: false, ..bytes.clone() };
+    let (expected, _) = chat(&mut load(&model, &without));
+    let logits_with = |options| logits(&mut load(&model, options), &prompt(0));
+    assert!(logits_with(&bytes) != logits_with(&options), "it rounds");
+    for mut engine in
+        [load(&model, &bytes), load_chain(&model, &[1, 3], &bytes).0, shared_over(&[&model, &model], &bytes)]
+    {
+        let (answers, cached) = chat(&mut engine);
+        assert!(answers == expected && cached > 0);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 
+use super::stored::{Bytes, Halves, Stored};
 use super::{AttentionShape, SEGMENT};
 use crate::isa::Isa;
-use crate::kv_cache::{KvCache, PAGE};
+use crate::kv_cache::{KvCache, KvFormat, PAGE};
 use crate::lanes::{exp, max, sum};
 use crate::vector::{Plain, Vector};
 
@@ -56,12 +57,12 @@ fn attend_with(isa: Isa, item: &Item<'_>, out: &mut [f32], scratch: &mut [f32]) 
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
         fn avx512(item: &Item<'_>, out: &mut [f32], scratch: &mut [f32]) {
             // SAFETY: inlined into a function of its instruction set.
-            unsafe { all_heads::<Avx512>(item, out, scratch) }
+            unsafe { any_format::<Avx512>(item, out, scratch) }
         }
         #[target_feature(enable = "avx2,fma,f16c")]
         fn avx2(item: &Item<'_>, out: &mut [f32], scratch: &mut [f32]) {
             // SAFETY: inlined into a function of its instruction set.
-            unsafe { all_heads::<Avx2>(item, out, scratch) }
+            unsafe { any_format::<Avx2>(item, out, scratch) }
         }
         match isa {
             // SAFETY: an `Isa` in use comes from a `Cpu`, which is only made for one that this machine has.
@@ -73,13 +74,26 @@ fn attend_with(isa: Isa, item: &Item<'_>, out: &mut [f32], scratch: &mut [f32]) 
     }
     let _ = isa;
     // SAFETY: needs no instruction set.
-    unsafe { all_heads::<Plain>(item, out, scratch) }
+    unsafe { any_format::<Plain>(item, out, scratch) }
 }
 
 /// # Safety
 /// Inlined into a function compiled for the instructions of `V`.
 #[inline(always)]
-unsafe fn all_heads<V: Vector>(item: &Item<'_>, out: &mut [f32], scratch: &mut [f32]) {
+unsafe fn any_format<V: Vector>(item: &Item<'_>, out: &mut [f32], scratch: &mut [f32]) {
+    // SAFETY: passed on; the cache has that format.
+    unsafe {
+        match item.cache.format() {
+            KvFormat::F16 => all_heads::<V, Halves<'_>>(item, out, scratch),
+            KvFormat::Q8 => all_heads::<V, Bytes<'_>>(item, out, scratch),
+        }
+    }
+}
+
+/// # Safety
+/// Inlined into a function compiled for the instructions of `V`.
+#[inline(always)]
+unsafe fn all_heads<'a, V: Vector, S: Stored<'a>>(item: &Item<'a>, out: &mut [f32], scratch: &mut [f32]) {
     let head_dim = item.shape.head_dim;
     let n = out.len() / head_dim;
     let mut head = 0;
@@ -89,19 +103,19 @@ unsafe fn all_heads<V: Vector>(item: &Item<'_>, out: &mut [f32], scratch: &mut [
         // SAFETY: passed on; there are as many heads left.
         unsafe {
             if rest >= 8 && V::HEADS >= 8 {
-                heads::<V, 8, 2>(item, q, sinks, out, scratch);
+                heads::<V, S, 8, 2>(item, q, sinks, out, scratch);
                 head += 8;
             } else if rest >= 4 && V::HEADS > 4 {
-                heads::<V, 4, 4>(item, q, sinks, out, scratch);
+                heads::<V, S, 4, 4>(item, q, sinks, out, scratch);
                 head += 4;
             } else if rest >= 4 && V::HEADS == 4 {
-                heads::<V, 4, 1>(item, q, sinks, out, scratch);
+                heads::<V, S, 4, 1>(item, q, sinks, out, scratch);
                 head += 4;
             } else if rest >= 2 && V::HEADS >= 2 {
-                heads::<V, 2, 2>(item, q, sinks, out, scratch);
+                heads::<V, S, 2, 2>(item, q, sinks, out, scratch);
                 head += 2;
             } else {
-                heads::<V, 1, 4>(item, q, sinks, out, scratch);
+                heads::<V, S, 1, 4>(item, q, sinks, out, scratch);
                 head += 1;
             }
         }
@@ -113,8 +127,8 @@ unsafe fn all_heads<V: Vector>(item: &Item<'_>, out: &mut [f32], scratch: &mut [
 /// # Safety
 /// As [`all_heads`]; `q` and `out` have `R` heads, `sinks` as many or none.
 #[inline(always)]
-unsafe fn heads<V: Vector, const R: usize, const N: usize>(
-    item: &Item<'_>,
+unsafe fn heads<'a, V: Vector, S: Stored<'a>, const R: usize, const N: usize>(
+    item: &Item<'a>,
     q: &[f32],
     sinks: &[f32],
     out: &mut [f32],
@@ -134,7 +148,7 @@ unsafe fn heads<V: Vector, const R: usize, const N: usize>(
             let mut seen_part = [nothing; R];
             let mut start = segment.max(item.first / PAGE * PAGE);
             while start < end {
-                page::<V, R, N>(item, q, start, &mut seen_part, part);
+                page::<V, S, R, N>(item, q, start, &mut seen_part, part);
                 start += PAGE;
             }
             for head in 0..R {
@@ -162,8 +176,8 @@ unsafe fn heads<V: Vector, const R: usize, const N: usize>(
 /// # Safety
 /// As [`heads`].
 #[inline(always)]
-unsafe fn page<V: Vector, const R: usize, const N: usize>(
-    item: &Item<'_>,
+unsafe fn page<'a, V: Vector, S: Stored<'a>, const R: usize, const N: usize>(
+    item: &Item<'a>,
     q: &[f32],
     start: usize,
     seen: &mut [Seen<V>; R],
@@ -173,11 +187,12 @@ unsafe fn page<V: Vector, const R: usize, const N: usize>(
     // Positions of the first page that lie before the window.
     let before = item.first.saturating_sub(start);
     let mut scores = [[0.0; PAGE]; R];
+    let stored = S::of(item.cache, start / PAGE, item.kv_head);
     // SAFETY: passed on; a page has `PAGE` keys and values of the head.
     unsafe {
         let mut vector = 0;
         while vector < VECTORS {
-            score::<V, R, N>(item, q, start, vector, &mut scores);
+            score::<V, S, R, N>(item, q, stored, vector, &mut scores);
             vector += N;
         }
         for head in 0..R {
@@ -213,13 +228,13 @@ unsafe fn page<V: Vector, const R: usize, const N: usize>(
         let mut column = 0;
         while column < width {
             if N == 4 && column + 64 <= width {
-                weigh::<V, R, 4>(item, start, len, &scores, column, values);
+                weigh::<V, S, R, 4>(stored, len, &scores, column, width, values);
                 column += 64;
             } else if N >= 2 && column + 32 <= width {
-                weigh::<V, R, 2>(item, start, len, &scores, column, values);
+                weigh::<V, S, R, 2>(stored, len, &scores, column, width, values);
                 column += 32;
             } else {
-                weigh::<V, R, 1>(item, start, len, &scores, column, values);
+                weigh::<V, S, R, 1>(stored, len, &scores, column, width, values);
                 column += 16;
             }
         }
@@ -231,23 +246,22 @@ unsafe fn page<V: Vector, const R: usize, const N: usize>(
 /// # Safety
 /// As [`page`].
 #[inline(always)]
-unsafe fn score<V: Vector, const R: usize, const N: usize>(
-    item: &Item<'_>,
+unsafe fn score<'a, V: Vector, S: Stored<'a>, const R: usize, const N: usize>(
+    item: &Item<'a>,
     q: &[f32],
-    start: usize,
+    stored: S,
     vector: usize,
     scores: &mut [[f32; PAGE]; R],
 ) {
     let head_dim = item.shape.head_dim;
-    let keys = item.cache.keys(start / PAGE, item.kv_head);
-    debug_assert!(keys.len() == head_dim * PAGE && q.len() >= R * head_dim);
-    // SAFETY: passed on; keys are `head_dim` rows of `PAGE`.
+    debug_assert!(q.len() >= R * head_dim);
+    // SAFETY: passed on.
     unsafe {
         let mut sums = [[V::splat(0.0); N]; R];
         for d in 0..head_dim {
             let mut vectors = [V::splat(0.0); N];
             for i in 0..N {
-                vectors[i] = V::load_halves(keys.as_ptr().add(d * PAGE + (vector + i) * 16));
+                vectors[i] = stored.keys::<V>(d, vector + i);
             }
             for head in 0..R {
                 let q = V::splat(*q.get_unchecked(head * head_dim + d));
@@ -270,18 +284,16 @@ unsafe fn score<V: Vector, const R: usize, const N: usize>(
 /// # Safety
 /// As [`page`].
 #[inline(always)]
-unsafe fn weigh<V: Vector, const R: usize, const N: usize>(
-    item: &Item<'_>,
-    start: usize,
+unsafe fn weigh<'a, V: Vector, S: Stored<'a>, const R: usize, const N: usize>(
+    stored: S,
     len: usize,
     weights: &[[f32; PAGE]; R],
     column: usize,
+    width: usize,
     out: &mut [f32],
 ) {
-    let width = item.cache.value_stride();
-    let values = item.cache.values(start / PAGE, item.kv_head);
-    debug_assert!(values.len() == width * PAGE && out.len() == R * width && column + N * 16 <= width);
-    // SAFETY: passed on; values are `PAGE` rows of `width`.
+    debug_assert!(out.len() == R * width && column + N * 16 <= width);
+    // SAFETY: passed on.
     unsafe {
         let out = out.as_mut_ptr().add(column);
         let mut sums = [[V::splat(0.0); N]; R];
@@ -291,10 +303,9 @@ unsafe fn weigh<V: Vector, const R: usize, const N: usize>(
             }
         }
         for position in 0..len {
-            let row = values.as_ptr().add(position * width + column);
             let mut vectors = [V::splat(0.0); N];
             for i in 0..N {
-                vectors[i] = V::load_halves(row.add(i * 16));
+                vectors[i] = stored.values::<V>(position, column + i * 16);
             }
             for head in 0..R {
                 let weight = V::splat(*weights.get_unchecked(head).get_unchecked(position));

@@ -43,6 +43,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_bytes(at: *const i8) -> Self {
+        // SAFETY: the trait's.
+        Self(unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(at.cast()))) })
+    }
+
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         // SAFETY: the trait's.
         Self(unsafe { _mm512_add_ps(self.0, other.0) })
@@ -121,6 +127,16 @@ impl Vector for Avx2 {
         unsafe {
             let (low, high) = (_mm_loadu_si128(at.cast()), _mm_loadu_si128(at.add(8).cast()));
             Self(_mm256_cvtph_ps(low), _mm256_cvtph_ps(high))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(at: *const i8) -> Self {
+        // SAFETY: the trait's.
+        unsafe {
+            let bytes = _mm_loadu_si128(at.cast());
+            let (low, high) = (_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes)));
+            Self(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
         }
     }
 

@@ -19,6 +19,7 @@ fn card() -> ModelCard {
         kv_heads: 4,
         context_length: 4096,
         kv_bytes_per_token: 8 << 10,
+        kv_format: exo_types::KvFormat::F16,
         layer_size: Memory::mib(100),
         storage_size: Memory::mib(900),
     }

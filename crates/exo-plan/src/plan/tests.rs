@@ -30,6 +30,7 @@ fn card() -> ModelCard {
         kv_heads: 2,
         context_length: 16,
         kv_bytes_per_token: 4,
+        kv_format: exo_types::KvFormat::F16,
         layer_size: Memory::bytes(10),
         storage_size: Memory::bytes(100),
     }

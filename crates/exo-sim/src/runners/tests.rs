@@ -66,6 +66,7 @@ fn load(rank: u32) -> Load {
         prefill_chunk: 1,
         draft_tokens: 0,
         prefix_reuse: true,
+        kv_format: exo_types::KvFormat::F16,
         threads: 1,
         isa: None,
         memory_limit: None,

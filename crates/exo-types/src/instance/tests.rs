@@ -13,6 +13,7 @@ fn card(n_layers: u32) -> ModelCard {
         kv_heads: 3,
         context_length: 16,
         kv_bytes_per_token: 4,
+        kv_format: crate::KvFormat::F16,
         layer_size: Memory::bytes(10),
         storage_size: Memory::bytes(100),
     }

@@ -28,6 +28,7 @@ pub fn card(model: &str) -> ModelCard {
         kv_heads: 2,
         context_length: 512,
         kv_bytes_per_token: 1024,
+        kv_format: exo_types::KvFormat::F16,
         layer_size: Memory::mib(1),
         storage_size: Memory::mib(5),
     }

@@ -73,6 +73,7 @@ impl Driver {
             prefill_chunk: settings.prefill_chunk,
             draft_tokens: settings.draft_tokens,
             prefix_reuse: settings.prefix_reuse,
+            kv_format: instance.model_card().kv_format,
             threads: settings.threads,
             isa: settings.isa.clone(),
             memory_limit: settings.memory_limit,

@@ -28,6 +28,7 @@ pub(super) fn card() -> Result<ModelCard> {
         kv_heads: 8,
         context_length: 8192,
         kv_bytes_per_token: 131_072,
+        kv_format: exo_types::KvFormat::F16,
         layer_size: Memory::mib(120),
         storage_size: Memory::mib(4200),
     })

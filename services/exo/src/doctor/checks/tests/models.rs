@@ -20,6 +20,7 @@ fn card(name: &str, mib: u64) -> (ModelId, Option<ModelCard>) {
         kv_heads: 1,
         context_length: 1 << 20,
         kv_bytes_per_token: 1 << 10,
+        kv_format: exo_types::KvFormat::F16,
         layer_size: Memory::mib(mib),
         storage_size: Memory::mib(mib),
     };
