@@ -24,6 +24,7 @@ mod pipeline;
 mod prefix;
 pub mod runners;
 mod state;
+mod stream;
 mod tensor;
 
 pub use machine::cores;
@@ -37,6 +38,8 @@ enum Subject {
     Draft,
     /// Computing once what requests begin with (`engine.prefixReuse`) against computing it each time.
     Prefix,
+    /// The gaps between tokens of answers while a long prompt is read.
+    Stream,
     /// Two stages in two processes against one process, one thread each.
     Pipeline,
     /// Two processes that share all layers against one process, one thread each.
@@ -111,6 +114,10 @@ pub fn run(bench: &Bench) -> Result<()> {
     if bench.wants(Subject::Prefix) {
         let report = prefix::run(&places, bench.threads, bench.quick)?;
         reports.add("prefix", &report, report.render())?;
+    }
+    if bench.wants(Subject::Stream) {
+        let report = stream::run(&places, bench.threads, bench.quick)?;
+        reports.add("stream", &report, report.render())?;
     }
     if bench.wants(Subject::Pipeline) {
         let report = pipeline::run(&places, bench.quick)?;

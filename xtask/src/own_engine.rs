@@ -166,11 +166,12 @@ impl OwnEngine {
         Ok((begin.elapsed().as_secs_f64(), answer))
     }
 
-    fn submit(&mut self, tokens: &[u32], count: usize) -> Result<()> {
+    /// Puts a request in the queue, and gives its number.
+    pub fn submit(&mut self, tokens: &[u32], count: usize) -> Result<u64> {
         self.submit_with(tokens, Sampling::default(), count)
     }
 
-    fn submit_with(&mut self, tokens: &[u32], sampling: Sampling, count: usize) -> Result<()> {
+    fn submit_with(&mut self, tokens: &[u32], sampling: Sampling, count: usize) -> Result<u64> {
         self.last_id += 1;
         self.engine.submit(GenerateRequest {
             id: self.last_id,
@@ -183,10 +184,11 @@ impl OwnEngine {
             answered: Vec::new(),
             asked_at: None,
         })?;
-        Ok(())
+        Ok(self.last_id)
     }
 
-    fn step(&mut self) -> Result<Vec<Output>> {
+    /// One step of the engine.
+    pub fn step(&mut self) -> Result<Vec<Output>> {
         let outputs = self.engine.step()?;
         for output in &outputs {
             if let Some(Finish::Failed(cause)) = &output.finish {

@@ -137,7 +137,7 @@ pub const KEYS: &[Key] = &[
     key("engine.contextLength", Kind::Number(16, 1 << 24), "4096", "Longest context in tokens that a placed model gets, where the request for it does not ask for another."),
     key("engine.maxSequences", Kind::Number(1, 1_024), "8", "Answers that one instance generates at the same time."),
     key("engine.kvCache", Kind::Choice(&["f16", "q8"]), "f16", "How keys and values of past tokens are kept: `q8` takes a little more than half of the memory of `f16`, so that longer contexts fit, and rounds. A placed model keeps what it was placed with, on every node."),
-    key("engine.prefillChunk", Kind::Number(1, 65_536), "256", "Tokens of a prompt that are read in one step."),
+    key("engine.prefillChunk", Kind::Number(1, 65_536), "256", "Tokens of a prompt that are read in one step, at most. While answers are being generated, fewer are read of a prompt that is longer than that, so that each token of those takes less than twice as long."),
     key("engine.draftTokens", Kind::Number(0, 64), "0", "Tokens that are guessed ahead where an answer repeats what stands before it (code that is edited, lists, summaries), and checked in one step. Answers are the same with and without; 0 guesses none."),
     key("engine.prefixReuse", Kind::Flag, "true", "Whether what was computed for one request serves others that begin the same: earlier turns of a chat, instructions that all chats have. Answers are the same with and without; they come sooner, which lets whoever may use a model find out whether a beginning was in use lately. Takes no memory that contexts need."),
 

@@ -24,6 +24,7 @@ use crate::{
     load_error::LoadError,
     model::{self, Model},
     options::{EngineOptions, LoadProgress},
+    pace::Pace,
     pipeline::NextStages,
     plan::BatchPlan,
     prompt::{self, Prepared},
@@ -60,6 +61,9 @@ pub struct Engine {
     scheduler: Scheduler,
     /// Steps that began, the oldest first.
     under_way: VecDeque<UnderWay>,
+    /// When the last step ended.
+    last_end: Option<Instant>,
+    pace: Pace,
     answers: BTreeMap<u64, Answer>,
     /// Last outputs of requests that ended outside of a step.
     ended: VecDeque<Output>,
@@ -69,6 +73,7 @@ pub struct Engine {
 /// A step that began.
 struct UnderWay {
     step: Step,
+    began: Instant,
     /// Its head rows, if no other rank has to bring them.
     rows: Option<Vec<f32>>,
 }
@@ -127,6 +132,8 @@ impl Engine {
             embedding_rules,
             scheduler,
             under_way,
+            last_end: None,
+            pace: Pace::default(),
             answers,
             ended,
             context,
@@ -279,15 +286,26 @@ impl Engine {
     fn compute_step(&mut self, outputs: &mut Vec<Output>) -> Result<bool, EngineError> {
         let stages = self.next.as_ref().map_or(1, |next| next.stages().max(1));
         while self.under_way.len() < stages {
-            let Some(step) = self.scheduler.next_step(stages) else { break };
+            let Some(step) = self.scheduler.next_step(stages, self.pace.tokens()) else { break };
             self.note_starts(&step);
+            let began = Instant::now();
             let rows = self.begin(&step.plan, &step.tokens)?;
-            self.under_way.push_back(UnderWay { step, rows });
+            self.under_way.push_back(UnderWay { step, began, rows });
         }
-        let Some(UnderWay { step, rows }) = self.under_way.pop_front() else { return Ok(false) };
+        let Some(UnderWay { step, began, rows }) = self.under_way.pop_front() else { return Ok(false) };
         let rows = self.end(&step.plan, rows)?;
         self.use_heads(&step, &rows, outputs)?;
+        self.note_end(&step, began);
         Ok(true)
+    }
+
+    /// Measures what a step took, in which answers went on. Where steps overlap that is since the last one ended.
+    fn note_end(&mut self, step: &Step, began: Instant) {
+        let now = Instant::now();
+        let since = self.last_end.replace(now).map_or(began, |last| last.max(began));
+        if step.is_decoding() {
+            self.pace.on_step(step.prompt_tokens, now.duration_since(since));
+        }
     }
 
     /// Forgets what runs and what the slots hold; the ids that ran.

@@ -19,6 +19,7 @@ mod load_error;
 mod metadata;
 mod model;
 mod options;
+mod pace;
 mod pipeline;
 mod plan;
 mod prompt;

@@ -25,7 +25,8 @@ pub struct EngineOptions {
     pub max_sequences: u32,
     /// How keys and values are kept. All ranks need the same for the answers of one.
     pub kv_format: KvFormat,
-    /// Most prompt tokens a step; decoding tokens come on top.
+    /// Most prompt tokens a step; decoding tokens come on top. Of a longer prompt fewer are read while answers are being
+    /// generated, as many as hardly hold them up.
     pub prefill_chunk: u32,
     /// Most tokens that are guessed ahead in an answer that repeats itself, and computed at once; 0 guesses none. Answers
     /// are the same either way.

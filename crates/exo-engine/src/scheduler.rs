@@ -1,7 +1,7 @@
 //! Decides what each step computes: continuous batching with chunked prefill. Pure: no threads, no clock.
 //!
 //! Every running sequence that is past its prompt gets one token a step, whatever else happens; prompts share a budget
-//! of tokens a step, the oldest first. Where the layers are cut into stages, that many steps are under way at a time, and
+//! of tokens a step, the oldest first. It is smaller where a long one would hold up others. Where the layers are cut into stages, that many steps are under way at a time, and
 //! the sequences that decode are dealt out to them; a prompt's next chunk does not wait for the one before.
 //!
 //! A prompt that starts as another did is not computed again. A sequence keeps its cache slot until it ends, and the slot
@@ -51,6 +51,15 @@ pub struct Step {
     pub tokens: Vec<u32>,
     /// Whose the head rows are, in the plan's order.
     pub heads: Vec<HeadRows>,
+    /// How many of the tokens are prompts'.
+    pub prompt_tokens: usize,
+}
+
+impl Step {
+    /// Whether answers go on in it.
+    pub fn is_decoding(&self) -> bool {
+        self.prompt_tokens < self.tokens.len()
+    }
 }
 
 /// Head rows of one sequence. The next token is sampled from the first, and from each further one only if
@@ -79,6 +88,13 @@ pub enum Wants {
         /// Every token sees the whole prompt: it is computed in one step, and nothing of it is used again.
         in_one_step: bool,
     },
+}
+
+/// Tokens that a step may still have, besides one for each sequence that decodes.
+struct Budget {
+    tokens: usize,
+    /// Those of prompts of which more is left than fits into a step: of what is short nobody waits long for the rest.
+    of_long_prompts: usize,
 }
 
 /// What became of a token.
@@ -149,15 +165,19 @@ impl Scheduler {
     }
 
     /// The next step, or nothing to do until a result of an earlier one has come back through `accept`. `stages` steps may
-    /// be under way at a time: a step has that part of the sequences that decode.
-    pub fn next_step(&mut self, stages: usize) -> Option<Step> {
+    /// be under way at a time: a step has that part of the sequences that decode. While there are any, `beside` tokens
+    /// of prompts are read in a step at most, where more of them is left than fits into one.
+    pub fn next_step(&mut self, stages: usize, beside: usize) -> Option<Step> {
         self.admit();
         let mut order: Vec<usize> = (0..self.slots.len()).filter(|&slot| self.slots[slot].running.is_some()).collect();
         order.sort_by_key(|&slot| self.slots[slot].admission);
-        let mut step = Step { plan: BatchPlan::default(), tokens: Vec::new(), heads: Vec::new() };
+        let mut step = Step { plan: BatchPlan::default(), tokens: Vec::new(), heads: Vec::new(), prompt_tokens: 0 };
         let is_decoding = |slot: &&usize| self.slots[**slot].running.as_ref().is_some_and(Sequence::is_decoding);
-        let share = order.iter().filter(is_decoding).count().div_ceil(stages.max(1));
-        let mut budget = self.limits.prefill_chunk as usize;
+        let decoding = order.iter().filter(is_decoding).count();
+        let share = decoding.div_ceil(stages.max(1));
+        let is_mixed = decoding > 0 && decoding < order.len();
+        let beside = if is_mixed { beside.max(1) } else { usize::MAX };
+        let mut budget = Budget { tokens: self.limits.prefill_chunk as usize, of_long_prompts: beside };
         for &slot in &order {
             if step.plan.sequences.len() < share {
                 self.add(slot, true, &mut budget, &mut step);
@@ -321,7 +341,7 @@ impl Scheduler {
     }
 
     /// Adds the part of the sequence in `slot` to `step` if it is in the asked-for phase.
-    fn add(&mut self, slot: usize, is_decoding: bool, budget: &mut usize, step: &mut Step) {
+    fn add(&mut self, slot: usize, is_decoding: bool, budget: &mut Budget, step: &mut Step) {
         let number = slot as u32;
         let Some(sequence) = &mut self.slots[slot].running else { return };
         if sequence.is_decoding() != is_decoding {
@@ -330,15 +350,19 @@ impl Scheduler {
         // What is guessed may be under way already.
         let pending = sequence.tokens.len().saturating_sub(sequence.computed);
         if is_decoding && pending == 1 {
-            let room = (self.limits.context as usize - sequence.tokens.len()).min(*budget);
+            let room = (self.limits.context as usize - sequence.tokens.len()).min(budget.tokens);
             sequence.guess(room.min(self.limits.draft as usize));
         }
-        let tokens = if is_decoding { pending } else { pending.min(*budget) };
+        let is_long = pending > self.limits.prefill_chunk as usize;
+        let most = if is_long { budget.tokens.min(budget.of_long_prompts) } else { budget.tokens };
+        let tokens = if is_decoding { pending } else { pending.min(most) };
         let must_be_whole = matches!(sequence.wants, Wants::States { in_one_step: true, .. });
         if tokens == 0 || must_be_whole && tokens < pending {
             return;
         }
-        *budget -= if is_decoding { sequence.guesses.len() } else { tokens };
+        budget.tokens -= if is_decoding { sequence.guesses.len() } else { tokens };
+        budget.of_long_prompts -= if is_long { tokens } else { 0 };
+        step.prompt_tokens += if is_decoding { 0 } else { tokens };
         let start = sequence.computed;
         let guesses = sequence.guesses.len();
         let is_last = tokens == pending;

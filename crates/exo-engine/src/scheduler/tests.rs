@@ -10,7 +10,7 @@ fn scheduler(context: u32, max_sequences: u32, prefill_chunk: u32) -> Scheduler 
 
 /// Plans one step and answers every sample with `token`; the (slot, start, tokens, samples) of each part.
 fn step(scheduler: &mut Scheduler, token: u32) -> Vec<(u32, u32, u32, bool)> {
-    let Some(step) = scheduler.next_step(1) else { return vec![] };
+    let Some(step) = scheduler.next_step(1, usize::MAX) else { return vec![] };
     for HeadRows { id, .. } in step.heads {
         if scheduler.accept(id, token).is_last {
             scheduler.remove(id);
@@ -32,6 +32,23 @@ fn a_long_prompt_comes_in_chunks_and_never_stops_those_who_decode() {
 }
 
 #[test]
+fn beside_answers_long_prompts_are_read_in_smaller_pieces() {
+    let mut scheduler = scheduler(100, 2, 8);
+    scheduler.submit(1, vec![1; 10], None, Wants::Tokens).expect("room");
+    let first = scheduler.next_step(1, 3).expect("1 runs");
+    assert_eq!((first.prompt_tokens, first.is_decoding()), (8, false), "nobody waits");
+    assert_eq!(scheduler.next_step(1, 3).expect("1 runs").prompt_tokens, 2);
+    scheduler.accept(1, 9);
+    scheduler.submit(2, vec![2; 14], None, Wants::Tokens).expect("room");
+    // What is left of the second prompt: 14, 11, 10, and then no more than a step has.
+    for (beside, read) in [(3, 3), (0, 1), (2, 2), (1, 8)] {
+        let step = scheduler.next_step(1, beside).expect("both run");
+        assert_eq!((step.prompt_tokens, step.is_decoding()), (read, true));
+        scheduler.accept(1, 9);
+    }
+}
+
+#[test]
 fn prompts_share_the_budget_oldest_first() {
     let mut scheduler = scheduler(100, 3, 5);
     for id in 1..=3 {
@@ -50,7 +67,7 @@ fn what_must_be_whole_waits_for_a_step_with_room_and_is_first_there() {
         scheduler.submit(id, vec![7; tokens], None, wants).expect("room");
     }
     let mut ids = || {
-        let step = scheduler.next_step(1)?;
+        let step = scheduler.next_step(1, usize::MAX)?;
         let found: Vec<_> = step.heads.iter().map(|head| (head.id, head.is_last)).collect();
         assert!(step.plan.sequences.iter().all(|part| part.start == 0), "nothing is used again");
         found.iter().for_each(|(id, _)| _ = scheduler.remove(*id));
@@ -87,7 +104,7 @@ fn a_removed_sequence_is_in_no_later_step() {
     scheduler.submit(3, vec![5, 6], None, Wants::Tokens).expect("room");
     step(&mut scheduler, 9);
     assert!(scheduler.remove(1) && scheduler.remove(2) && !scheduler.remove(2));
-    assert_eq!(scheduler.next_step(1).expect("3 runs").tokens, [5, 6]);
+    assert_eq!(scheduler.next_step(1, usize::MAX).expect("3 runs").tokens, [5, 6]);
 }
 
 #[test]
@@ -129,12 +146,12 @@ fn sequences_that_decode_are_dealt_out_to_the_steps_that_are_under_way() {
     }
     assert_eq!(step(&mut scheduler, 9).len(), 5, "all prompts fit into one step");
     let ids = |step: &Step| step.heads.iter().map(|head| head.id).collect::<Vec<_>>();
-    let first = scheduler.next_step(2).expect("some wait");
-    let second = scheduler.next_step(2).expect("some wait");
+    let first = scheduler.next_step(2, usize::MAX).expect("some wait");
+    let second = scheduler.next_step(2, usize::MAX).expect("some wait");
     assert_eq!((ids(&first), ids(&second)), (vec![0, 1, 2], vec![3, 4]));
-    assert_eq!(scheduler.next_step(2), None, "nothing is known of their next tokens");
+    assert_eq!(scheduler.next_step(2, usize::MAX), None, "nothing is known of their next tokens");
     ids(&first).into_iter().for_each(|id| _ = scheduler.accept(id, 9));
-    assert_eq!(ids(&scheduler.next_step(2).expect("some wait")), [0, 1, 2]);
+    assert_eq!(ids(&scheduler.next_step(2, usize::MAX).expect("some wait")), [0, 1, 2]);
 }
 
 #[test]
@@ -142,7 +159,7 @@ fn after_a_failed_step_nothing_is_trusted() {
     let mut scheduler = scheduler(100, 1, 8);
     scheduler.submit(1, vec![1, 2, 3], None, Wants::Tokens).expect("room");
     scheduler.submit(2, vec![1, 2, 3], None, Wants::Tokens).expect("room");
-    scheduler.next_step(1).expect("1 runs");
+    scheduler.next_step(1, usize::MAX).expect("1 runs");
     assert_eq!(scheduler.reset_slots(), [1]);
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 3, true)]);
 }
@@ -192,7 +209,7 @@ fn long(max_sequences: u32, context: u32, reuse: bool) -> Scheduler {
 /// Computes sequence `id` to its end, alone or among others; how many of its tokens were there.
 fn run(scheduler: &mut Scheduler, ranks: &mut Ranks, id: u64) -> u32 {
     let mut cached = None;
-    while let Some(step) = scheduler.next_step(1) {
+    while let Some(step) = scheduler.next_step(1, usize::MAX) {
         ranks.take(&step);
         cached = cached.or_else(|| scheduler.running(id).map(|sequence| sequence.cached as u32));
         for head in &step.heads {
@@ -230,10 +247,10 @@ fn a_prompt_uses_what_another_is_still_computing() {
     let (mut scheduler, mut ranks) = (long(2, 1024, true), Ranks::default());
     scheduler.submit(1, text(&[1, 2, 3]), Some(100), Wants::Tokens).expect("room");
     for _ in 0..5 {
-        ranks.take(&scheduler.next_step(1).expect("1 runs"));
+        ranks.take(&scheduler.next_step(1, usize::MAX).expect("1 runs"));
     }
     scheduler.submit(2, text(&[1, 2, 4]), Some(1), Wants::Tokens).expect("room");
-    ranks.take(&scheduler.next_step(1).expect("2 runs"));
+    ranks.take(&scheduler.next_step(1, usize::MAX).expect("2 runs"));
     assert_eq!(scheduler.cached_tokens(2), 3 * BLOCK as u32);
 }
 
@@ -253,7 +270,7 @@ fn after_a_failed_step_no_rank_is_asked_for_a_block_of_before() {
     scheduler.submit(1, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
     run(&mut scheduler, &mut ranks, 1);
     scheduler.submit(2, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
-    scheduler.next_step(1).expect("2 runs");
+    scheduler.next_step(1, usize::MAX).expect("2 runs");
     let of_before = std::mem::take(&mut ranks.blocks);
     // Whoever took a rank's place has nothing, and whoever stayed forgets.
     for (id, blocks) in [(3, BTreeMap::new()), (4, of_before)] {
@@ -279,7 +296,7 @@ fn what_was_guessed_right_comes_in_one_step_and_what_was_not_is_computed_anew() 
     scheduler.submit(1, vec![1, 2, 3, 4, 1], None, Wants::Tokens).expect("room");
     assert_eq!(step(&mut scheduler, 2), [(0, 0, 5, true)]);
     // After 1 2 came 3 4 before.
-    let guessed = scheduler.next_step(1).expect("1 runs");
+    let guessed = scheduler.next_step(1, usize::MAX).expect("1 runs");
     assert_eq!(guessed.tokens, [2, 3, 4]);
     assert_eq!(guessed.plan.sequences[0].rows, Rows::All);
     assert_eq!(guessed.heads, [HeadRows { id: 1, rows: 3, wants: Wants::Tokens, is_last: true }]);
@@ -298,6 +315,7 @@ proptest! {
         chunk in 1u32..12,
         draft in 1u32..9,
         stages in 1usize..4,
+        beside in 1usize..16,
         holds in proptest::collection::vec(proptest::bool::weighted(0.1), 64),
     ) {
         let (max_sequences, prefill_chunk) = (slots, chunk);
@@ -325,7 +343,7 @@ proptest! {
                 prop_assert!(!take(&mut scheduler, id, token), "nothing is guessed behind what was held");
             }
             while under_way.len() < stages {
-                let Some(step) = scheduler.next_step(stages) else { break };
+                let Some(step) = scheduler.next_step(stages, beside) else { break };
                 step.plan.check(slots, 48, chunk + slots).expect("within limits");
                 let (mut tokens, mut samples, mut rows) = (&step.tokens[..], step.heads.iter(), Vec::new());
                 for part in &step.plan.sequences {
@@ -398,7 +416,7 @@ proptest! {
                 scheduler.remove(id);
             }
             while under_way.len() < stages {
-                let Some(step) = scheduler.next_step(stages) else { break };
+                let Some(step) = scheduler.next_step(stages, usize::MAX) else { break };
                 ranks.take(&step);
                 for slot in 0..slots {
                     let Some(sequence) = &scheduler.slots[slot as usize].running else { continue };
@@ -432,6 +450,7 @@ proptest! {
         slots in 1u32..4,
         chunk in 1u32..12,
         stages in 1usize..4,
+        beside in 1usize..16,
     ) {
         let mut scheduler = scheduler(40, slots, chunk);
         for (id, (prompt, max_tokens)) in requests.iter().enumerate() {
@@ -441,7 +460,7 @@ proptest! {
         let (mut under_way, mut number) = (VecDeque::new(), 0);
         loop {
             while under_way.len() < stages {
-                let Some(step) = scheduler.next_step(stages) else { break };
+                let Some(step) = scheduler.next_step(stages, beside) else { break };
                 number += 1;
                 prop_assert!(number < 1000, "it never ends");
                 prop_assert_eq!(step.plan.step, number);
