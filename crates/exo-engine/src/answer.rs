@@ -96,7 +96,8 @@ impl Answer {
     pub(crate) fn start(&mut self, now: Instant, cached: u32) {
         if self.started.is_none() {
             self.started = Some(now);
-            self.usage.cached_tokens = cached;
+            // Of an answer that goes on here its own tokens may have been there as well.
+            self.usage.cached_tokens = cached.min(self.usage.prompt_tokens);
         }
     }
 

@@ -61,8 +61,6 @@ pub struct Engine {
     scheduler: Scheduler,
     /// Steps that began, the oldest first.
     under_way: VecDeque<UnderWay>,
-    /// When the last step ended.
-    last_end: Option<Instant>,
     pace: Pace,
     answers: BTreeMap<u64, Answer>,
     /// Last outputs of requests that ended outside of a step.
@@ -132,7 +130,6 @@ impl Engine {
             embedding_rules,
             scheduler,
             under_way,
-            last_end: None,
             pace: Pace::default(),
             answers,
             ended,
@@ -286,7 +283,7 @@ impl Engine {
     fn compute_step(&mut self, outputs: &mut Vec<Output>) -> Result<bool, EngineError> {
         let stages = self.next.as_ref().map_or(1, |next| next.stages().max(1));
         while self.under_way.len() < stages {
-            let Some(step) = self.scheduler.next_step(stages, self.pace.tokens()) else { break };
+            let Some(step) = self.scheduler.next_step(stages, self.pace.next()) else { break };
             self.note_starts(&step);
             let began = Instant::now();
             let rows = self.begin(&step.plan, &step.tokens)?;
@@ -299,12 +296,10 @@ impl Engine {
         Ok(true)
     }
 
-    /// Measures what a step took, in which answers went on. Where steps overlap that is since the last one ended.
+    /// Measures what a step took in which answers went on: as long as who reads them waited, for other steps too.
     fn note_end(&mut self, step: &Step, began: Instant) {
-        let now = Instant::now();
-        let since = self.last_end.replace(now).map_or(began, |last| last.max(began));
         if step.is_decoding() {
-            self.pace.on_step(step.prompt_tokens, now.duration_since(since));
+            self.pace.on_step(step.prompt_tokens, began.elapsed());
         }
     }
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::{
     engine::Engine,
     engine_error::EngineError,
-    plan::{BatchPlan, Rows, SequencePlan},
+    plan::{BatchPlan, CacheMoves, Rows, SequencePlan},
 };
 
 /// A text that cannot be judged.
@@ -78,7 +78,9 @@ impl Engine {
         for (index, part) in tokens.chunks(chunk).enumerate() {
             let start = index * chunk;
             let sequence = SequencePlan { slot: 0, start: start as u32, tokens: part.len() as u32, rows: Rows::All };
-            let plan = BatchPlan { step: self.next_step_number(), sequences: vec![sequence], ..BatchPlan::default() };
+            // What was there before would take memory beside.
+            let moves = CacheMoves { clears: index == 0, ..CacheMoves::default() };
+            let plan = BatchPlan { step: self.next_step_number(), sequences: vec![sequence], moves };
             let logits = self.compute(&plan, part)?;
             for (row, logits) in logits.chunks_exact(vocabulary).enumerate() {
                 visit(start + row, logits);

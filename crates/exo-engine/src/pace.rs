@@ -13,6 +13,9 @@ const FIRST: f64 = 8.0;
 /// After so many steps that read it is measured again what one takes that does not.
 const MEASURED_EVERY: u32 = 64;
 
+/// Steps that may read before it is known what one takes that does not.
+const PROBES: u32 = 4;
+
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.25;
 
@@ -25,24 +28,26 @@ pub(crate) struct Pace {
     token: Option<f64>,
     /// Tokens that the last step read.
     last: f64,
-    /// Steps that read since `plain` was measured.
+    /// Steps that read since it was last tried to measure `plain`.
     since: u32,
 }
 
 impl Pace {
-    /// Most tokens of prompts for a step in which answers go on; at least one. A single one adds next to nothing: so it is
-    /// measured what a step takes without.
-    pub(crate) fn tokens(&self) -> usize {
-        match (self.plain, self.token) {
-            (None, _) => 1,
-            _ if self.since >= MEASURED_EVERY => 1,
-            (Some(_), None) => FIRST as usize,
-            (Some(plain), Some(token)) => {
-                let fits = (SLOWER - 1.0) * plain / token.max(f64::MIN_POSITIVE);
-                // One lucky measurement is not believed at once.
-                fits.min(2.0 * self.last.max(FIRST)).max(1.0) as usize
-            }
+    /// Most tokens of long prompts for the next step, if answers go on in it; at least one. Now and then it is one: that
+    /// adds next to nothing, so it is measured what a step takes without.
+    pub(crate) fn next(&mut self) -> usize {
+        let Some(plain) = self.plain else {
+            // Where every step has something short to read, it is not to be found out.
+            return if self.since < PROBES { 1 } else { FIRST as usize };
+        };
+        if self.since >= MEASURED_EVERY {
+            self.since = 0;
+            return 1;
         }
+        let Some(token) = self.token else { return FIRST as usize };
+        let fits = (SLOWER - 1.0) * plain / token.max(f64::MIN_POSITIVE);
+        // One lucky measurement is not believed at once; and of fewer than two nothing is learnt.
+        fits.min(2.0 * self.last.max(FIRST)).max(2.0) as usize
     }
 
     /// A step took so long that went on with answers and read so many tokens of prompts.
@@ -50,11 +55,12 @@ impl Pace {
         let took = took.as_secs_f64();
         if read <= 1 {
             self.plain = Some(mix(self.plain, took));
-            self.since = 0;
-        } else if let Some(plain) = self.plain {
+            return;
+        }
+        self.since += 1;
+        if let Some(plain) = self.plain {
             self.token = Some(mix(self.token, (took - plain).max(0.0) / read as f64));
             self.last = read as f64;
-            self.since += 1;
         }
     }
 }
@@ -72,22 +78,23 @@ mod tests {
 
     /// What the last of many steps read, and the longest of all but the first few took.
     fn run(pace: &mut Pace, machine: Machine) -> (usize, f64) {
-        let mut longest: f64 = 0.0;
+        let (mut longest, mut most): (f64, usize) = (0.0, 0);
         for step in 0..500 {
-            let read = pace.tokens();
+            let read = pace.next();
             assert!(read > 0, "prompts go on");
             let took = machine(read);
             pace.on_step(read, Duration::from_secs_f64(took / 1000.0));
             longest = if step < 8 { 0.0 } else { longest.max(took) };
+            most = if step < 400 { 0 } else { most.max(read) };
         }
-        (pace.tokens().max(pace.last as usize), longest)
+        (most, longest)
     }
 
     #[test]
     fn steps_that_read_take_less_than_twice_as_long_whatever_the_machine() {
         for (machine, least) in [
             // Reading is dear: a processor that computes about as fast as it reads weights.
-            ((|read| 40.0 + 5.0 * read as f64) as Machine, 3),
+            ((|read| 40.0 + 5.0 * read as f64) as Machine, 4),
             // Reading is cheap: an accelerator.
             (|read| 10.0 + 0.01 * read as f64, 400),
             // Small chunks cost more for each token.
@@ -100,12 +107,30 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_becomes_slower_is_noticed() {
+    fn a_machine_that_becomes_slower_is_noticed_and_so_is_one_that_recovers() {
         let mut pace = Pace::default();
         run(&mut pace, |read| 20.0 + 0.5 * read as f64);
-        let (read, _) = run(&mut pace, |read| 20.0 + 6.0 * read as f64);
-        assert!(read <= 3, "{read}");
+        let (read, _) = run(&mut pace, |read| 20.0 + 12.0 * read as f64);
+        assert_eq!(read, 2);
         let (read, _) = run(&mut pace, |read| 20.0 + 0.5 * read as f64);
-        assert!(read >= 15, "{read}");
+        assert!(read >= 20, "{read}");
+        // Once somebody else had the machine.
+        pace.on_step(8, Duration::from_secs(2));
+        let (read, _) = run(&mut pace, |read| 20.0 + 0.5 * read as f64);
+        assert!(read >= 20, "{read}");
+    }
+
+    #[test]
+    fn short_prompts_in_every_step_do_not_keep_a_long_one_from_going_on() {
+        for known in [None, Some(0.02)] {
+            let mut pace = Pace { plain: known, ..Pace::default() };
+            let mut reads = Vec::new();
+            for _ in 0..200 {
+                let long = pace.next();
+                reads.push(long);
+                pace.on_step(long + 100, Duration::from_millis(20 + (long as u64 + 100) / 2));
+            }
+            assert!(reads.iter().filter(|read| **read < FIRST as usize).count() < 10, "{reads:?}");
+        }
     }
 }

@@ -35,7 +35,7 @@ pub const BLOCK: usize = 64;
 /// decides, and every rank does the same with the keys and values of its own layers. In the order of the fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheMoves {
-    /// All blocks are forgotten: some rank may not have done what it was told before.
+    /// Slots and blocks are forgotten: some rank may not have done what it was told before.
     pub clears: bool,
     /// Positions of slots that are blocks from now on.
     pub shares: Vec<BlockShare>,

@@ -1,8 +1,9 @@
 //! Decides what each step computes: continuous batching with chunked prefill. Pure: no threads, no clock.
 //!
 //! Every running sequence that is past its prompt gets one token a step, whatever else happens; prompts share a budget
-//! of tokens a step, the oldest first. It is smaller where a long one would hold up others. Where the layers are cut into stages, that many steps are under way at a time, and
-//! the sequences that decode are dealt out to them; a prompt's next chunk does not wait for the one before.
+//! of tokens a step, the oldest first. Of a long prompt a step has less where it would hold up those who read answers
+//! along. Where the layers are cut into stages, that many steps are under way at a time, and the sequences that decode
+//! are dealt out to them; a prompt's next chunk does not wait for the one before.
 //!
 //! A prompt that starts as another did is not computed again. A sequence keeps its cache slot until it ends, and the slot
 //! keeps its tokens after that. What is computed is shared block by block besides, with whoever comes while it is in use
@@ -93,7 +94,7 @@ pub enum Wants {
 /// Tokens that a step may still have, besides one for each sequence that decodes.
 struct Budget {
     tokens: usize,
-    /// Those of prompts of which more is left than fits into a step: of what is short nobody waits long for the rest.
+    /// Those of prompts that do not fit into one step: what does holds the others up once, and not for long.
     of_long_prompts: usize,
 }
 
@@ -165,8 +166,8 @@ impl Scheduler {
     }
 
     /// The next step, or nothing to do until a result of an earlier one has come back through `accept`. `stages` steps may
-    /// be under way at a time: a step has that part of the sequences that decode. While there are any, `beside` tokens
-    /// of prompts are read in a step at most, where more of them is left than fits into one.
+    /// be under way at a time: a step has that part of the sequences that decode. Beside them, `beside` tokens of
+    /// prompts are read at most, where those do not fit into one step.
     pub fn next_step(&mut self, stages: usize, beside: usize) -> Option<Step> {
         self.admit();
         let mut order: Vec<usize> = (0..self.slots.len()).filter(|&slot| self.slots[slot].running.is_some()).collect();
@@ -175,13 +176,15 @@ impl Scheduler {
         let is_decoding = |slot: &&usize| self.slots[**slot].running.as_ref().is_some_and(Sequence::is_decoding);
         let decoding = order.iter().filter(is_decoding).count();
         let share = decoding.div_ceil(stages.max(1));
-        let is_mixed = decoding > 0 && decoding < order.len();
-        let beside = if is_mixed { beside.max(1) } else { usize::MAX };
-        let mut budget = Budget { tokens: self.limits.prefill_chunk as usize, of_long_prompts: beside };
+        let mut budget = Budget { tokens: self.limits.prefill_chunk as usize, of_long_prompts: usize::MAX };
         for &slot in &order {
             if step.plan.sequences.len() < share {
                 self.add(slot, true, &mut budget, &mut step);
             }
+        }
+        // With one stage, an answer that waits for something else is held up by nobody; with more, it may be under way.
+        if !step.tokens.is_empty() || stages > 1 && decoding > 0 {
+            budget.of_long_prompts = beside.max(1);
         }
         for &slot in &order {
             self.add(slot, false, &mut budget, &mut step);
@@ -287,7 +290,7 @@ impl Scheduler {
             }
             self.admissions += 1;
             self.slots[slot].admission = self.admissions;
-            self.slots[slot].start(sequence, cached);
+            self.slots[slot].start(sequence, cached, self.limits.prefill_chunk as usize);
         }
     }
 
@@ -303,7 +306,7 @@ impl Scheduler {
         let number = slot as u32;
         let slot = &mut self.slots[slot];
         slot.cut(0, &mut self.prefixes);
-        (slot.held, slot.blocks) = (tokens, blocks.clone());
+        (slot.positions, slot.held, slot.blocks) = (tokens.len(), tokens, blocks.clone());
         // One that no step came of is void.
         self.moves.restores.retain(|restore| restore.slot != number);
         self.moves.restores.push(BlockRestore { slot: number, blocks });
@@ -353,7 +356,7 @@ impl Scheduler {
             let room = (self.limits.context as usize - sequence.tokens.len()).min(budget.tokens);
             sequence.guess(room.min(self.limits.draft as usize));
         }
-        let is_long = pending > self.limits.prefill_chunk as usize;
+        let is_long = sequence.is_long && !is_decoding;
         let most = if is_long { budget.tokens.min(budget.of_long_prompts) } else { budget.tokens };
         let tokens = if is_decoding { pending } else { pending.min(most) };
         let must_be_whole = matches!(sequence.wants, Wants::States { in_one_step: true, .. });
@@ -382,6 +385,7 @@ impl Scheduler {
         self.share(slot);
         let slot = &mut self.slots[slot];
         slot.held.extend_from_slice(&step.tokens[step.tokens.len() - tokens..]);
+        slot.positions = slot.held.len();
         if let Some(sequence) = &mut slot.running {
             sequence.computed += tokens;
         }

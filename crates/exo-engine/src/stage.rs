@@ -257,7 +257,7 @@ impl<D: Device> Stage<D> {
         }
         let spans = spans(plan);
         self.check_numbers(hidden, &spans, "came as")?;
-        self.blocks.make(&plan.moves, &mut self.device, &mut self.caches);
+        self.blocks.make(&plan.moves, held.len(), &mut self.device, &mut self.caches);
         self.held = held;
         for span in &spans {
             self.held[span.slot] = (span.start + span.rows) as u32;
@@ -266,12 +266,21 @@ impl<D: Device> Stage<D> {
             self.device.turn_to(&spans, rotation);
         }
         self.device.write(hidden, &mut self.buffers.hidden);
-        for index in 0..self.layers.len() {
-            self.attend(index, &spans, plan.tokens())?;
-            self.feed_forward(index, plan.tokens())?;
+        if let Err(error) = self.run_layers(&spans, plan.tokens()) {
+            // Some layers have these positions, and others do not.
+            spans.iter().for_each(|span| self.held[span.slot] = 0);
+            return Err(error);
         }
         self.device.read(&self.buffers.hidden, hidden);
         self.check_numbers(hidden, &spans, "became")
+    }
+
+    fn run_layers(&mut self, spans: &[Span], rows: usize) -> Result<(), StageError> {
+        for index in 0..self.layers.len() {
+            self.attend(index, spans, rows)?;
+            self.feed_forward(index, rows)?;
+        }
+        Ok(())
     }
 
     /// Refuses rows that are no numbers.

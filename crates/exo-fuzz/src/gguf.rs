@@ -1,7 +1,7 @@
 //! A GGUF file, and the card of a model that is made of it.
 
 use exo_gguf::{GgufFile, dequantize};
-use exo_types::ModelId;
+use exo_types::{KvFormat, ModelId};
 use exo_weights::ModelFiles;
 use std::path::Path;
 
@@ -20,5 +20,5 @@ pub(crate) fn run(bytes: &[u8]) {
         }
     }
     let files = ModelFiles::from(file);
-    let _ = exo_models::card(ModelId::new("f").expect("a good id"), &files);
+    let _ = exo_models::card(ModelId::new("f").expect("a good id"), &files, KvFormat::Q8);
 }

@@ -4,7 +4,7 @@
 //! `model.safetensors`; its length is put before it and zeros behind it.
 
 use crate::input;
-use exo_types::ModelId;
+use exo_types::{KvFormat, ModelId};
 use exo_weights::{ModelFiles, Quantisation};
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ pub(crate) fn run(bytes: &[u8]) {
             }
             let _ = tensor.floats();
         }
-        let _ = exo_models::card(ModelId::new("f").expect("a good id"), &files);
+        let _ = exo_models::card(ModelId::new("f").expect("a good id"), &files, KvFormat::Q8);
     }
 }
 

@@ -6,9 +6,6 @@ use exo_weights::{ModelFiles, WeightsError};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-/// Bytes of one number in the cache of keys and values.
-const KV_ELEMENT_BYTES: u64 = 2;
-
 /// No model has more layers, heads or a wider head; what a header says is checked against these before it is multiplied.
 const MAX_LAYERS: u32 = 4096;
 const MAX_WIDTH: u32 = 1 << 20;
@@ -44,7 +41,7 @@ pub enum CardError {
 }
 
 /// Reads the card of an open model.
-pub fn card(model_id: ModelId, files: &ModelFiles) -> Result<ModelCard, CardError> {
+pub fn card(model_id: ModelId, files: &ModelFiles, kv_format: KvFormat) -> Result<ModelCard, CardError> {
     let metadata = files.metadata();
     if let Some(parts @ 2..) = metadata.opt_u32("split.count")? {
         return Err(CardError::Split { parts });
@@ -56,7 +53,7 @@ pub fn card(model_id: ModelId, files: &ModelFiles) -> Result<ModelCard, CardErro
     let context_length = number.within("context_length", u32::MAX)?;
     let heads = number.within("attention.head_count", MAX_WIDTH)?;
     let kv_heads = number.opt_within("attention.head_count_kv", MAX_WIDTH)?.unwrap_or(heads);
-    let kv_bytes_per_token = number.kv_bytes_per_token(n_layers, hidden_size.div_ceil(heads), kv_heads)?;
+    let kv_bytes_per_token = number.kv_bytes_per_token(n_layers, hidden_size.div_ceil(heads), kv_heads, kv_format)?;
     let weights = weigh(files);
     if weights.layers == 0 {
         return Err(CardError::NoLayers);
@@ -71,7 +68,7 @@ pub fn card(model_id: ModelId, files: &ModelFiles) -> Result<ModelCard, CardErro
         kv_heads,
         context_length,
         kv_bytes_per_token,
-        kv_format: KvFormat::F16,
+        kv_format,
         layer_size: Memory { in_bytes: weights.layers / u64::from(n_layers) },
         storage_size: Memory { in_bytes: weights.all },
         architecture,
@@ -102,11 +99,22 @@ impl Numbers<'_> {
     }
 
     /// Keys and values of all heads that have their own, over all layers; `width` is that of heads which tell none.
-    fn kv_bytes_per_token(&self, n_layers: u32, width: u32, kv_heads: u32) -> Result<u64, CardError> {
+    fn kv_bytes_per_token(
+        &self,
+        n_layers: u32,
+        width: u32,
+        kv_heads: u32,
+        kv_format: KvFormat,
+    ) -> Result<u64, CardError> {
         let keys = self.opt_within("attention.key_length", MAX_WIDTH)?.unwrap_or(width);
         let values = self.opt_within("attention.value_length", MAX_WIDTH)?.unwrap_or(width);
-        // Each factor is at most 2^21, so their product fits.
-        let per_layer = u64::from(kv_heads) * (u64::from(keys) + u64::from(values)) * KV_ELEMENT_BYTES;
+        let bytes = |width: u32| match kv_format {
+            KvFormat::F16 => u64::from(width) * 2,
+            // And a scale for each part of 32.
+            KvFormat::Q8 => u64::from(width) + u64::from(width.div_ceil(32)) * 4,
+        };
+        // Each factor is less than 2^24, so their product fits.
+        let per_layer = u64::from(kv_heads) * (bytes(keys) + bytes(values));
         Ok(per_layer.saturating_mul(u64::from(n_layers)))
     }
 }
@@ -143,7 +151,7 @@ mod tests {
     fn card_of(writer: GgufWriter<'_>) -> Result<ModelCard, CardError> {
         let bytes = writer.to_bytes().expect("small");
         let file = GgufFile::from_bytes(Path::new("m.gguf"), bytes)?;
-        card(ModelId::new("m").expect("a good id"), &file.into())
+        card(ModelId::new("m").expect("a good id"), &file.into(), KvFormat::F16)
     }
 
     #[test]

@@ -162,13 +162,13 @@ fn keep(path: PathBuf, stamp: Stamp, models: &mut Vec<(PathBuf, Stamp)>) {
 fn read(path: &Path, quantisation: Option<Quantisation>, kv_format: KvFormat) -> Result<FoundModel, String> {
     let model_id = model_id(path).map_err(|error| format!("{error}; rename it"))?;
     let files = ModelFiles::open(path).map_err(|error| error.to_string())?;
-    let as_it_is = card(model_id.clone(), &files).map_err(|error| error.to_string())?;
+    let as_it_is = card(model_id.clone(), &files, kv_format).map_err(|error| error.to_string())?;
     let stored = as_it_is.quantization.clone();
     let card = match quantisation {
-        Some(_) => card(model_id, &files.quantised(quantisation)).map_err(|error| error.to_string())?,
+        Some(_) => card(model_id, &files.quantised(quantisation), kv_format).map_err(|error| error.to_string())?,
         None => as_it_is,
     };
-    Ok(FoundModel { path: path.to_owned(), stored, card: card.keeping(kv_format) })
+    Ok(FoundModel { path: path.to_owned(), stored, card })
 }
 
 fn add(scan: &mut Scan, path: &Path, read: &Result<FoundModel, String>) {

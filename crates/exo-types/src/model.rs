@@ -69,16 +69,6 @@ impl KvFormat {
 }
 
 impl ModelCard {
-    /// The same model, read from a file just now, with its keys and values kept in that format.
-    pub fn keeping(self, kv_format: KvFormat) -> Self {
-        let kv_bytes_per_token = match kv_format {
-            KvFormat::F16 => self.kv_bytes_per_token,
-            // A byte for two, and a scale of four bytes for each 32.
-            KvFormat::Q8 => (self.kv_bytes_per_token / 2).saturating_mul(9).div_ceil(8),
-        };
-        Self { kv_bytes_per_token, kv_format, ..self }
-    }
-
     /// Whether it continues texts and chats. An encoder makes vectors only.
     pub fn makes_text(&self) -> bool {
         !ENCODERS.contains(&self.architecture.as_str())

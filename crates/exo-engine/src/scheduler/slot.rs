@@ -18,6 +18,8 @@ pub(super) struct Sequence {
     pub(super) computed: usize,
     /// How many of them were there before the sequence started.
     pub(super) cached: usize,
+    /// Whether more of its prompt has to be computed than fits into one step.
+    pub(super) is_long: bool,
     /// What comes after `tokens`, if the guess is right.
     pub(super) guesses: VecDeque<u32>,
     drafter: Drafter,
@@ -27,7 +29,7 @@ pub(super) struct Sequence {
 impl Sequence {
     pub(super) fn new(id: u64, tokens: Vec<u32>, left: usize, wants: Wants) -> Self {
         let (prompt_tokens, guesses, drafter) = (tokens.len(), VecDeque::new(), Drafter::default());
-        Self { id, tokens, prompt_tokens, left, computed: 0, cached: 0, guesses, drafter, wants }
+        Self { id, tokens, prompt_tokens, left, computed: 0, cached: 0, is_long: false, guesses, drafter, wants }
     }
 
     /// Guesses up to `most` tokens after the last one, and one less than may still come.
@@ -86,6 +88,8 @@ pub(super) struct Slot {
     pub(super) running: Option<Sequence>,
     /// Tokens whose keys and values the slot holds, from position 0 on.
     pub(super) held: Vec<u32>,
+    /// How many positions the ranks hold of it: also those that are forgotten here and not replaced there yet.
+    pub(super) positions: usize,
     /// Blocks that it has its first positions in common with.
     pub(super) blocks: Vec<u32>,
     /// Number of the admission that used it last.
@@ -109,8 +113,9 @@ impl Slot {
         self.blocks.drain(kept..).for_each(|block| prefixes.let_go(block));
     }
 
-    /// Runs a sequence whose first `cached` tokens the slot holds.
-    pub(super) fn start(&mut self, mut sequence: Sequence, cached: usize) {
+    /// Runs a sequence whose first `cached` tokens the slot holds; `step` tokens of a prompt fit into one step.
+    pub(super) fn start(&mut self, mut sequence: Sequence, cached: usize, step: usize) {
+        sequence.is_long = sequence.tokens.len() - cached > step;
         sequence.cached = cached;
         sequence.computed = cached;
         self.running = Some(sequence);
@@ -118,6 +123,6 @@ impl Slot {
 
     /// Memory that it takes beside what it has in common with blocks, in blocks.
     pub(super) fn own_blocks(&self) -> usize {
-        self.held.len().div_ceil(BLOCK) - self.blocks.len()
+        self.positions.max(self.held.len()).div_ceil(BLOCK) - self.blocks.len()
     }
 }

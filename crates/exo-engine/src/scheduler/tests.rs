@@ -40,12 +40,19 @@ fn beside_answers_long_prompts_are_read_in_smaller_pieces() {
     assert_eq!(scheduler.next_step(1, 3).expect("1 runs").prompt_tokens, 2);
     scheduler.accept(1, 9);
     scheduler.submit(2, vec![2; 14], None, Wants::Tokens).expect("room");
-    // What is left of the second prompt: 14, 11, 10, and then no more than a step has.
-    for (beside, read) in [(3, 3), (0, 1), (2, 2), (1, 8)] {
+    for (beside, read) in [(3, 3), (0, 1), (2, 2), (1, 1)] {
         let step = scheduler.next_step(1, beside).expect("both run");
-        assert_eq!((step.prompt_tokens, step.is_decoding()), (read, true));
+        assert_eq!((step.prompt_tokens, step.is_decoding()), (read, true), "to its end");
         scheduler.accept(1, 9);
     }
+    // Now the first waits for something else, and nobody reads along.
+    assert_eq!(scheduler.next_step(1, 1).expect("both run").prompt_tokens, 1);
+    let alone = scheduler.next_step(1, 1).expect("2 runs");
+    assert_eq!((alone.prompt_tokens, alone.is_decoding()), (6, false));
+    scheduler.remove(2);
+    scheduler.accept(1, 9);
+    scheduler.submit(3, vec![3; 8], None, Wants::Tokens).expect("room");
+    assert_eq!(scheduler.next_step(1, 1).expect("both run").prompt_tokens, 8, "it fits into one step");
 }
 
 #[test]
@@ -177,6 +184,7 @@ impl Ranks {
         let CacheMoves { clears, shares, restores, drops } = &step.plan.moves;
         if *clears {
             self.blocks.clear();
+            self.slots.clear();
         }
         for BlockShare { slot, part, block } in shares {
             let tokens = &self.slots[slot][*part as usize * BLOCK..][..BLOCK];
@@ -202,8 +210,12 @@ impl Ranks {
     }
 }
 
+fn long_limits(max_sequences: u32, context: u32, reuse: bool) -> SchedulerLimits {
+    SchedulerLimits { context, max_sequences, prefill_chunk: 64, draft: 0, reuse, max_waiting: 64 }
+}
+
 fn long(max_sequences: u32, context: u32, reuse: bool) -> Scheduler {
-    Scheduler::new(SchedulerLimits { context, max_sequences, prefill_chunk: 64, draft: 0, reuse, max_waiting: 64 })
+    Scheduler::new(long_limits(max_sequences, context, reuse))
 }
 
 /// Computes sequence `id` to its end, alone or among others; how many of its tokens were there.
@@ -398,9 +410,10 @@ proptest! {
         ),
         slots in 1u32..4,
         stages in 1usize..3,
+        draft in 0u32..6,
     ) {
-        let context = 10 * BLOCK as u32;
-        let (mut scheduler, mut ranks) = (long(slots, context, true), Ranks::default());
+        let limits = SchedulerLimits { draft, ..long_limits(slots, 10 * BLOCK as u32, true) };
+        let (mut scheduler, mut ranks) = (Scheduler::new(limits), Ranks::default());
         let mut sequences = BTreeMap::new();
         let mut requests = requests.into_iter().zip(0u64..).peekable();
         let (mut cancels, mut under_way) = (Vec::new(), VecDeque::new());
@@ -424,7 +437,10 @@ proptest! {
                     let computed = sequence.computed.min(sequence.tokens.len());
                     prop_assert_eq!(&held[..computed], &sequence.tokens[..computed]);
                 }
-                let own = scheduler.slots.iter().map(Slot::own_blocks).sum::<usize>();
+                let own = |(slot, held): (&u32, &Vec<u32>)| {
+                    held.len().div_ceil(BLOCK) - scheduler.slots[*slot as usize].blocks.len()
+                };
+                let own = ranks.slots.iter().map(own).sum::<usize>();
                 prop_assert!(own + ranks.blocks.len() <= 10 * slots as usize, "{} and {}", own, ranks.blocks.len());
                 prop_assert_eq!(scheduler.prefixes.len(), ranks.blocks.len());
                 under_way.push_back(step);
@@ -434,9 +450,16 @@ proptest! {
             };
             for head in &step.heads {
                 let Some(tokens) = sequences.get(&head.id) else { continue };
-                // Answers repeat each other as well.
-                if scheduler.accept(head.id, tokens[0]).is_last {
-                    scheduler.remove(head.id);
+                // Answers repeat themselves and each other, and not all guesses are right.
+                for row in 0..head.rows {
+                    let token = if (number + row) % 7 == 3 { 8 } else { tokens[0] };
+                    let accepted = scheduler.accept(head.id, token);
+                    if accepted.is_last {
+                        scheduler.remove(head.id);
+                    }
+                    if accepted.is_last || !accepted.was_guessed {
+                        break;
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Keys and values that several sequences begin with, under the numbers that rank 0 gave them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::StageLimits;
 use crate::{
@@ -25,18 +25,19 @@ impl<D: Device> Blocks<D> {
         // Rank 0 keeps slots and blocks within what the slots may take; some are made before others are dropped.
         let room = 2 * held.len() * context.div_ceil(BLOCK);
         let CacheMoves { clears, shares, restores, .. } = &plan.moves;
-        let mut made = std::collections::BTreeSet::new();
+        let mut held = if *clears { vec![0; held.len()] } else { held.to_vec() };
+        let kept = if *clears { 0 } else { self.0.len() };
+        let mut made = BTreeSet::new();
         let is_there = |block: &u32| !clears && self.0.contains_key(block);
         for BlockShare { slot, part, block } in shares {
             let positions = held.get(*slot as usize).ok_or(wrong(*slot, *block, "the slot"))?;
             if (u64::from(*part) + 1) * BLOCK as u64 > u64::from(*positions) {
                 return Err(wrong(*slot, *block, "the positions"));
             }
-            if !is_there(block) && made.insert(*block) && self.0.len() + made.len() > room {
+            if !is_there(block) && made.insert(*block) && kept + made.len() > room {
                 return Err(wrong(*slot, *block, "the room"));
             }
         }
-        let mut held = held.to_vec();
         for BlockRestore { slot, blocks } in restores {
             let positions = held.get_mut(*slot as usize).ok_or(wrong(*slot, 0, "the slot"))?;
             if let Some(block) = blocks.iter().find(|block| !is_there(block) && !made.contains(block)) {
@@ -50,10 +51,13 @@ impl<D: Device> Blocks<D> {
         Ok(held)
     }
 
-    /// Makes the moves, which were checked.
-    pub(super) fn make(&mut self, moves: &CacheMoves, device: &mut D, caches: &mut [D::Cache]) {
+    /// Makes the moves, which were checked, in caches of so many slots.
+    pub(super) fn make(&mut self, moves: &CacheMoves, slots: usize, device: &mut D, caches: &mut [D::Cache]) {
         if moves.clears {
             self.0.clear();
+            for cache in &mut *caches {
+                (0..slots).for_each(|slot| device.restore(cache, slot, Vec::new()));
+            }
         }
         for BlockShare { slot, part, block } in moves.shares.iter().copied() {
             let (slot, part) = (slot as usize, part as usize);
