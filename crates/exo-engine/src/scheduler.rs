@@ -184,7 +184,8 @@ impl Scheduler {
         }
         // With one stage, an answer that waits for something else is held up by nobody; with more, it may be under way.
         if !step.tokens.is_empty() || stages > 1 && decoding > 0 {
-            budget.of_long_prompts = beside.max(1);
+            let least = usize::from(step.tokens.is_empty());
+            budget.of_long_prompts = beside.max(least);
         }
         for &slot in &order {
             self.add(slot, false, &mut budget, &mut step);

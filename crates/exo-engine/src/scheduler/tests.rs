@@ -40,7 +40,7 @@ fn beside_answers_long_prompts_are_read_in_smaller_pieces() {
     assert_eq!(scheduler.next_step(1, 3).expect("1 runs").prompt_tokens, 2);
     scheduler.accept(1, 9);
     scheduler.submit(2, vec![2; 14], None, Wants::Tokens).expect("room");
-    for (beside, read) in [(3, 3), (0, 1), (2, 2), (1, 1)] {
+    for (beside, read) in [(3, 3), (1, 1), (0, 0), (2, 2), (1, 1)] {
         let step = scheduler.next_step(1, beside).expect("both run");
         assert_eq!((step.prompt_tokens, step.is_decoding()), (read, true), "to its end");
         scheduler.accept(1, 9);
