@@ -1,6 +1,7 @@
 //! What all handlers share.
 
 use crate::ApiContext;
+use crate::generation::Beginnings;
 use crate::streams::Streams;
 use exo_bus::Bus;
 use exo_config::Config;
@@ -29,6 +30,8 @@ pub(crate) struct App {
     pub(crate) node: NodeHandle,
     pub(crate) status: ServiceStatus,
     pub(crate) streams: Arc<Streams>,
+    /// What prompts began with, and where they were read.
+    pub(crate) beginnings: Beginnings,
     /// Places for those who follow the log over HTTP.
     pub(crate) followers: Arc<Semaphore>,
     /// When this api started: stands for the age of models.
@@ -39,7 +42,8 @@ impl App {
     pub(crate) fn new(context: ApiContext) -> Self {
         let ApiContext { config, bus, node, status } = context;
         let followers = Arc::new(Semaphore::new(FOLLOWERS));
-        Self { config, bus, node, status, streams: Arc::default(), followers, created: unix_seconds() }
+        let (streams, beginnings, created) = (Arc::default(), Beginnings::default(), unix_seconds());
+        Self { config, bus, node, status, streams, beginnings, followers, created }
     }
 
     /// The cluster as it is now.

@@ -7,7 +7,8 @@ mod route;
 
 use crate::app::{App, unix_seconds};
 use crate::streams::StreamGuard;
-pub(crate) use beginnings::{Beginning, Beginnings};
+use beginnings::Beginning;
+pub(crate) use beginnings::Beginnings;
 use exo_bus::{OpenError, StreamError, StreamReceiver, topics};
 use exo_http::{Permit, Request};
 use exo_node::View;
@@ -254,7 +255,7 @@ impl Generation {
             }
             match self.open(&instance, &node).await {
                 Ok(receiver) => {
-                    self.app.streams.note(&self.beginning, &instance);
+                    self.app.beginnings.note(&self.beginning, &instance);
                     return Ok(receiver);
                 }
                 Err(error) => {

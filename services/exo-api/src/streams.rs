@@ -1,6 +1,5 @@
 //! Generations under way through this api.
 
-use crate::generation::{Beginning, Beginnings};
 use exo_types::{InstanceId, RequestId, Usage};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 #[derive(Default)]
 pub(crate) struct Streams {
     open: Mutex<BTreeMap<RequestId, Open>>,
-    beginnings: Mutex<Beginnings>,
     pub(crate) counters: Counters,
 }
 
@@ -53,16 +51,6 @@ impl Streams {
         self.lock().values().filter(|open| open.instance.as_ref() == Some(instance)).count()
     }
 
-    /// How many pieces of a prompt's beginning an instance has read.
-    pub(crate) fn known(&self, beginning: &Beginning, instance: &InstanceId) -> usize {
-        self.beginnings().known(beginning, instance)
-    }
-
-    /// An instance reads that prompt.
-    pub(crate) fn note(&self, beginning: &Beginning, instance: &InstanceId) {
-        self.beginnings().note(beginning, instance);
-    }
-
     /// How many are open.
     pub(crate) fn count(&self) -> usize {
         self.lock().len()
@@ -71,11 +59,6 @@ impl Streams {
     /// Ends one; false if there is none of that name.
     pub(crate) fn cancel(&self, request: &RequestId) -> bool {
         self.lock().get(request).map(|open| open.cancel.cancel()).is_some()
-    }
-
-    /// What a panic elsewhere leaves half noted is a wrong guess at most.
-    fn beginnings(&self) -> MutexGuard<'_, Beginnings> {
-        self.beginnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every change is one insertion or removal, so that a panic elsewhere leaves nothing half done.

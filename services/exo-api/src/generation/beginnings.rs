@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a piece: about as many tokens as an engine shares as a whole.
 const PIECE: usize = 256;
@@ -21,18 +22,21 @@ const MEMORY: usize = 1 << 16;
 
 /// A prompt, as the hashes of its first piece, its first two, and so on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Beginning(Vec<u64>);
+pub(super) struct Beginning(Vec<u64>);
 
 /// What was sent where. What was not used for long is forgotten.
 #[derive(Debug, Default)]
-pub(crate) struct Beginnings {
+pub(crate) struct Beginnings(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
     young: BTreeSet<u64>,
     old: BTreeSet<u64>,
 }
 
 impl Beginning {
     /// Of what a template makes text of. A request for a vector has none: it needs all of its states.
-    pub(crate) fn of(text: &TextRequest) -> Self {
+    pub(super) fn of(text: &TextRequest) -> Self {
         if text.reply.embedding.is_some() {
             return Self::default();
         }
@@ -43,7 +47,7 @@ impl Beginning {
     }
 
     /// Number of pieces.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
@@ -58,16 +62,23 @@ impl Beginning {
 
 impl Beginnings {
     /// How many pieces of a prompt that instance has read.
-    pub(crate) fn known(&self, beginning: &Beginning, instance: &InstanceId) -> usize {
-        beginning.at(instance).take_while(|piece| self.young.contains(piece) || self.old.contains(piece)).count()
+    pub(super) fn known(&self, beginning: &Beginning, instance: &InstanceId) -> usize {
+        let Memory { young, old } = &*self.memory();
+        beginning.at(instance).take_while(|piece| young.contains(piece) || old.contains(piece)).count()
     }
 
     /// That instance reads the prompt.
-    pub(crate) fn note(&mut self, beginning: &Beginning, instance: &InstanceId) {
-        if self.young.len() + beginning.len() > MEMORY {
-            self.old = std::mem::take(&mut self.young);
+    pub(super) fn note(&self, beginning: &Beginning, instance: &InstanceId) {
+        let Memory { young, old } = &mut *self.memory();
+        if young.len() + beginning.len() > MEMORY {
+            *old = std::mem::take(young);
         }
-        self.young.extend(beginning.at(instance));
+        young.extend(beginning.at(instance));
+    }
+
+    /// What a panic elsewhere leaves half noted is a wrong guess at most.
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,7 +135,7 @@ mod tests {
     #[test]
     fn the_next_turn_of_a_chat_is_known_where_the_last_one_was_and_a_stranger_is_not() {
         let (long, other) = ("all that was said before ".repeat(60), "something else ".repeat(60));
-        let mut beginnings = Beginnings::default();
+        let beginnings = Beginnings::default();
         let first = chat(&[&long, "and?"]);
         beginnings.note(&first, &instance("a"));
         let next = chat(&[&long, "and?", "well", &other]);
@@ -137,11 +148,15 @@ mod tests {
 
     #[test]
     fn however_much_is_said_the_memory_is_bounded_and_the_newest_is_there() {
-        let mut beginnings = Beginnings::default();
+        let beginnings = Beginnings::default();
         for number in 0..200 {
             let long = chat(&[&format!("{number} ").repeat(PIECE * 300)]);
             beginnings.note(&long, &instance("a"));
-            assert!(beginnings.young.len() + beginnings.old.len() <= 2 * MEMORY);
+            let kept = {
+                let memory = beginnings.memory();
+                memory.young.len() + memory.old.len()
+            };
+            assert!(kept <= 2 * MEMORY);
             assert_eq!(beginnings.known(&long, &instance("a")), long.len());
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn candidates(
         .filter_map(|instance| {
             let (node, _) = instance.head()?;
             let instance = instance.instance_id.clone();
-            let (open, known) = (app.streams.on(&instance), app.streams.known(beginning, &instance));
+            let (open, known) = (app.streams.on(&instance), app.beginnings.known(beginning, &instance));
             Some(Candidate { instance, node: node.clone(), open, known })
         })
         .collect();
