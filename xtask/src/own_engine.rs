@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use exo_engine::{
-    EmbeddingOptions, Engine, EngineOptions, Finish, GenerateRequest, Output, Pooling, Prompt, ReplyOptions,
+    EmbeddingOptions, Engine, EngineOptions, Finish, GenerateRequest, Output, Pooling, Prompt, ReplyOptions, Turn,
     isa_from_env,
 };
 use exo_text::{ControlTokens, Sampling};
@@ -85,6 +85,7 @@ impl OwnEngine {
             reply: ReplyOptions { embedding, ..ReplyOptions::default() },
             answered: Vec::new(),
             asked_at: None,
+            turn: Turn::default(),
         })?;
         while !self.engine.is_idle() {
             if let Some(output) = self.step()?.pop() {
@@ -183,6 +184,7 @@ impl OwnEngine {
             reply: ReplyOptions::default(),
             answered: Vec::new(),
             asked_at: None,
+            turn: Turn::default(),
         })?;
         Ok(self.last_id)
     }

@@ -28,7 +28,7 @@ use crate::{
     pipeline::NextStages,
     plan::BatchPlan,
     prompt::{self, Prepared},
-    request::{Finish, GenerateRequest, Output, SubmitError},
+    request::{Finish, GenerateRequest, Output, Reading, SubmitError},
     scheduler::{Accepted, HeadRows, Refusal, Scheduler, SchedulerLimits, Step, Wants},
     stage::{Loading, Split, Stage, StageLimits, check_memory},
     tensor::{TensorGroup, Work},
@@ -187,7 +187,8 @@ impl Engine {
             answer.pool(self.config().hidden, pooling);
         }
         let max_tokens = self.replay(&request, &mut answer, &mut tokens, now)?;
-        self.scheduler.submit(request.id, tokens, max_tokens, wants).map_err(|refusal| match refusal {
+        let submitted = self.scheduler.submit(request.id, tokens, max_tokens, wants, request.turn);
+        submitted.map_err(|refusal| match refusal {
             Refusal::Busy(waiting) => SubmitError::Busy { waiting },
             Refusal::DuplicateId => SubmitError::DuplicateId { id: request.id },
         })?;
@@ -238,6 +239,13 @@ impl Engine {
             Some(&token) => Err(SubmitError::UnknownToken { token, vocabulary }),
             None => Ok(()),
         }
+    }
+
+    /// Every request of which something is left to read, also of those that wait for their turn.
+    pub fn reading(&self) -> impl Iterator<Item = Reading> {
+        let reading =
+            |(id, read, tokens): (u64, usize, usize)| Reading { id, read: read as u32, tokens: tokens as u32 };
+        self.scheduler.reading().map(reading)
     }
 
     /// Ends request `id`; its last output, with the text that was held back, comes from the next `step`. Unknown ids

@@ -41,7 +41,8 @@ pub use options::{EngineOptions, LoadProgress, isa_from_env};
 pub use pipeline::{NextStages, RanksError, StageWorker};
 pub use plan::{BLOCK, BatchPlan, BlockRestore, BlockShare, CacheMoves, PlanError, Rows, SequencePlan};
 pub use request::{
-    EmbeddingOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions, SubmitError, Timings, ToolChoice, Usage,
+    EmbeddingOptions, Finish, GenerateRequest, Output, Priority, Prompt, Reading, ReplyOptions, SubmitError, Timings,
+    ToolChoice, Turn, Usage,
 };
 pub use scheduler::{Accepted, HeadRows, Scheduler, SchedulerLimits, Step, Wants};
 pub use stage::StageError;

@@ -52,6 +52,37 @@ pub struct EmbeddingOptions {
     pub pooling: Option<Pooling>,
 }
 
+/// How urgent a request is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Nobody waits for it.
+    Low,
+    /// As most are.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
+}
+
+impl Priority {
+    /// The next more urgent one, if there is any.
+    pub(crate) fn raised(self) -> Self {
+        match self {
+            Self::Low => Self::Normal,
+            Self::Normal | Self::High => Self::High,
+        }
+    }
+}
+
+/// When a request's turn is, where several wait. It never changes an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whose it is: those alike in priority take turns by client.
+    pub client: u64,
+}
+
 /// One request. `id` is the caller's and unique among the requests in flight.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerateRequest {
@@ -74,6 +105,8 @@ pub struct GenerateRequest {
     pub answered: Vec<u32>,
     /// When it was asked, for templates that tell the date; `None` is now.
     pub asked_at: Option<UnixSeconds>,
+    /// When its turn is.
+    pub turn: Turn,
 }
 
 /// A request that was not accepted. Nothing of it stays in the engine.
@@ -113,7 +146,7 @@ pub enum SubmitError {
         /// Tokens given.
         tokens: usize,
     },
-    /// The waiting queue is full.
+    /// The waiting queue is full, or nearly full and much of it this client's.
     #[error("{waiting} requests are waiting already; try again later")]
     Busy {
         /// Requests in the queue.
@@ -185,6 +218,17 @@ pub struct Timings {
     pub prefill: Duration,
     /// From the first token to the last so far.
     pub decode: Duration,
+}
+
+/// How far a request is that has no token to say yet, or that gave way to something urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The request.
+    pub id: u64,
+    /// Tokens that are read, or were there.
+    pub read: u32,
+    /// Tokens that have to be.
+    pub tokens: u32,
 }
 
 /// What one token brought for its request. A step brings several where tokens were guessed right.

@@ -1,9 +1,13 @@
 //! Decides what each step computes: continuous batching with chunked prefill. Pure: no threads, no clock.
 //!
 //! Every running sequence that is past its prompt gets one token a step, whatever else happens; prompts share a budget
-//! of tokens a step, the oldest first. Of a long prompt a step has less where it would hold up those who read answers
+//! of tokens a step, those first of which least is left. Of a long prompt a step has less where it would hold up those who read answers
 //! along. Where the layers are cut into stages, that many steps are under way at a time, and the sequences that decode
 //! are dealt out to them; a prompt's next chunk does not wait for the one before.
+//!
+//! Where all slots are taken, requests wait for their turn: the urgent first, then client by client. One that is more
+//! urgent than what runs does not wait: something less urgent is put back into the queue, and reads what it had generated
+//! as part of its prompt when its turn comes again, as far as it is not still there.
 //!
 //! A prompt that starts as another did is not computed again. A sequence keeps its cache slot until it ends, and the slot
 //! keeps its tokens after that. What is computed is shared block by block besides, with whoever comes while it is in use
@@ -12,18 +16,23 @@
 //! Where drafts are allowed, a sequence that repeats itself has the tokens computed, too, that came after the same words
 //! before. Each is kept only if it is the token that is sampled there, so that answers are what they are without.
 
-use std::{cmp::Reverse, collections::VecDeque};
+use std::cmp::Reverse;
 
 use crate::{
     embedding::Pooling,
     plan::{BLOCK, BatchPlan, BlockRestore, BlockShare, CacheMoves, Rows, SequencePlan},
+    request::{Priority, Turn},
 };
 
 mod drafter;
 mod prefixes;
+mod queue;
+mod shares;
 mod slot;
 
 use prefixes::Prefixes;
+use queue::Queue;
+use shares::{Budget, Reading, shares};
 use slot::{Sequence, Slot};
 
 /// What the scheduler may use.
@@ -91,13 +100,6 @@ pub enum Wants {
     },
 }
 
-/// Tokens that a step may still have, besides one for each sequence that decodes.
-struct Budget {
-    tokens: usize,
-    /// Those of prompts that do not fit into one step: what does holds the others up once, and not for long.
-    of_long_prompts: usize,
-}
-
 /// What became of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
@@ -120,7 +122,7 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub struct Scheduler {
     limits: SchedulerLimits,
-    waiting: VecDeque<Sequence>,
+    queue: Queue,
     slots: Vec<Slot>,
     prefixes: Prefixes,
     /// For the next step.
@@ -135,8 +137,8 @@ impl Scheduler {
     /// An idle scheduler.
     pub fn new(limits: SchedulerLimits) -> Self {
         let slots = (0..limits.max_sequences).map(|_| Slot::default()).collect();
-        let (waiting, prefixes) = (VecDeque::new(), Prefixes::default());
-        Self { limits, waiting, slots, prefixes, moves: all_forgotten(), step: 0, admissions: 0 }
+        let (queue, prefixes) = (Queue::default(), Prefixes::default());
+        Self { limits, queue, slots, prefixes, moves: all_forgotten(), step: 0, admissions: 0 }
     }
 
     /// Puts a sequence in the queue. `prompt` has at least 1 token, and at most `context`; where tokens are wanted one
@@ -147,22 +149,31 @@ impl Scheduler {
         prompt: Vec<u32>,
         max_tokens: Option<u32>,
         wants: Wants,
+        turn: Turn,
     ) -> Result<(), Refusal> {
         if self.contains(id) {
             return Err(Refusal::DuplicateId);
         }
-        if self.waiting.len() >= self.limits.max_waiting {
-            return Err(Refusal::Busy(self.waiting.len()));
+        if !self.has_place(turn.client) {
+            return Err(Refusal::Busy(self.queue.len()));
         }
         let room = self.limits.context as usize - prompt.len();
         let max_tokens = max_tokens.map_or(room, |max_tokens| room.min(max_tokens as usize));
-        self.waiting.push_back(Sequence::new(id, prompt, max_tokens, wants));
+        let running = self.slots.iter().filter_map(|slot| Some(slot.running.as_ref()?.turn.client));
+        self.queue.push(Sequence::new(id, prompt, max_tokens, wants, turn), running);
         Ok(())
+    }
+
+    /// Whether one more of the client may wait. The last places are not for a client that has half of them already.
+    fn has_place(&self, client: u64) -> bool {
+        let (waiting, most) = (self.queue.len(), self.limits.max_waiting);
+        let kept = if self.queue.of_client(client) > most / 2 { most / 8 } else { 0 };
+        waiting < most - kept
     }
 
     /// Whether nothing waits or runs.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.slots.iter().all(|slot| slot.running.is_none())
+        self.queue.is_empty() && self.slots.iter().all(|slot| slot.running.is_none())
     }
 
     /// The next step, or nothing to do until a result of an earlier one has come back through `accept`. `stages` steps may
@@ -179,7 +190,7 @@ impl Scheduler {
         let mut budget = Budget { tokens: self.limits.prefill_chunk as usize, of_long_prompts: usize::MAX };
         for &slot in &order {
             if step.plan.sequences.len() < share {
-                self.add(slot, true, &mut budget, &mut step);
+                self.add_decoding(slot, &mut budget, &mut step);
             }
         }
         // With one stage, an answer that waits for something else is held up by nobody; with more, it may be under way.
@@ -187,9 +198,7 @@ impl Scheduler {
             let least = usize::from(step.tokens.is_empty());
             budget.of_long_prompts = beside.max(least);
         }
-        for &slot in &order {
-            self.add(slot, false, &mut budget, &mut step);
-        }
+        self.add_prompts(&order, budget, &mut step);
         if step.tokens.is_empty() {
             return None;
         }
@@ -204,7 +213,9 @@ impl Scheduler {
     pub fn accept(&mut self, id: u64, token: u32) -> Accepted {
         let Some(sequence) = self.running_mut(id) else { return Accepted { is_last: true, was_guessed: false } };
         let was_guessed = sequence.push(token);
-        Accepted { is_last: sequence.left == 0, was_guessed }
+        let (is_last, client) = (sequence.left == 0, sequence.turn.client);
+        self.queue.charge_answer(client);
+        Accepted { is_last, was_guessed }
     }
 
     /// The next token of sequence `id` is sampled later: what was guessed beyond it is forgotten.
@@ -216,14 +227,13 @@ impl Scheduler {
 
     /// Ends sequence `id`, waiting or running; whether there was one. What its slot holds can be used again.
     pub fn remove(&mut self, id: u64) -> bool {
-        let waiting = self.waiting.len();
-        self.waiting.retain(|sequence| sequence.id != id);
+        let waited = self.queue.remove(id);
         let slot = self.slots.iter().position(|slot| slot.is_running(id));
         if let Some(slot) = slot {
             self.share(slot);
             self.slots[slot].running = None;
         }
-        slot.is_some() || self.waiting.len() < waiting
+        slot.is_some() || waited
     }
 
     /// Forgets what was computed and ends what runs, after a step that failed half-way; the ids that ran.
@@ -257,8 +267,15 @@ impl Scheduler {
         self.running(id).map_or(0, |sequence| sequence.cached as u32)
     }
 
+    /// Every sequence of which something is left to read, also of those that wait: its id, how much is read, and of how much.
+    pub(crate) fn reading(&self) -> impl Iterator<Item = (u64, usize, usize)> {
+        let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        let all = self.queue.iter().chain(running.filter(|sequence| sequence.reading().is_some()));
+        all.map(|sequence| (sequence.id, sequence.computed, sequence.tokens.len()))
+    }
+
     fn contains(&self, id: u64) -> bool {
-        self.waiting.iter().any(|sequence| sequence.id == id) || self.running(id).is_some()
+        self.queue.contains(id) || self.running(id).is_some()
     }
 
     fn running(&self, id: u64) -> Option<&Sequence> {
@@ -269,11 +286,12 @@ impl Scheduler {
         self.slots.iter_mut().find(|slot| slot.is_running(id))?.running.as_mut()
     }
 
-    /// Gives free slots to the sequences that wait longest: each the slot that holds most of its prompt, and of equals the
+    /// Gives free slots to the sequences whose turn it is: each the slot that holds most of its prompt, and of equals the
     /// one unused for longest. Where blocks have more of it than any slot, that slot gets the blocks.
     fn admit(&mut self) {
-        while let Some(oldest) = self.oldest_idle(|_| true)
-            && let Some(sequence) = self.waiting.pop_front()
+        while let Some(priority) = self.queue.next_priority()
+            && let Some(oldest) = self.oldest_idle(|_| true).or_else(|| self.preempt(priority))
+            && let Some(sequence) = self.queue.pop()
         {
             let reusable = if self.limits.reuse { sequence.reusable() } else { &[] };
             let idle = (0..self.slots.len()).filter(|&slot| self.slots[slot].running.is_none());
@@ -293,6 +311,20 @@ impl Scheduler {
             self.slots[slot].admission = self.admissions;
             self.slots[slot].start(sequence, cached, self.limits.prefill_chunk as usize);
         }
+    }
+
+    /// Puts a sequence back into the queue for one of that priority: of the least urgent the one that began last. Its slot.
+    fn preempt(&mut self, priority: Priority) -> Option<usize> {
+        let running = self.slots.iter().enumerate().filter_map(|(slot, held)| {
+            let sequence = held.running.as_ref().filter(|sequence| sequence.can_wait_for(priority))?;
+            Some((slot, (sequence.turn.priority, Reverse(held.admission))))
+        });
+        let (slot, _) = running.min_by_key(|(_, key)| *key)?;
+        self.share(slot);
+        let mut sequence = self.slots[slot].running.take()?;
+        sequence.put_back();
+        self.queue.push_back(sequence);
+        Some(slot)
     }
 
     /// The slot that nothing runs in and that was not used for longest, of those that are asked for.
@@ -344,32 +376,41 @@ impl Scheduler {
         }
     }
 
-    /// Adds the part of the sequence in `slot` to `step` if it is in the asked-for phase.
-    fn add(&mut self, slot: usize, is_decoding: bool, budget: &mut Budget, step: &mut Step) {
-        let number = slot as u32;
-        let Some(sequence) = &mut self.slots[slot].running else { return };
-        if sequence.is_decoding() != is_decoding {
+    /// Adds the next token of the sequence in `slot` to `step` if it is past its prompt, and what is guessed behind it.
+    fn add_decoding(&mut self, slot: usize, budget: &mut Budget, step: &mut Step) {
+        let Some(sequence) = self.slots[slot].running.as_mut().filter(|sequence| sequence.is_decoding()) else {
             return;
-        }
+        };
         // What is guessed may be under way already.
         let pending = sequence.tokens.len().saturating_sub(sequence.computed);
-        if is_decoding && pending == 1 {
+        if pending == 1 {
             let room = (self.limits.context as usize - sequence.tokens.len()).min(budget.tokens);
             sequence.guess(room.min(self.limits.draft as usize));
+            budget.tokens -= sequence.guesses.len();
         }
-        let is_long = sequence.is_long && !is_decoding;
-        let most = if is_long { budget.tokens.min(budget.of_long_prompts) } else { budget.tokens };
-        let tokens = if is_decoding { pending } else { pending.min(most) };
-        let must_be_whole = matches!(sequence.wants, Wants::States { in_one_step: true, .. });
-        if tokens == 0 || must_be_whole && tokens < pending {
-            return;
+        self.add(slot, pending, step);
+    }
+
+    /// Adds what the step reads of each prompt; `order` is that of the slots' admissions.
+    fn add_prompts(&mut self, order: &[usize], budget: Budget, step: &mut Step) {
+        let reading = |&slot: &usize| Some((slot, self.slots[slot].running.as_ref()?.reading()?));
+        let (slots, prompts): (Vec<usize>, Vec<Reading>) = order.iter().filter_map(reading).unzip();
+        for (slot, tokens) in slots.into_iter().zip(shares(&prompts, budget)) {
+            step.prompt_tokens += tokens;
+            if let Some(sequence) = &self.slots[slot].running {
+                self.queue.charge_prompt(sequence.turn.client, tokens);
+            }
+            self.add(slot, tokens, step);
         }
-        budget.tokens -= if is_decoding { sequence.guesses.len() } else { tokens };
-        budget.of_long_prompts -= if is_long { tokens } else { 0 };
-        step.prompt_tokens += if is_decoding { 0 } else { tokens };
+    }
+
+    /// Adds the next `tokens` of the sequence in `slot` to `step`, and what is guessed behind them.
+    fn add(&mut self, slot: usize, tokens: usize, step: &mut Step) {
+        let number = slot as u32;
+        let Some(sequence) = self.slots[slot].running.as_mut().filter(|_| tokens > 0) else { return };
         let start = sequence.computed;
         let guesses = sequence.guesses.len();
-        let is_last = tokens == pending;
+        let is_last = start + tokens == sequence.tokens.len();
         let (rows, count) = match sequence.wants {
             Wants::States { pooling: Pooling::Mean | Pooling::Cls, .. } => (Rows::All, tokens),
             _ if !is_last => (Rows::None, 0),

@@ -33,10 +33,10 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// `Authorization: Bearer KEY` or `x-api-key: KEY`, if any key is configured.
-pub(crate) fn check_key(headers: &HeaderMap, keys: &[ApiKey]) -> Result<(), ApiError> {
+/// `Authorization: Bearer KEY` or `x-api-key: KEY`, if any key is configured: the number of the key among them, from 0.
+pub(crate) fn check_key(headers: &HeaderMap, keys: &[ApiKey]) -> Result<usize, ApiError> {
     if keys.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let bearer = headers.get(AUTHORIZATION).and_then(|value| strip_bearer(value.as_bytes()));
     let Some(given) = bearer.or_else(|| headers.get("x-api-key").map(http::HeaderValue::as_bytes)) else {
@@ -44,10 +44,11 @@ pub(crate) fn check_key(headers: &HeaderMap, keys: &[ApiKey]) -> Result<(), ApiE
         return Err(ApiError::new(401, "missing_api_key", message));
     };
     // All keys are compared, so that the time does not tell which one was near.
-    match keys.iter().fold(false, |found, key| found | key.matches(given)) {
-        true => Ok(()),
-        false => Err(ApiError::new(401, "invalid_api_key", "the API key is not one of those in `api.keyFile`")),
-    }
+    let found = keys
+        .iter()
+        .enumerate()
+        .fold(None, |found, (number, key)| if key.matches(given) { Some(number) } else { found });
+    found.ok_or_else(|| ApiError::new(401, "invalid_api_key", "the API key is not one of those in `api.keyFile`"))
 }
 
 fn strip_bearer(value: &[u8]) -> Option<&[u8]> {
@@ -105,16 +106,16 @@ mod tests {
         assert_eq!(keys.len(), 2);
         assert_eq!(format!("{keys:?}"), "[ApiKey(…), ApiKey(…)]");
         for (pairs, code) in [
-            (&[][..], Some("missing_api_key")),
-            (&[("authorization", "Bearer alpha")], None),
-            (&[("authorization", "bearer beta")], None),
-            (&[("x-api-key", "beta")], None),
-            (&[("authorization", "Bearer alph")], Some("invalid_api_key")),
-            (&[("authorization", "Bearer alphb")], Some("invalid_api_key")),
-            (&[("authorization", "Basic alpha")], Some("missing_api_key")),
+            (&[][..], Err("missing_api_key")),
+            (&[("authorization", "Bearer alpha")], Ok(0)),
+            (&[("authorization", "bearer beta")], Ok(1)),
+            (&[("x-api-key", "beta")], Ok(1)),
+            (&[("authorization", "Bearer alph")], Err("invalid_api_key")),
+            (&[("authorization", "Bearer alphb")], Err("invalid_api_key")),
+            (&[("authorization", "Basic alpha")], Err("missing_api_key")),
         ] {
             let result = check_key(&headers(pairs), &keys);
-            assert_eq!(result.err().map(|error| error.code), code, "{pairs:?}");
+            assert_eq!(result.map_err(|error| error.code), code, "{pairs:?}");
         }
         assert!(check_key(&headers(&[]), &[]).is_ok());
     }

@@ -30,6 +30,8 @@ pub struct Request {
     pub last_event_id: Option<String>,
     /// At most as long as configured.
     pub body: Bytes,
+    /// Number of the key that the client presented, from 0; 0 where none is asked for.
+    pub key: usize,
     /// When the answer must be complete.
     pub deadline: Instant,
     /// Cancelled shortly before the server cuts what is still open: a stream then ends with an error of its own.
@@ -169,10 +171,11 @@ fn no_method() -> ApiError {
     ApiError::new(405, "method_not_allowed", "this path exists, but not with this method")
 }
 
-fn checks(headers: &http::HeaderMap, options: &ServerOptions, is_open: bool) -> Result<(), ApiError> {
+/// The number of the key that was presented, from 0.
+fn checks(headers: &http::HeaderMap, options: &ServerOptions, is_open: bool) -> Result<usize, ApiError> {
     check_host(headers, options.bind.ip())?;
     check_origin(headers)?;
-    if is_open { Ok(()) } else { check_key(headers, &options.keys) }
+    if is_open { Ok(0) } else { check_key(headers, &options.keys) }
 }
 
 /// Everything between the connection and the handler.
@@ -213,7 +216,7 @@ impl Gate {
     async fn pass(self, request: axum::extract::Request, deadline: Instant) -> Result<Reply, ApiError> {
         let (mut parts, body) = request.into_parts();
         let options = &self.in_force.options;
-        checks(&parts.headers, options, self.route.is_open)?;
+        let key = checks(&parts.headers, options, self.route.is_open)?;
         let permit = Permit(if self.route.is_counted { Some(Arc::new(self.place()?)) } else { None });
         let _until_answered = permit.clone();
         body::check_length(&parts.headers, options.max_body_bytes)?;
@@ -222,6 +225,7 @@ impl Gate {
             query: query(&mut parts).await?,
             last_event_id: last_event_id(&parts.headers),
             body: self.body(body).await?,
+            key,
             deadline,
             closing: self.closing,
             permit,

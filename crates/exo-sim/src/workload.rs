@@ -5,7 +5,7 @@ use exo_plan::Backoff;
 use exo_runner_host::LinkSettings;
 use exo_types::{
     ChatMessage, Command, CpuInfo, Memory, ModelCard, ModelId, NodeInfo, NodeResources, PlaceInstance, Prompt,
-    ReplyOptions, Role, SamplingParams, Sharding,
+    ReplyOptions, Role, SamplingParams, Sharding, Turn,
 };
 use exo_wire::TextRequest;
 use exo_worker::Settings;
@@ -95,5 +95,7 @@ pub(crate) fn chat_request(tokens: u32) -> TextRequest {
         max_tokens: Some(tokens),
         stop: Vec::new(),
         reply: ReplyOptions::default(),
+        turn: Turn::default(),
+        tier: None,
     }
 }

@@ -166,6 +166,39 @@ pub struct GenerateRequest {
     /// Now if none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_at: Option<u64>,
+    /// When its turn is, where several wait.
+    #[serde(default, skip_serializing_if = "Turn::is_usual")]
+    pub turn: Turn,
+}
+
+/// When a request's turn is, where several wait. It never changes an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Turn {
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whose it is, as a number that tells nothing else of them: those alike in priority take turns by client.
+    pub client: u64,
+}
+
+impl Turn {
+    /// Whether there is nothing to say.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How urgent a request is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Priority {
+    /// Nobody waits for it.
+    Low,
+    /// As most are.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
 }
 
 /// Tokens that were generated. `Debug` hides them: answers are never logged.

@@ -41,7 +41,7 @@ pub use forward::{
     EventLogPage, FactId, ForwarderCommand, GlobalEvents, LocalForwarderEvent, RequestEventLog, SnapshotBytes,
     SnapshotMark, SnapshotPart,
 };
-pub use generate::{AnsweredTokens, ChatMessage, GenerateRequest, Prompt, Role, SamplingParams};
+pub use generate::{AnsweredTokens, ChatMessage, GenerateRequest, Priority, Prompt, Role, SamplingParams, Turn};
 pub use hardware::{Accelerator, NodeHardware, NodeLink};
 pub use ids::{
     CommandId, EventIndex, IdError, InstanceId, IntentId, JoinTokenId, Millis, ModelId, NodeId, OriginEpoch,

@@ -6,7 +6,7 @@ use crate::fields::{Fields, parse, wrong_type};
 use crate::text_request::{self, TextRequest, WITHOUT_EFFECT};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use exo_types::{EmbeddingChunk, EmbeddingOptions, ModelId, Pooling, Prompt, ReplyOptions, SamplingParams};
+use exo_types::{EmbeddingChunk, EmbeddingOptions, ModelId, Pooling, Prompt, ReplyOptions, SamplingParams, Turn};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ pub struct EmbeddingRequest {
     dimensions: Option<usize>,
     /// Whether vectors are written in base64.
     in_base64: bool,
+    /// When its turn is.
+    turn: Turn,
 }
 
 /// Reads and checks a body. Refusals name the field.
@@ -42,8 +44,9 @@ pub fn parse_embedding_request(body: &[u8]) -> Result<EmbeddingRequest, ApiError
     let in_base64 = word(&mut fields, "encoding_format", &[("float", false), ("base64", true)])?.unwrap_or(false);
     let ways = [("mean", Pooling::Mean), ("cls", Pooling::Cls), ("last", Pooling::Last)];
     let pooling = word(&mut fields, "pooling", &ways)?;
+    let (turn, _) = text_request::turn(&mut fields)?;
     fields.finish()?;
-    Ok(EmbeddingRequest { model, inputs, pooling, dimensions, in_base64 })
+    Ok(EmbeddingRequest { model, inputs, pooling, dimensions, in_base64, turn })
 }
 
 /// One text, one list of tokens, or a list of either.
@@ -95,6 +98,8 @@ impl EmbeddingRequest {
             max_tokens: None,
             stop: Vec::new(),
             reply: ReplyOptions { embedding, ..ReplyOptions::default() },
+            turn: self.turn,
+            tier: None,
         }
     }
 

@@ -12,6 +12,7 @@ mod fields;
 mod frames;
 mod models;
 mod placement;
+mod service_tier;
 mod text_request;
 
 pub use chat::{Answer, ChatCompletion, ChatHeader, ChatStream, GenerationStats, UsageBody, parse_chat_request};
@@ -23,4 +24,5 @@ pub use models::{ModelEntry, ModelList};
 pub use placement::{
     CommandAccepted, INSTANCE_META, Preview, Previews, parse_create_instance, parse_place_instance, parse_sharding,
 };
+pub use service_tier::ServiceTier;
 pub use text_request::TextRequest;

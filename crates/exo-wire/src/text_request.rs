@@ -2,11 +2,13 @@
 
 use crate::ApiError;
 use crate::fields::{Fields, number_in, wrong_type};
+use crate::service_tier::ServiceTier;
 use exo_types::{
-    AnsweredTokens, GenerateRequest, InstanceId, ModelId, Prompt, ReplyOptions, RequestId, SamplingParams,
+    AnsweredTokens, GenerateRequest, InstanceId, ModelId, Prompt, ReplyOptions, RequestId, SamplingParams, Turn,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// OpenAI's own limit.
 const STOPS: usize = 4;
@@ -15,9 +17,8 @@ const STOP_BYTES: usize = 256;
 /// OpenAI's own limit for the number of biased tokens.
 const BIASES: usize = 1_024;
 
-/// Fields that change nothing about the answer: told for the provider's own books.
-pub(crate) const WITHOUT_EFFECT: [&str; 7] =
-    ["user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
+/// Fields that change nothing here: told for the provider's own books.
+pub(crate) const WITHOUT_EFFECT: [&str; 4] = ["metadata", "store", "prompt_cache_key", "prompt_cache_retention"];
 
 /// A request for text whose every field is in range.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +39,10 @@ pub struct TextRequest {
     pub stop: Vec<String>,
     /// What the reply may and must be.
     pub reply: ReplyOptions,
+    /// When its turn is.
+    pub turn: Turn,
+    /// The same in the client's word.
+    pub tier: Option<ServiceTier>,
 }
 
 impl TextRequest {
@@ -54,8 +59,25 @@ impl TextRequest {
             deadline_ms,
             answered: AnsweredTokens::default(),
             asked_at: None,
+            turn: self.turn,
         }
     }
+}
+
+/// When the turn is of a request that has these fields, and the word for it.
+pub(crate) fn turn(fields: &mut Fields) -> Result<(Turn, Option<ServiceTier>), ApiError> {
+    let tier = ServiceTier::take(fields)?;
+    let (old, new) = (fields.text("user")?, fields.text("safety_identifier")?);
+    let priority = tier.map(ServiceTier::priority).unwrap_or_default();
+    let client = new.or(old).map_or(0, |name| number_of(&name));
+    Ok((Turn { priority, client }, tier))
+}
+
+/// The same number for the same name in every process.
+fn number_of(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 pub(crate) fn model(fields: &mut Fields) -> Result<ModelId, ApiError> {

@@ -14,10 +14,13 @@ pub(crate) async fn start(
     app: &Arc<App>,
     request: &Request,
     prefix: &str,
-    text: TextRequest,
+    mut text: TextRequest,
 ) -> Result<(ChatHeader, Generation), ApiError> {
+    // Users of different keys are different ones, whatever they are called.
+    text.turn.client ^= (request.key as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let id = exo_ambient::fresh_id();
-    let header = ChatHeader { id: format!("{prefix}{id}"), created: unix_seconds(), model: text.model.clone() };
+    let (created, model, tier) = (unix_seconds(), text.model.clone(), text.tier);
+    let header = ChatHeader { id: format!("{prefix}{id}"), created, model, tier };
     let request_id = RequestId::new(id).expect("hexadecimal digits are an id");
     let generation = generation::start(app, &Bounds::from(request), &request_id, text).await?;
     Ok((header, generation))

@@ -4,7 +4,8 @@ use exo_engine::{EngineError, Finish, Output, SubmitError};
 use exo_grammar::GrammarError;
 use exo_text::{Tokenizer, UnixSeconds};
 use exo_types::{
-    ErrorChunk, ErrorCode, FinishReason, GenerateRequest, SamplingParams, TokenLikelihood, TokenLogprob, Usage,
+    ErrorChunk, ErrorCode, FinishReason, GenerateRequest, Priority, SamplingParams, TokenLikelihood, TokenLogprob,
+    Turn, Usage,
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -25,7 +26,17 @@ pub(crate) fn request(id: u64, request: GenerateRequest) -> Result<exo_engine::G
         reply,
         answered: request.answered.0,
         asked_at: request.asked_at.map(|seconds| UnixSeconds(i64::try_from(seconds).unwrap_or(i64::MAX))),
+        turn: turn(request.turn),
     })
+}
+
+fn turn(turn: Turn) -> exo_engine::Turn {
+    let priority = match turn.priority {
+        Priority::Low => exo_engine::Priority::Low,
+        Priority::Normal => exo_engine::Priority::Normal,
+        Priority::High => exo_engine::Priority::High,
+    };
+    exo_engine::Turn { priority, client: turn.client }
 }
 
 fn sampling(params: SamplingParams, seed: u64) -> exo_text::Sampling {
@@ -146,6 +157,7 @@ mod tests {
             deadline_ms: 1000,
             answered: AnsweredTokens::default(),
             asked_at: None,
+            turn: Turn { priority: Priority::High, client: 9 },
         }
     }
 
@@ -154,6 +166,7 @@ mod tests {
         let converted = request(7, asked(Some(5), "r")).expect("a good request");
         assert_eq!((converted.id, converted.max_tokens, converted.sampling.seed), (7, Some(3), 5));
         assert_eq!(converted.stop, ["x"]);
+        assert_eq!(converted.turn, exo_engine::Turn { priority: exo_engine::Priority::High, client: 9 });
         assert_eq!(converted.prompt, exo_engine::Prompt::Chat(vec![exo_text::ChatMessage::new("user", "hi")].into()));
         assert_eq!(converted.sampling.penalty_window, exo_text::MAX_PENALTY_WINDOW);
     }

@@ -14,7 +14,7 @@ use exo_runner_host::{
 use exo_testkit::{Architecture, HfStorage, ModelSpec, ModelTokens, TemporaryModel};
 use exo_types::{
     AnsweredTokens, ChatMessage, Constraint, EmbeddingOptions, ErrorCode, FinishReason, GenerateRequest, InstanceId,
-    Pooling, Prompt, ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, TensorShare, Usage,
+    Pooling, Prompt, ReplyOptions, RequestId, Role, SamplingParams, Shard, StreamChunk, TensorShare, Turn, Usage,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -92,6 +92,7 @@ fn request(id: &str, prompt: Prompt, max_tokens: u32) -> GenerateRequest {
         deadline_ms: 600_000,
         answered: AnsweredTokens::default(),
         asked_at: None,
+        turn: Turn::default(),
     }
 }
 

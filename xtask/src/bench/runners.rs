@@ -6,7 +6,7 @@ use exo_runner_host::{Connect, HostMessage, LinkSettings, Load, RunnerEvent, Run
 use exo_runner_host::{Limits, RankAddress, Runner, RunnerMessage, RunnerProgram};
 use exo_types::{
     AnsweredTokens, GenerateRequest, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams, Shard, StreamChunk,
-    TensorShare, Usage,
+    TensorShare, Turn, Usage,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -188,6 +188,7 @@ impl Chain {
             deadline_ms: PATIENCE.as_millis() as u64,
             answered: AnsweredTokens::default(),
             asked_at: None,
+            turn: Turn::default(),
         };
         self.head()?.runner.send(HostMessage::Generate(request))?;
         Ok(request_id)

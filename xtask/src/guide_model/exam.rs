@@ -3,7 +3,7 @@
 use crate::guide_model::corpus::Question;
 use crate::progress;
 use anyhow::{Context, Result};
-use exo_engine::{Engine, GenerateRequest, Output, Prompt, ReplyOptions};
+use exo_engine::{Engine, GenerateRequest, Output, Prompt, ReplyOptions, Turn};
 use exo_text::{ChatMessage, Sampling};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -131,6 +131,7 @@ fn request(id: u64, question: &Question) -> GenerateRequest {
         reply: ReplyOptions::default(),
         answered: Vec::new(),
         asked_at: None,
+        turn: Turn::default(),
     }
 }
 

@@ -3,7 +3,7 @@ use exo_text::{PreTokenizer, ReplyFormat, Sampling, SpecialTokens, TokenKind, To
 use std::sync::Arc;
 
 use super::*;
-use crate::request::{Prompt, ReplyOptions};
+use crate::request::{Prompt, ReplyOptions, Turn};
 
 /// Bytes, and one token that ends answers.
 fn tokenizer() -> Arc<Tokenizer> {
@@ -32,6 +32,7 @@ fn request() -> GenerateRequest {
         reply: ReplyOptions::default(),
         answered: Vec::new(),
         asked_at: None,
+        turn: Turn::default(),
     }
 }
 

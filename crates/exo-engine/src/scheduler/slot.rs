@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::{Wants, drafter::Drafter, prefixes::Prefixes};
-use crate::{embedding::Pooling, plan::BLOCK};
+use super::{Wants, drafter::Drafter, prefixes::Prefixes, shares::Reading};
+use crate::{
+    embedding::Pooling,
+    plan::BLOCK,
+    request::{Priority, Turn},
+};
 
 /// A sequence of tokens, waiting or running.
 #[derive(Debug)]
@@ -24,12 +28,54 @@ pub(super) struct Sequence {
     pub(super) guesses: VecDeque<u32>,
     drafter: Drafter,
     pub(super) wants: Wants,
+    pub(super) turn: Turn,
+    /// Its number among all that came.
+    pub(super) arrival: u64,
+    /// How often others that came later had their turn before it, since it last became more urgent.
+    passed: u32,
 }
 
 impl Sequence {
-    pub(super) fn new(id: u64, tokens: Vec<u32>, left: usize, wants: Wants) -> Self {
-        let (prompt_tokens, guesses, drafter) = (tokens.len(), VecDeque::new(), Drafter::default());
-        Self { id, tokens, prompt_tokens, left, computed: 0, cached: 0, is_long: false, guesses, drafter, wants }
+    pub(super) fn new(id: u64, tokens: Vec<u32>, left: usize, wants: Wants, turn: Turn) -> Self {
+        Self {
+            id,
+            prompt_tokens: tokens.len(),
+            tokens,
+            left,
+            computed: 0,
+            cached: 0,
+            is_long: false,
+            guesses: VecDeque::new(),
+            drafter: Drafter::default(),
+            wants,
+            turn,
+            arrival: 0,
+            passed: 0,
+        }
+    }
+
+    /// Somebody that came later has its turn before; after `patience` of them it counts as more urgent.
+    pub(super) fn pass_over(&mut self, patience: u32) {
+        self.passed += 1;
+        if self.passed >= patience {
+            self.passed = 0;
+            self.turn.priority = self.turn.priority.raised();
+        }
+    }
+
+    /// Whether it may be put back into the queue for something of that priority: nothing of it is under way that a result
+    /// comes back of, and nothing was made of what it computed but tokens.
+    pub(super) fn can_wait_for(&self, priority: Priority) -> bool {
+        self.turn.priority < priority
+            && self.wants == Wants::Tokens
+            && self.guesses.is_empty()
+            && self.computed < self.tokens.len()
+    }
+
+    /// Begins again: what it generated is read as part of its prompt.
+    pub(super) fn put_back(&mut self) {
+        self.computed = 0;
+        self.prompt_tokens = self.tokens.len();
     }
 
     /// Guesses up to `most` tokens after the last one, and one less than may still come.
@@ -74,6 +120,13 @@ impl Sequence {
     /// Whether the keys and values of its tokens depend on those behind, and serve nobody else.
     pub(super) fn sees_ahead(&self) -> bool {
         matches!(self.wants, Wants::States { in_one_step: true, .. })
+    }
+
+    /// What is left to read of its prompt, if anything is.
+    pub(super) fn reading(&self) -> Option<Reading> {
+        let left = self.prompt_tokens.checked_sub(self.computed).filter(|left| *left > 0)?;
+        let (is_long, in_one_step, priority) = (self.is_long, self.sees_ahead(), self.turn.priority);
+        Some(Reading { left, is_long, in_one_step, priority })
     }
 
     /// Whether the whole prompt is in the cache.

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod turns;
+
 fn scheduler(context: u32, max_sequences: u32, prefill_chunk: u32) -> Scheduler {
     Scheduler::new(SchedulerLimits { context, max_sequences, prefill_chunk, draft: 0, reuse: true, max_waiting: 8 })
 }
@@ -22,9 +24,9 @@ fn step(scheduler: &mut Scheduler, token: u32) -> Vec<(u32, u32, u32, bool)> {
 #[test]
 fn a_long_prompt_comes_in_chunks_and_never_stops_those_who_decode() {
     let mut scheduler = scheduler(100, 2, 4);
-    scheduler.submit(1, vec![1, 2], None, Wants::Tokens).expect("room");
+    scheduler.submit(1, vec![1, 2], None, Wants::Tokens, Turn::default()).expect("room");
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 2, true)]);
-    scheduler.submit(2, (10..20).collect(), None, Wants::Tokens).expect("room");
+    scheduler.submit(2, (10..20).collect(), None, Wants::Tokens, Turn::default()).expect("room");
     assert_eq!(step(&mut scheduler, 9), [(0, 2, 1, true), (1, 0, 4, false)]);
     assert_eq!(step(&mut scheduler, 9), [(0, 3, 1, true), (1, 4, 4, false)]);
     assert_eq!(step(&mut scheduler, 9), [(0, 4, 1, true), (1, 8, 2, true)]);
@@ -34,12 +36,12 @@ fn a_long_prompt_comes_in_chunks_and_never_stops_those_who_decode() {
 #[test]
 fn beside_answers_long_prompts_are_read_in_smaller_pieces() {
     let mut scheduler = scheduler(100, 2, 8);
-    scheduler.submit(1, vec![1; 10], None, Wants::Tokens).expect("room");
+    scheduler.submit(1, vec![1; 10], None, Wants::Tokens, Turn::default()).expect("room");
     let first = scheduler.next_step(1, 3).expect("1 runs");
     assert_eq!((first.prompt_tokens, first.is_decoding()), (8, false), "nobody waits");
     assert_eq!(scheduler.next_step(1, 3).expect("1 runs").prompt_tokens, 2);
     scheduler.accept(1, 9);
-    scheduler.submit(2, vec![2; 14], None, Wants::Tokens).expect("room");
+    scheduler.submit(2, vec![2; 14], None, Wants::Tokens, Turn::default()).expect("room");
     for (beside, read) in [(3, 3), (1, 1), (0, 0), (2, 2), (1, 1)] {
         let step = scheduler.next_step(1, beside).expect("both run");
         assert_eq!((step.prompt_tokens, step.is_decoding()), (read, true), "to its end");
@@ -51,7 +53,7 @@ fn beside_answers_long_prompts_are_read_in_smaller_pieces() {
     assert_eq!((alone.prompt_tokens, alone.is_decoding()), (6, false));
     scheduler.remove(2);
     scheduler.accept(1, 9);
-    scheduler.submit(3, vec![3; 8], None, Wants::Tokens).expect("room");
+    scheduler.submit(3, vec![3; 8], None, Wants::Tokens, Turn::default()).expect("room");
     assert_eq!(scheduler.next_step(1, 1).expect("both run").prompt_tokens, 8, "it fits into one step");
 }
 
@@ -59,7 +61,7 @@ fn beside_answers_long_prompts_are_read_in_smaller_pieces() {
 fn prompts_share_the_budget_oldest_first() {
     let mut scheduler = scheduler(100, 3, 5);
     for id in 1..=3 {
-        scheduler.submit(id, vec![id as u32; 3], Some(1), Wants::Tokens).expect("room");
+        scheduler.submit(id, vec![id as u32; 3], Some(1), Wants::Tokens, Turn::default()).expect("room");
     }
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 3, true), (1, 0, 2, false)]);
     assert_eq!(step(&mut scheduler, 9), [(1, 2, 1, true), (2, 0, 3, true)]);
@@ -71,7 +73,7 @@ fn what_must_be_whole_waits_for_a_step_with_room_and_is_first_there() {
     let mut scheduler = scheduler(8, 4, 8);
     let wants = Wants::States { pooling: Pooling::Last, in_one_step: true };
     for (id, tokens) in [(1, 5), (2, 6), (3, 3), (4, 8)] {
-        scheduler.submit(id, vec![7; tokens], None, wants).expect("room");
+        scheduler.submit(id, vec![7; tokens], None, wants, Turn::default()).expect("room");
     }
     let mut ids = || {
         let step = scheduler.next_step(1, usize::MAX)?;
@@ -90,7 +92,7 @@ fn what_must_be_whole_waits_for_a_step_with_room_and_is_first_there() {
 fn answers_end_at_max_tokens_and_at_the_context() {
     let tokens_of = |context, prompt: usize, max_tokens| {
         let mut scheduler = scheduler(context, 1, 8);
-        scheduler.submit(1, vec![5; prompt], max_tokens, Wants::Tokens).expect("room");
+        scheduler.submit(1, vec![5; prompt], max_tokens, Wants::Tokens, Turn::default()).expect("room");
         let mut tokens = 0;
         while !scheduler.is_idle() {
             tokens += step(&mut scheduler, 7).iter().filter(|part| part.3).count();
@@ -106,9 +108,9 @@ fn answers_end_at_max_tokens_and_at_the_context() {
 #[test]
 fn a_removed_sequence_is_in_no_later_step() {
     let mut scheduler = scheduler(100, 1, 8);
-    scheduler.submit(1, vec![1, 2], None, Wants::Tokens).expect("room");
-    scheduler.submit(2, vec![3, 4], None, Wants::Tokens).expect("room");
-    scheduler.submit(3, vec![5, 6], None, Wants::Tokens).expect("room");
+    scheduler.submit(1, vec![1, 2], None, Wants::Tokens, Turn::default()).expect("room");
+    scheduler.submit(2, vec![3, 4], None, Wants::Tokens, Turn::default()).expect("room");
+    scheduler.submit(3, vec![5, 6], None, Wants::Tokens, Turn::default()).expect("room");
     step(&mut scheduler, 9);
     assert!(scheduler.remove(1) && scheduler.remove(2) && !scheduler.remove(2));
     assert_eq!(scheduler.next_step(1, usize::MAX).expect("3 runs").tokens, [5, 6]);
@@ -117,31 +119,34 @@ fn a_removed_sequence_is_in_no_later_step() {
 #[test]
 fn the_queue_is_bounded_and_ids_are_unique() {
     let mut scheduler = scheduler(100, 1, 8);
-    scheduler.submit(0, vec![1], None, Wants::Tokens).expect("room");
+    scheduler.submit(0, vec![1], None, Wants::Tokens, Turn::default()).expect("room");
     step(&mut scheduler, 9);
-    assert_eq!(scheduler.submit(0, vec![1], None, Wants::Tokens), Err(Refusal::DuplicateId));
-    for id in 1..=8 {
-        scheduler.submit(id, vec![1], None, Wants::Tokens).expect("room");
+    assert_eq!(scheduler.submit(0, vec![1], None, Wants::Tokens, Turn::default()), Err(Refusal::DuplicateId));
+    for id in 1..=7 {
+        scheduler.submit(id, vec![1], None, Wants::Tokens, Turn::default()).expect("room");
     }
-    assert_eq!(scheduler.submit(8, vec![1], None, Wants::Tokens), Err(Refusal::DuplicateId));
-    assert_eq!(scheduler.submit(9, vec![1], None, Wants::Tokens), Err(Refusal::Busy(8)));
+    assert_eq!(scheduler.submit(7, vec![1], None, Wants::Tokens, Turn::default()), Err(Refusal::DuplicateId));
+    assert_eq!(scheduler.submit(8, vec![1], None, Wants::Tokens, Turn::default()), Err(Refusal::Busy(7)));
+    let other = Turn { client: 1, ..Turn::default() };
+    scheduler.submit(8, vec![1], None, Wants::Tokens, other).expect("the last place is for others");
+    assert_eq!(scheduler.submit(9, vec![1], None, Wants::Tokens, other), Err(Refusal::Busy(8)));
 }
 
 #[test]
 fn a_prompt_that_a_slot_holds_is_not_computed_again() {
     let mut scheduler = scheduler(100, 2, 8);
-    scheduler.submit(1, vec![1, 2, 3, 4], Some(2), Wants::Tokens).expect("room");
+    scheduler.submit(1, vec![1, 2, 3, 4], Some(2), Wants::Tokens, Turn::default()).expect("room");
     assert_eq!(step(&mut scheduler, 5), [(0, 0, 4, true)]);
     assert_eq!(step(&mut scheduler, 6), [(0, 4, 1, true)]);
     // Slot 0 holds 1 2 3 4 5 now; the 6 was sampled but never computed.
-    scheduler.submit(2, vec![1, 2, 3, 4, 5, 6, 7], None, Wants::Tokens).expect("room");
+    scheduler.submit(2, vec![1, 2, 3, 4, 5, 6, 7], None, Wants::Tokens, Turn::default()).expect("room");
     assert_eq!(step(&mut scheduler, 8), [(0, 5, 2, true)]);
     assert_eq!(scheduler.cached_tokens(2), 5);
     scheduler.remove(2);
-    scheduler.submit(3, vec![1, 2, 9, 9], None, Wants::Tokens).expect("room");
+    scheduler.submit(3, vec![1, 2, 9, 9], None, Wants::Tokens, Turn::default()).expect("room");
     assert_eq!(step(&mut scheduler, 8), [(0, 2, 2, true)]);
     scheduler.remove(3);
-    scheduler.submit(4, vec![1, 2, 9], None, Wants::Tokens).expect("room");
+    scheduler.submit(4, vec![1, 2, 9], None, Wants::Tokens, Turn::default()).expect("room");
     assert_eq!(step(&mut scheduler, 8), [(0, 2, 1, true)], "the last token is computed for its logits");
 }
 
@@ -149,7 +154,7 @@ fn a_prompt_that_a_slot_holds_is_not_computed_again() {
 fn sequences_that_decode_are_dealt_out_to_the_steps_that_are_under_way() {
     let mut scheduler = scheduler(100, 5, 100);
     for id in 0..5 {
-        scheduler.submit(id, vec![id as u32; 3], None, Wants::Tokens).expect("room");
+        scheduler.submit(id, vec![id as u32; 3], None, Wants::Tokens, Turn::default()).expect("room");
     }
     assert_eq!(step(&mut scheduler, 9).len(), 5, "all prompts fit into one step");
     let ids = |step: &Step| step.heads.iter().map(|head| head.id).collect::<Vec<_>>();
@@ -164,8 +169,8 @@ fn sequences_that_decode_are_dealt_out_to_the_steps_that_are_under_way() {
 #[test]
 fn after_a_failed_step_nothing_is_trusted() {
     let mut scheduler = scheduler(100, 1, 8);
-    scheduler.submit(1, vec![1, 2, 3], None, Wants::Tokens).expect("room");
-    scheduler.submit(2, vec![1, 2, 3], None, Wants::Tokens).expect("room");
+    scheduler.submit(1, vec![1, 2, 3], None, Wants::Tokens, Turn::default()).expect("room");
+    scheduler.submit(2, vec![1, 2, 3], None, Wants::Tokens, Turn::default()).expect("room");
     scheduler.next_step(1, usize::MAX).expect("1 runs");
     assert_eq!(scheduler.reset_slots(), [1]);
     assert_eq!(step(&mut scheduler, 9), [(0, 0, 3, true)]);
@@ -242,7 +247,7 @@ fn text(parts: &[u32]) -> Vec<u32> {
 fn what_others_began_with_is_not_computed_again_wherever_they_ran() {
     let (mut scheduler, mut ranks) = (long(2, 1024, true), Ranks::default());
     let mut ask = |scheduler: &mut Scheduler, id, prompt| {
-        scheduler.submit(id, prompt, Some(1), Wants::Tokens).expect("room");
+        scheduler.submit(id, prompt, Some(1), Wants::Tokens, Turn::default()).expect("room");
         run(scheduler, &mut ranks, id)
     };
     assert_eq!(ask(&mut scheduler, 1, text(&[1, 2, 3, 4])), 0);
@@ -257,11 +262,11 @@ fn what_others_began_with_is_not_computed_again_wherever_they_ran() {
 #[test]
 fn a_prompt_uses_what_another_is_still_computing() {
     let (mut scheduler, mut ranks) = (long(2, 1024, true), Ranks::default());
-    scheduler.submit(1, text(&[1, 2, 3]), Some(100), Wants::Tokens).expect("room");
+    scheduler.submit(1, text(&[1, 2, 3]), Some(100), Wants::Tokens, Turn::default()).expect("room");
     for _ in 0..5 {
         ranks.take(&scheduler.next_step(1, usize::MAX).expect("1 runs"));
     }
-    scheduler.submit(2, text(&[1, 2, 4]), Some(1), Wants::Tokens).expect("room");
+    scheduler.submit(2, text(&[1, 2, 4]), Some(1), Wants::Tokens, Turn::default()).expect("room");
     ranks.take(&scheduler.next_step(1, usize::MAX).expect("2 runs"));
     assert_eq!(scheduler.cached_tokens(2), 3 * BLOCK as u32);
 }
@@ -270,7 +275,7 @@ fn a_prompt_uses_what_another_is_still_computing() {
 fn nothing_is_used_again_where_that_is_not_wanted() {
     let (mut scheduler, mut ranks) = (long(1, 1024, false), Ranks::default());
     for id in 1..3 {
-        scheduler.submit(id, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
+        scheduler.submit(id, text(&[1, 2]), Some(1), Wants::Tokens, Turn::default()).expect("room");
         assert_eq!(run(&mut scheduler, &mut ranks, id), 0);
     }
     assert!(ranks.blocks.is_empty());
@@ -279,16 +284,16 @@ fn nothing_is_used_again_where_that_is_not_wanted() {
 #[test]
 fn after_a_failed_step_no_rank_is_asked_for_a_block_of_before() {
     let (mut scheduler, mut ranks) = (long(1, 1024, true), Ranks::default());
-    scheduler.submit(1, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
+    scheduler.submit(1, text(&[1, 2]), Some(1), Wants::Tokens, Turn::default()).expect("room");
     run(&mut scheduler, &mut ranks, 1);
-    scheduler.submit(2, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
+    scheduler.submit(2, text(&[1, 2]), Some(1), Wants::Tokens, Turn::default()).expect("room");
     scheduler.next_step(1, usize::MAX).expect("2 runs");
     let of_before = std::mem::take(&mut ranks.blocks);
     // Whoever took a rank's place has nothing, and whoever stayed forgets.
     for (id, blocks) in [(3, BTreeMap::new()), (4, of_before)] {
         scheduler.reset_slots();
         let mut ranks = Ranks { blocks, ..Ranks::default() };
-        scheduler.submit(id, text(&[1, 2]), Some(1), Wants::Tokens).expect("room");
+        scheduler.submit(id, text(&[1, 2]), Some(1), Wants::Tokens, Turn::default()).expect("room");
         assert_eq!(run(&mut scheduler, &mut ranks, id), 0);
         assert_eq!(ranks.blocks.len(), 2, "those of the chunks before the last");
     }
@@ -305,7 +310,7 @@ fn what_was_guessed_right_comes_in_one_step_and_what_was_not_is_computed_anew() 
     let limits =
         SchedulerLimits { context: 100, max_sequences: 1, prefill_chunk: 8, draft: 4, reuse: true, max_waiting: 8 };
     let mut scheduler = Scheduler::new(limits);
-    scheduler.submit(1, vec![1, 2, 3, 4, 1], None, Wants::Tokens).expect("room");
+    scheduler.submit(1, vec![1, 2, 3, 4, 1], None, Wants::Tokens, Turn::default()).expect("room");
     assert_eq!(step(&mut scheduler, 2), [(0, 0, 5, true)]);
     // After 1 2 came 3 4 before.
     let guessed = scheduler.next_step(1, usize::MAX).expect("1 runs");
@@ -317,9 +322,15 @@ fn what_was_guessed_right_comes_in_one_step_and_what_was_not_is_computed_anew() 
     assert_eq!(step(&mut scheduler, 9), [(0, 7, 1, true)], "the 9 takes the place of the 4");
 }
 
+/// Of any priority and client.
+fn turn(number: u64) -> Turn {
+    let priority = [Priority::Normal, Priority::Low, Priority::High][number as usize % 3];
+    Turn { priority, client: number % 2 }
+}
+
 proptest! {
     /// With guesses each sequence gets the tokens that it gets without, however its text repeats itself, whoever waits for
-    /// its grammar in between, and however many steps are under way.
+    /// its grammar or for something urgent in between, and however many steps are under way.
     #[test]
     fn guesses_change_no_token(
         requests in proptest::collection::vec((proptest::collection::vec(0u32..4, 1..20), 1u32..40, 1u32..6), 1..6),
@@ -333,9 +344,7 @@ proptest! {
         let (max_sequences, prefill_chunk) = (slots, chunk);
         let limits = SchedulerLimits { context: 48, max_sequences, prefill_chunk, draft, reuse: true, max_waiting: 8 };
         let mut scheduler = Scheduler::new(limits);
-        for (id, (prompt, max_tokens, _)) in requests.iter().enumerate() {
-            scheduler.submit(id as u64, prompt.clone(), Some(*max_tokens), Wants::Tokens).expect("room");
-        }
+        let mut coming = requests.iter().zip(0u64..).peekable();
         let mut answers = vec![Vec::new(); requests.len()];
         let mut cache = vec![Vec::new(); slots as usize];
         let mut held: Vec<(u64, u32)> = Vec::new();
@@ -343,6 +352,9 @@ proptest! {
         let mut holds = holds.iter().cycle();
         for number in 1.. {
             prop_assert!(number < 2000, "it never ends");
+            if number % 5 == 1 && let Some(((prompt, max_tokens, _), id)) = coming.next() {
+                scheduler.submit(id, prompt.clone(), Some(*max_tokens), Wants::Tokens, turn(id)).expect("room");
+            }
             let mut take = |scheduler: &mut Scheduler, id: u64, token: u32| {
                 answers[id as usize].push(token);
                 let accepted = scheduler.accept(id, token);
@@ -376,7 +388,7 @@ proptest! {
                 under_way.push_back(rows);
             }
             let Some(rows) = under_way.pop_front() else {
-                if scheduler.is_idle() { break } else { continue }
+                if scheduler.is_idle() && coming.peek().is_none() { break } else { continue }
             };
             for (id, drawn) in rows {
                 for token in drawn {
@@ -421,7 +433,7 @@ proptest! {
             prop_assert!(number < 20_000, "it never ends");
             if number % 3 == 0 && let Some(((parts, more, max_tokens, cancelled_after), id)) = requests.next() {
                 let prompt = [text(&parts), vec![9; more]].concat();
-                scheduler.submit(id, prompt.clone(), Some(max_tokens), Wants::Tokens).expect("room");
+                scheduler.submit(id, prompt.clone(), Some(max_tokens), Wants::Tokens, turn(id)).expect("room");
                 sequences.insert(id, prompt);
                 cancels.extend(cancelled_after.map(|after| (number + after, id)));
             }
@@ -477,7 +489,7 @@ proptest! {
     ) {
         let mut scheduler = scheduler(40, slots, chunk);
         for (id, (prompt, max_tokens)) in requests.iter().enumerate() {
-            scheduler.submit(id as u64, vec![id as u32; *prompt], Some(*max_tokens), Wants::Tokens).expect("room");
+            scheduler.submit(id as u64, vec![id as u32; *prompt], Some(*max_tokens), Wants::Tokens, Turn::default()).expect("room");
         }
         let mut sampled = BTreeMap::<u64, usize>::new();
         let (mut under_way, mut number) = (VecDeque::new(), 0);

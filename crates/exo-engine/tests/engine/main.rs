@@ -17,3 +17,4 @@ mod resume;
 mod reuse;
 mod support;
 mod tensor;
+mod turns;

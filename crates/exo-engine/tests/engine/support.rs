@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use exo_engine::{Engine, EngineOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions};
+use exo_engine::{Engine, EngineOptions, Finish, GenerateRequest, Output, Prompt, ReplyOptions, Turn};
 use exo_testkit::{ModelSpec, TemporaryModel};
 use exo_text::Sampling;
 
@@ -32,6 +32,7 @@ pub fn request(id: u64, prompt: Prompt, max_tokens: u32) -> GenerateRequest {
         reply,
         answered: vec![],
         asked_at: None,
+        turn: Turn::default(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use exo_engine::{EmbeddingOptions, Engine, EngineOptions, GenerateRequest, Pooling, Prompt, ReplyOptions};
+use exo_engine::{EmbeddingOptions, Engine, EngineOptions, GenerateRequest, Pooling, Prompt, ReplyOptions, Turn};
 use exo_kernels::Isa;
 use exo_testkit::{
     Agreement, AgreementBound, ReferenceCase, ReferenceContinuation, ReferenceEncoding, ReferenceLogits, ReferenceText,
@@ -119,6 +119,7 @@ fn request(prompt: Prompt, max_tokens: Option<u32>, reply: ReplyOptions) -> Gene
         reply,
         answered: Vec::new(),
         asked_at: None,
+        turn: Turn::default(),
     }
 }
 

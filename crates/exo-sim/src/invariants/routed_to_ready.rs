@@ -19,7 +19,7 @@ pub(crate) fn check(who: &str, view: &View, request: &GenerateRequest) -> Holds 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exo_types::{AnsweredTokens, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams};
+    use exo_types::{AnsweredTokens, InstanceId, Prompt, ReplyOptions, RequestId, SamplingParams, Turn};
 
     #[test]
     fn a_request_to_nobody_is_seen() {
@@ -34,6 +34,7 @@ mod tests {
             deadline_ms: 1,
             answered: AnsweredTokens::default(),
             asked_at: None,
+            turn: Turn::default(),
         };
         assert!(check("a", &View::default(), &request).is_err());
     }

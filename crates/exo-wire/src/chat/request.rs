@@ -27,9 +27,10 @@ pub fn parse_chat_request(body: &[u8]) -> Result<TextRequest, ApiError> {
     let mut sampling = text_request::sampling(&mut fields)?;
     sampling.logprobs = logprobs(&mut fields)?;
     let reply = reply(&mut fields)?;
+    let (turn, tier) = text_request::turn(&mut fields)?;
     fields.finish()?;
     let prompt = Prompt::Chat(messages);
-    Ok(TextRequest { model, stream, include_usage, prompt, sampling, max_tokens, stop, reply })
+    Ok(TextRequest { model, stream, include_usage, prompt, sampling, max_tokens, stop, reply, turn, tier })
 }
 
 /// What would change the answer and cannot be had yet. Values that ask for nothing special pass.

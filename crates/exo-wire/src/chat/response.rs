@@ -2,6 +2,7 @@
 
 use super::Answer;
 use super::logprobs::LogprobsBody;
+use crate::service_tier::ServiceTier;
 use exo_types::{FinishReason, ModelId, ToolCall, Usage};
 use serde::Serialize;
 
@@ -14,6 +15,8 @@ pub struct ChatHeader {
     pub created: u64,
     /// As asked for.
     pub model: ModelId,
+    /// As asked for; not told where nothing was.
+    pub tier: Option<ServiceTier>,
 }
 
 /// OpenAI's account of a request.
@@ -91,6 +94,8 @@ pub struct ChatCompletion<'a> {
     model: &'a ModelId,
     choices: [Choice<'a>; 1],
     usage: UsageBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<ServiceTier>,
 }
 
 #[derive(Serialize)]
@@ -164,6 +169,7 @@ impl<'a> ChatCompletion<'a> {
             model: &header.model,
             choices: [choice],
             usage: usage.into(),
+            service_tier: header.tier,
         }
     }
 

@@ -6,6 +6,7 @@ use super::logprobs::LogprobsBody;
 use super::response::{CallBody, UsageBody, finish_reason};
 use crate::ApiError;
 use crate::frames::{AnswerStream, Frame, done, prefill_comment, stats};
+use crate::service_tier::ServiceTier;
 use exo_types::{FinishReason, ModelId, StreamChunk, TokenChunk, Usage};
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ struct Chunk<'a> {
     /// Absent unless asked for; then null on all chunks but the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<UsageBody>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<ServiceTier>,
 }
 
 #[derive(Serialize)]
@@ -108,6 +111,7 @@ impl ChatStream {
             model: &header.model,
             choices,
             usage,
+            service_tier: header.tier,
         };
         Frame::Data(serde_json::to_string(&chunk).expect("texts and numbers always serialise"))
     }

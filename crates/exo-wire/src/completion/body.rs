@@ -3,6 +3,7 @@
 use crate::ApiError;
 use crate::chat::{Answer, ChatHeader, UsageBody, cut_off, finish_reason, not_asked_for};
 use crate::frames::{AnswerStream, Frame, done, prefill_comment, stats};
+use crate::service_tier::ServiceTier;
 use exo_types::{ModelId, StreamChunk, TokenChunk, TokenLogprob};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -16,6 +17,8 @@ struct Completion<'a> {
     choices: &'a [Choice<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<UsageBody>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<ServiceTier>,
 }
 
 #[derive(Serialize)]
@@ -63,8 +66,9 @@ pub fn completion_json(header: &ChatHeader, echo: Option<&str>, answer: &Answer)
 }
 
 fn to_json(header: &ChatHeader, choices: &[Choice<'_>], usage: Option<Option<UsageBody>>) -> String {
-    let ChatHeader { id, created, model } = header;
-    let body = Completion { id, object: "text_completion", created: *created, model, choices, usage };
+    let ChatHeader { id, created, model, tier } = header;
+    let (object, created, service_tier) = ("text_completion", *created, *tier);
+    let body = Completion { id, object, created, model, choices, usage, service_tier };
     serde_json::to_string(&body).expect("texts and numbers always serialise")
 }
 
@@ -144,7 +148,7 @@ mod tests {
     use exo_types::{FinishReason, TokenLikelihood, Usage};
 
     fn header() -> ChatHeader {
-        ChatHeader { id: "cmpl-1".to_owned(), created: 7, model: ModelId::new("m").expect("a good id") }
+        ChatHeader { id: "cmpl-1".to_owned(), created: 7, model: ModelId::new("m").expect("a good id"), tier: None }
     }
 
     fn pieces() -> [StreamChunk; 2] {

@@ -44,9 +44,10 @@ pub fn parse_completion_request(body: &[u8]) -> Result<CompletionRequest, ApiErr
     let mut sampling = text_request::sampling(&mut fields)?;
     sampling.logprobs = fields.integer("logprobs", 0, LOGPROBS)?.and_then(|count| u32::try_from(count).ok());
     let echo = echo(&mut fields, &prompt, sampling.logprobs)?;
+    let (turn, tier) = text_request::turn(&mut fields)?;
     fields.finish()?;
     let reply = ReplyOptions::default();
-    let text = TextRequest { model, stream, include_usage, prompt, sampling, max_tokens, stop, reply };
+    let text = TextRequest { model, stream, include_usage, prompt, sampling, max_tokens, stop, reply, turn, tier };
     Ok(CompletionRequest { text, echo })
 }
 

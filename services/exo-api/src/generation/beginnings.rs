@@ -112,7 +112,7 @@ impl io::Write for Cutter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exo_types::{ChatMessage, Prompt, ReplyOptions, Role, SamplingParams};
+    use exo_types::{ChatMessage, Prompt, ReplyOptions, Role, SamplingParams, Turn};
 
     fn chat(turns: &[&str]) -> Beginning {
         let message = |content: &&str| ChatMessage::new(Role::User, *content);
@@ -125,6 +125,8 @@ mod tests {
             max_tokens: None,
             stop: Vec::new(),
             reply: ReplyOptions::default(),
+            turn: Turn::default(),
+            tier: None,
         })
     }
 

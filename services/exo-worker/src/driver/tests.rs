@@ -15,7 +15,7 @@ use exo_testkit::{ModelSpec, ModelTokens};
 use exo_types::{
     AnsweredTokens, CpuInfo, ErrorCode, Event, EventIndex, FinishReason, GenerateRequest, IndexedEvent, Instance,
     InstanceId, Memory, Millis, NodeId, NodeInfo, NodeResources, Prompt, ReplyOptions, RequestId, RunnerId,
-    RunnerStatus, SamplingParams, SessionId, Shard, ShardAssignments, Sharding, StreamChunk, TensorShare,
+    RunnerStatus, SamplingParams, SessionId, Shard, ShardAssignments, Sharding, StreamChunk, TensorShare, Turn,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -102,6 +102,7 @@ fn request(id: &str, max_tokens: u32) -> GenerateRequest {
         deadline_ms: 600_000,
         answered: AnsweredTokens::default(),
         asked_at: None,
+        turn: Turn::default(),
     }
 }
 

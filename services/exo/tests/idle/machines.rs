@@ -7,7 +7,7 @@ use exo_plan::{Action, Backoff, LocalNode, MemoryNews, plan};
 use exo_types::{
     Accelerator, AnsweredTokens, Connection, CpuInfo, EventIndex, GenerateRequest, InstanceId, MasterStanding, Memory,
     NodeHardware, NodeId, NodeInfo, NodeLink, NodeResources, Prompt, ReplyOptions, RequestId, RequestStanding,
-    SamplingParams,
+    SamplingParams, Turn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -163,5 +163,6 @@ pub fn generate_request() -> GenerateRequest {
         deadline_ms: 60_000,
         answered: AnsweredTokens::default(),
         asked_at: None,
+        turn: Turn::default(),
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
-use exo_types::{ChatMessage, Constraint, Role, SamplingParams, ToolCall, ToolChoice};
+use crate::ServiceTier;
+use exo_types::{ChatMessage, Constraint, Priority, Role, SamplingParams, ToolCall, ToolChoice};
 use proptest::prelude::*;
 
 /// A body with one user message and these further fields.
@@ -41,6 +42,27 @@ fn a_request_with_everything_becomes_a_checked_one() {
         ..SamplingParams::default()
     };
     assert_eq!(request.sampling, expect);
+}
+
+#[test]
+fn how_urgent_a_request_is_and_whose_is_read() {
+    for (more, priority, tier) in [
+        ("", Priority::Normal, None),
+        (r#","service_tier":"flex""#, Priority::Low, Some(ServiceTier::Flex)),
+        (r#","service_tier":"auto""#, Priority::Normal, Some(ServiceTier::Default)),
+        (r#","service_tier":"default""#, Priority::Normal, Some(ServiceTier::Default)),
+        (r#","service_tier":"priority""#, Priority::High, Some(ServiceTier::Priority)),
+    ] {
+        let request = good(more);
+        assert_eq!((request.turn.priority, request.tier), (priority, tier), "{more}");
+    }
+    for bad in [r#","service_tier":"gold""#, r#","service_tier":1"#, r#","user":5"#] {
+        refused(body(bad).as_bytes());
+    }
+    let client = |more: &str| good(more).turn.client;
+    assert_eq!(client(""), 0);
+    assert_eq!(client(r#","user":"ann""#), client(r#","safety_identifier":"ann","user":"bob""#));
+    assert_ne!(client(r#","user":"ann""#), client(r#","user":"bob""#));
 }
 
 #[test]

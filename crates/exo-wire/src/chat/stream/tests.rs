@@ -3,7 +3,7 @@ use exo_types::PrefillProgressChunk;
 use exo_types::{ErrorChunk, ErrorCode, TokenLikelihood, TokenLogprob, ToolCall};
 
 fn header() -> ChatHeader {
-    ChatHeader { id: "chatcmpl-1".to_owned(), created: 7, model: ModelId::new("m").expect("a good id") }
+    ChatHeader { id: "chatcmpl-1".to_owned(), created: 7, model: ModelId::new("m").expect("a good id"), tier: None }
 }
 
 fn token(text: &str, end: Option<FinishReason>) -> StreamChunk {
@@ -38,6 +38,13 @@ fn transcript(include_usage: bool, chunks: &[StreamChunk]) -> String {
         Frame::Comment(text) => format!(": {text}\n"),
     };
     frames.iter().map(line).collect()
+}
+
+#[test]
+fn the_tier_is_told_where_one_was_asked_for() {
+    let header = ChatHeader { tier: Some(ServiceTier::Flex), ..header() };
+    let frames = ChatStream::new(header, false).open();
+    assert!(matches!(&frames[..], [Frame::Data(text)] if text.ends_with(r#""service_tier":"flex"}"#)), "{frames:?}");
 }
 
 #[test]
