@@ -1,7 +1,7 @@
 //! Rank 0: requests in, pieces of answers out.
 
 use crate::convert;
-use exo_engine::{Engine, EngineError, NextStages, Output, TensorGroup, ToolChoice};
+use exo_engine::{Engine, EngineError, NextStages, Output, Reading, TensorGroup, ToolChoice};
 use exo_runner_host::RunnerMessage;
 use exo_text::ReplyCall;
 use exo_types::{
@@ -29,7 +29,13 @@ struct Request {
     logprobs: Vec<TokenLogprob>,
     /// Calls so far.
     calls: u32,
+    /// When something was last said of it.
+    said: Instant,
 }
+
+/// A request that has nothing to say for so long tells how far its prompt is read: who waits for it sees that it goes on,
+/// and does not take it for lost.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// Tokens that are held at most: a long call shows on the line that it is being written.
 const MAX_HELD: usize = 16;
@@ -79,7 +85,7 @@ impl Head {
                 let far = Duration::from_secs(1 << 30);
                 let deadline = now + Duration::from_millis(deadline_ms).min(far);
                 let (held, logprobs, calls) = (Vec::new(), Vec::new(), 0);
-                let request = Request { request_id, deadline, deadline_ms, held, logprobs, calls };
+                let request = Request { request_id, deadline, deadline_ms, held, logprobs, calls, said: now };
                 self.requests.insert(number, request);
             }
         }
@@ -102,6 +108,17 @@ impl Head {
                     format!("no complete answer within {deadline_ms} ms; ask for fewer tokens or allow more time");
                 out.push(error(request_id, ErrorChunk { code: ErrorCode::DeadlineExceeded, message }));
             }
+        }
+    }
+
+    /// Tells of requests that have had nothing to say for a while how far they are.
+    pub(crate) fn tell_progress(&mut self, now: Instant, out: &mut Messages) {
+        for Reading { id, read, tokens } in self.engine.reading() {
+            let silent = |request: &&mut Request| now.saturating_duration_since(request.said) >= SIGN_OF_LIFE;
+            let Some(request) = self.requests.get_mut(&id).filter(silent) else { continue };
+            request.said = now;
+            let progress = PrefillProgressChunk { processed_tokens: read, total_tokens: tokens };
+            out.push(chunk(request.request_id.clone(), StreamChunk::PrefillProgress(progress)));
         }
     }
 
@@ -147,6 +164,7 @@ impl Head {
         if finish.is_none() && says_nothing && request.held.len() < MAX_HELD {
             return;
         }
+        request.said = Instant::now();
         let (request_id, token_ids) = (request.request_id.clone(), std::mem::take(&mut request.held));
         let (logprobs, tool_calls) = (std::mem::take(&mut request.logprobs), request.name_calls(output.calls));
         if finish.is_some() {
@@ -186,4 +204,64 @@ fn chunk(request_id: RequestId, chunk: StreamChunk) -> RunnerMessage {
 /// The bad end of a request.
 pub(crate) fn error(request_id: RequestId, error: ErrorChunk) -> RunnerMessage {
     chunk(request_id, StreamChunk::Error(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exo_engine::EngineOptions;
+    use exo_testkit::ModelSpec;
+    use exo_types::{AnsweredTokens, InstanceId, Prompt, ReplyOptions, SamplingParams, Turn};
+
+    fn asked(id: &str, tokens: u32) -> GenerateRequest {
+        GenerateRequest {
+            request_id: RequestId::new(id).expect("a good id"),
+            instance_id: InstanceId::new("i").expect("a good id"),
+            prompt: Prompt::Tokens((0..tokens).collect()),
+            sampling: SamplingParams::default(),
+            max_tokens: Some(2),
+            stop: Vec::new(),
+            reply: ReplyOptions::default().into(),
+            deadline_ms: 60_000,
+            answered: AnsweredTokens::default(),
+            asked_at: None,
+            turn: Turn::default(),
+        }
+    }
+
+    /// Who is told what is read, and of how much.
+    fn progress(head: &mut Head, now: Instant) -> Vec<(String, u32, u32)> {
+        let mut out = Messages::new();
+        head.tell_progress(now, &mut out);
+        let told = |message| match message {
+            RunnerMessage::Chunk { request_id, chunk: StreamChunk::PrefillProgress(progress) } => {
+                (request_id.to_string(), progress.processed_tokens, progress.total_tokens)
+            }
+            other => panic!("{other:?} is no progress"),
+        };
+        let mut told: Vec<_> = out.into_iter().map(told).collect();
+        told.sort();
+        told
+    }
+
+    #[test]
+    fn who_waits_for_its_first_token_hears_how_far_it_is() {
+        let model = ModelSpec::default().write_temporary().expect("a temporary folder");
+        let options = EngineOptions { context: 128, max_sequences: 1, prefill_chunk: 16, ..EngineOptions::default() };
+        let engine = Engine::load(&model.path(), &options, &mut |_| {}).expect("a valid model");
+        let (mut head, mut out, now) = (Head::new(engine), Messages::new(), Instant::now());
+        head.generate(asked("first", 40), now, &mut out);
+        head.generate(asked("second", 20), now, &mut out);
+        head.step(&mut out).expect("computes");
+        assert_eq!(out.len(), 2, "both were told that they were taken");
+        assert_eq!(progress(&mut head, now + SIGN_OF_LIFE / 2), []);
+        let later = now + SIGN_OF_LIFE;
+        assert_eq!(progress(&mut head, later), [("first".to_owned(), 16, 40), ("second".to_owned(), 0, 20)]);
+        assert_eq!(progress(&mut head, later), [], "not with every step");
+        for _ in 0..2 {
+            head.step(&mut out).expect("computes");
+        }
+        let later = Instant::now() + 2 * SIGN_OF_LIFE;
+        assert_eq!(progress(&mut head, later), [("second".to_owned(), 0, 20)], "the first is being answered");
+    }
 }

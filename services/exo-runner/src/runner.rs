@@ -221,7 +221,9 @@ impl Runner {
     }
 
     fn step(&mut self, head: &mut Head, out: &mut Messages) -> Result<(), RunnerError> {
-        head.expire(Instant::now(), out);
+        let now = Instant::now();
+        head.expire(now, out);
+        head.tell_progress(now, out);
         match self.progress.clone().busy(|| head.step(out)) {
             Ok(()) => Ok(()),
             Err(failure) if self.links.is_some() => self.lose_links(head, &failure.to_string(), out),
