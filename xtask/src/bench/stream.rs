@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 /// Answers that are read along.
 const STREAMS: usize = 2;
 
-/// Tokens of each before the long prompt comes.
-const ALONE: usize = 64;
+/// Tokens of each before the long prompt comes, and as many after it was read: answers that are longer take longer for
+/// each token, whatever is read beside them.
+const ALONE: usize = 128;
 
 /// What the readers see, in milliseconds between two tokens of an answer.
 #[derive(Debug, Serialize)]
@@ -35,10 +36,11 @@ pub struct StreamReport {
     threads: usize,
     streams: usize,
     prompt_tokens: usize,
-    /// Before the prompt came, and while it was read.
-    alone: Gaps,
+    /// Before the prompt came, while it was read, and after that.
+    before: Gaps,
     beside: Gaps,
-    /// Of the 99th percentiles.
+    after: Gaps,
+    /// Of the 99th percentiles: beside, over the mean of before and after.
     ratio: f64,
     /// Tokens a second of the prompt, beside the answers and with nothing else to do.
     prompt_rate_beside: f64,
@@ -59,15 +61,13 @@ pub fn run(places: &Places, threads: usize, quick: bool) -> Result<StreamReport>
     let streams = (0..).take(STREAMS).map(|seed| engine.submit(&prompt(seed, 32), context as usize / 2));
     let streams = streams.collect::<Result<Vec<u64>>>()?;
     let mut watch = Watch::new(streams);
-    while watch.gaps.len() < ALONE * STREAMS {
-        watch.step(&mut engine, None)?;
-    }
-    let alone = watch.take("alone")?;
+    let before = watch.alone(&mut engine, "before")?;
     let begin = Instant::now();
     let reader = engine.submit(&prompt(7, prompt_tokens), 1)?;
     while !watch.step(&mut engine, Some(reader))? {}
     let beside_seconds = begin.elapsed().as_secs_f64();
     let beside = watch.take("beside")?;
+    let after = watch.alone(&mut engine, "after")?;
     let rate = |seconds: f64| prompt_tokens as f64 / seconds;
     let model = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(StreamReport {
@@ -76,9 +76,10 @@ pub fn run(places: &Places, threads: usize, quick: bool) -> Result<StreamReport>
         threads,
         streams: STREAMS,
         prompt_tokens,
-        ratio: beside.p99 / alone.p99,
-        alone,
+        ratio: 2.0 * beside.p99 / (before.p99 + after.p99),
+        before,
         beside,
+        after,
         prompt_rate_beside: rate(beside_seconds),
         prompt_rate_alone: rate(alone_seconds),
     })
@@ -106,6 +107,14 @@ impl Watch {
         Ok(outputs.iter().any(|output| Some(output.id) == awaited))
     }
 
+    /// With nothing else to do.
+    fn alone(&mut self, engine: &mut OwnEngine, when: &str) -> Result<Gaps> {
+        while self.gaps.len() < ALONE * STREAMS {
+            self.step(engine, None)?;
+        }
+        self.take(when)
+    }
+
     fn take(&mut self, when: &str) -> Result<Gaps> {
         let mut gaps: Vec<f64> = self.gaps.drain(..).map(|gap| 1000.0 * gap.as_secs_f64()).collect();
         gaps.sort_by(f64::total_cmp);
@@ -120,11 +129,21 @@ impl StreamReport {
     /// For people.
     pub fn render(&self) -> String {
         let mut table = Table::new(&["between two tokens of an answer", "median", "p99", "tokens"]);
-        for (when, gaps) in [("nothing else to do", &self.alone), ("while the prompt is read", &self.beside)] {
+        let rows = [
+            ("before the prompt comes", &self.before),
+            ("while it is read", &self.beside),
+            ("after that", &self.after),
+        ];
+        for (when, gaps) in rows {
             let numbers = [format!("{:.1} ms", gaps.median), format!("{:.1} ms", gaps.p99), gaps.count.to_string()];
             table.row(std::iter::once(when.to_owned()).chain(numbers).collect());
         }
-        table.row(vec!["ratio".into(), String::new(), format!("{:.2} ×", self.ratio), String::new()]);
+        table.row(vec![
+            "ratio to before and after".into(),
+            String::new(),
+            format!("{:.2} ×", self.ratio),
+            String::new(),
+        ]);
         let Self { model, processor, threads, streams, prompt_tokens, .. } = self;
         let title = format!(
             "{model} on {processor}, {threads} threads, {streams} answers beside a prompt of {prompt_tokens} tokens"
