@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 /// Everything that contradicts itself, each with the keys and the remedy.
 pub(crate) fn conflicts(config: &Config) -> Vec<Problem> {
-    [port_clash, open_without_key, leaves_loopback, peers, backoff, discovery_port, name]
+    [port_clash, open_without_key, half_of_tls, leaves_loopback, peers, backoff, discovery_port, name]
         .iter()
         .filter_map(|check| check(config))
         .map(|message| Problem::Conflict { message })
@@ -46,6 +46,15 @@ fn open_without_key(config: &Config) -> Option<String> {
              set `api.keyFile` to a file with one key a line, or `api.bind` to \"127.0.0.1\""
         )
     })
+}
+
+fn half_of_tls(config: &Config) -> Option<String> {
+    let (set, missing) = match (&config.api.tls.certificate, &config.api.tls.key) {
+        (Some(_), None) => ("api.tls.certificate", "api.tls.key"),
+        (None, Some(_)) => ("api.tls.key", "api.tls.certificate"),
+        _ => return None,
+    };
+    Some(format!("`{set}` is set, but `{missing}` is not; set both for HTTPS, or none of them for HTTP"))
 }
 
 fn leaves_loopback(config: &Config) -> Option<String> {

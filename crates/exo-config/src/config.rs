@@ -2,7 +2,7 @@
 
 use exo_types::{KvFormat, Memory, ModelId};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 macro_rules! choice {
@@ -93,6 +93,31 @@ pub struct Api {
     pub stream_timeout: Duration,
     /// Requests that are served at the same time.
     pub max_concurrent: usize,
+    /// HTTPS instead of HTTP.
+    pub tls: Tls,
+}
+
+impl Api {
+    /// What its URLs begin with.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.files().is_some() { "https" } else { "http" }
+    }
+}
+
+/// `[api.tls]`. Both files are named or none: one alone is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file with the certificate and those between it and its authority.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with its private key.
+    pub key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Certificate and key, where the API speaks HTTPS.
+    pub fn files(&self) -> Option<(&Path, &Path)> {
+        self.certificate.as_deref().zip(self.key.as_deref())
+    }
 }
 
 /// `[networking]`.

@@ -62,12 +62,12 @@ impl Key {
 
     /// The section, or none for a key at the top.
     pub fn section(&self) -> Option<&'static str> {
-        self.path.split_once('.').map(|(section, _)| section)
+        self.path.rsplit_once('.').map(|(section, _)| section)
     }
 
     /// The name within its section.
     pub fn name(&self) -> &'static str {
-        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
     }
 }
 
@@ -107,6 +107,9 @@ pub const KEYS: &[Key] = &[
     key("api.headerTimeout", Kind::Duration(100, 10 * 60 * SECOND), "10s", "A client that has not sent its request's head by then is disconnected; so is one that sends its body slower."),
     key("api.streamTimeout", Kind::Duration(SECOND, HOUR), "60s", "A stream that makes no progress for so long ends with an error."),
     key("api.maxConcurrent", Kind::Number(1, 65_536), "64", "Requests that are served at the same time; more are answered 429."),
+
+    key("api.tls.certificate", Kind::Path, "", "PEM file with the certificate of the API and those between it and its authority. With `api.tls.key` the API speaks HTTPS only. Both are read again at a reload."),
+    key("api.tls.key", Kind::Path, "", "PEM file with the private key of `api.tls.certificate`, without a passphrase."),
 
     key("networking.namespace", Kind::Text, "exo", "Nodes of different namespaces never join each other."),
     key("networking.clusterPort", Kind::Port, "52414", "Port of the bus of the master, and of `exo up` (tcp)."),

@@ -18,7 +18,7 @@ mod value;
 mod wanted;
 
 pub use config::{
-    Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Quantize, Runner, Security,
+    Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Quantize, Runner, Security, Tls,
 };
 pub use error::{ConfigErrors, Problem};
 pub use key::{KEYS, Key, Kind};

@@ -107,16 +107,18 @@ impl Loader {
                 return self.problems.push(Problem::Syntax { origin: at, message: error.message().to_owned() });
             }
         };
-        for (name, value) in table.get_ref() {
-            let is_section = KEYS.iter().any(|key| key.section() == Some(name.get_ref().as_ref()));
+        self.table("", table.get_ref(), &origin);
+    }
+
+    /// The keys of a section, or of the top, whose names begin with `prefix`; sections within it too.
+    fn table(&mut self, prefix: &str, table: &DeTable<'_>, origin: &impl Fn(usize) -> Origin) {
+        for (name, value) in table {
+            let path = format!("{prefix}{}", name.get_ref());
             match value.get_ref() {
-                DeValue::Table(entries) if is_section => {
-                    for (entry, value) in entries {
-                        let path = format!("{}.{}", name.get_ref(), entry.get_ref());
-                        self.entry(origin(entry.span().start), &path, value.get_ref());
-                    }
+                DeValue::Table(entries) if KEYS.iter().any(|key| key.section() == Some(&path)) => {
+                    self.table(&format!("{path}."), entries, origin);
                 }
-                _ => self.entry(origin(name.span().start), name.get_ref(), value.get_ref()),
+                value => self.entry(origin(name.span().start), &path, value),
             }
         }
     }

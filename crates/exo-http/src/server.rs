@@ -1,10 +1,11 @@
 //! Listening, connections, and the end.
 
 use crate::guard::ApiKey;
-use crate::late_head;
 use crate::live::LiveOptions;
+use crate::raw_answer;
 use crate::router::Router;
 use crate::stall::StallGuard;
+use crate::tls::Certificate;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -12,13 +13,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Connections held at the same time; each costs a few KiB and the files that a process may open are 1024 by default.
+/// Connections held at the same time; each costs a few KiB, through TLS some tens, and the files that a process may open are 1024 by default.
 const CONNECTIONS: usize = 512;
 /// How long before the end of draining the streams are told to end by themselves.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -41,13 +43,15 @@ pub struct ServerOptions {
     pub max_body_bytes: usize,
     /// From the head of a request to the end of its answer.
     pub request_timeout: Duration,
-    /// For the head of a request, for each part of its body, and for a client that stopped reading. Who is late with a
-    /// head or a body is told so (408); a connection on which nothing was asked is closed without a word.
+    /// For a handshake, for the head of a request, for each part of its body, and for a client that stopped reading. Who
+    /// is late with a head or a body is told so (408); a connection on which nothing was asked is closed without a word.
     pub header_timeout: Duration,
     /// Requests of counted routes at the same time.
     pub max_concurrent: usize,
     /// Keys of which clients must present one, if there is any.
     pub keys: Vec<ApiKey>,
+    /// The certificate that new connections are shown; without it HTTP is spoken as it is.
+    pub certificate: Option<Certificate>,
 }
 
 /// Why nothing can be listened on.
@@ -134,8 +138,7 @@ impl Server {
                 accepted = accept(&self.listener, &places) => accepted,
             };
             let Some((stream, place)) = accepted else { continue };
-            let patience = self.options.now().options.header_timeout;
-            let connection = connection(stream, app.clone(), patience, shutdown.clone());
+            let connection = connection(stream, self.options.clone(), app.clone(), shutdown.clone());
             connections.spawn(async move {
                 connection.await;
                 drop(place);
@@ -161,15 +164,35 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-async fn connection(stream: TcpStream, app: axum::Router, patience: Duration, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, options: LiveOptions, app: axum::Router, shutdown: CancellationToken) {
     // Tokens are small and must not wait for each other.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(StallGuard::new(stream, patience));
+    let (patience, certificate) = {
+        let options = &options.now().options;
+        (options.header_timeout, options.certificate.clone())
+    };
+    let Some(certificate) = certificate else {
+        return answer(StallGuard::new(stream, patience), app, patience, shutdown).await;
+    };
+    let secured = tokio::select! {
+        secured = certificate.accept(stream, patience) => secured,
+        // It has asked nothing yet.
+        () = shutdown.cancelled() => None,
+    };
+    if let Some(secured) = secured {
+        answer(secured, app, patience, shutdown).await;
+    }
+}
+
+async fn answer<T>(stream: T, app: axum::Router, patience: Duration, shutdown: CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(64 << 10)
-        .serve_connection(io, TowerToHyperService::new(app));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     let result = tokio::select! {
         result = &mut connection => result,
         () = shutdown.cancelled() => {
@@ -181,7 +204,7 @@ async fn connection(stream: TcpStream, app: axum::Router, patience: Duration, sh
     tracing::debug!(%error, "a connection ended badly");
     if error.is_timeout() {
         let parts = connection.into_parts();
-        late_head::answer(parts.io.into_inner(), &parts.read_buf, patience).await;
+        raw_answer::to_late_head(parts.io.into_inner(), &parts.read_buf, patience).await;
     }
 }
 

@@ -72,7 +72,7 @@ impl Reloader {
         self.logs.set_level(&config.logging.level).map_err(|error| error.to_string())?;
         if needs_restart(&self.running, &config) {
             tracing::warn!(
-                "some of what changed takes effect at the next start only: it is not `logging.level`, `api.keyFile` or a limit of `api`"
+                "some of what changed takes effect at the next start only: it is not `logging.level`, `api.keyFile`, `api.tls` or a limit of `api`"
             );
         }
         Ok(())
@@ -87,6 +87,7 @@ fn needs_restart(running: &Config, new: &Config) -> bool {
         request_timeout: new.api.request_timeout,
         header_timeout: new.api.header_timeout,
         max_concurrent: new.api.max_concurrent,
+        tls: new.api.tls.clone(),
         ..running.api.clone()
     };
     let logging = Logging { level: new.logging.level.clone(), ..running.logging.clone() };
@@ -112,6 +113,7 @@ mod tests {
             ("", false),
             ("[logging]\nlevel = \"debug\"", false),
             ("[api]\nmaxConcurrent = 3\nkeyFile = \"/k\"\nrequestTimeout = \"1m\"", false),
+            ("[api.tls]\ncertificate = \"/c\"\nkey = \"/k\"", false),
             ("[api]\nport = 1", true),
             ("[logging]\nformat = \"json\"", true),
             ("[engine]\nthreads = 3", true),

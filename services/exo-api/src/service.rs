@@ -4,7 +4,9 @@ use crate::app::App;
 use crate::{chat, cluster, completions, embeddings, events, instances, models, nodes, page, probes, state_view};
 use exo_bus::{AnnounceError, Bus};
 use exo_config::Config;
-use exo_http::{ApiKey, BindError, Heartbeat, LiveOptions, Router, Server, ServerOptions};
+use exo_http::{
+    ApiKey, BindError, Certificate, CertificateError, Heartbeat, LiveOptions, Router, Server, ServerOptions,
+};
 use exo_node::NodeHandle;
 use exo_service::Reloads;
 use exo_telemetry::ServiceStatus;
@@ -50,6 +52,9 @@ pub enum StartError {
         /// Where.
         path: PathBuf,
     },
+    /// HTTPS is asked for and cannot be spoken.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The cluster cannot be told.
     #[error("the api cannot be announced: {0}")]
     Announce(#[from] AnnounceError),
@@ -62,7 +67,7 @@ pub struct Api {
 }
 
 /// Serves until `shutdown`, then lets open requests end for four seconds and cuts the rest with an error of their own.
-/// Keys and limits change with every reload.
+/// Keys, certificate and limits change with every reload.
 pub async fn run(context: ApiContext, reloads: &Reloads, shutdown: CancellationToken) -> Result<(), StartError> {
     let api = Api::bind(context).await?;
     api.follow(reloads);
@@ -81,7 +86,7 @@ impl Api {
         self.server.address()
     }
 
-    /// Takes up changed keys and limits.
+    /// Takes up changed keys, certificates and limits.
     fn follow(&self, reloads: &Reloads) {
         let live: LiveOptions = self.server.options();
         reloads.add(move |config| {
@@ -135,6 +140,7 @@ fn options(api: &exo_config::Api) -> Result<ServerOptions, StartError> {
         header_timeout: api.header_timeout,
         max_concurrent: api.max_concurrent,
         keys: read_keys(api.key_file.as_ref())?,
+        certificate: api.tls.files().map(|(certificate, key)| Certificate::read(certificate, key)).transpose()?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use crate::client::{Client, own_url};
+use crate::client::Client;
 use crate::cluster::{self, ClusterCommand};
 use crate::error::{CliError, finish};
 use crate::{apply, chat, configuration, demo, doctor, hardware, log, manual, node, place, status, up};
@@ -331,23 +331,23 @@ async fn ask(command: Command) -> Result<(), CliError> {
 impl ApiArgs {
     /// This machine's own key goes to this machine's api only.
     pub(crate) fn client(&self) -> Client {
-        let Some(url) = &self.url else {
-            let (url, key) = configured();
-            return Client::new(url, self.key.clone().or(key));
-        };
-        Client::new(url, self.key.clone())
+        match &self.url {
+            Some(url) => Client::new(url, self.key.clone()),
+            None => configured(self.key.clone()),
+        }
     }
 }
 
 /// The api that this machine's configuration describes, with a key for it where this user may read one; the default if
 /// there is no configuration that can be read.
-fn configured() -> (String, Option<String>) {
-    let api = match read_configuration(&CommonArgs::default()) {
+fn configured(key: Option<String>) -> Client {
+    let common = CommonArgs { config: std::env::var_os("EXO_CONFIG").map(PathBuf::from), ..CommonArgs::default() };
+    let api = match read_configuration(&common) {
         Ok(configuration) => configuration.loaded.config.api,
-        Err(_) => return ("http://127.0.0.1:52415".to_owned(), None),
+        Err(_) => return Client::new("http://127.0.0.1:52415", key),
     };
-    let key = api.key_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).and_then(first_key);
-    (own_url(&api), key)
+    let own = || api.key_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).and_then(first_key);
+    Client::own(&api, key.or_else(own))
 }
 
 /// A file of keys has one on each line; empty ones and those after `#` are none.

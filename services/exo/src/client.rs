@@ -3,11 +3,11 @@
 use crate::error::CliError;
 use crate::events::{EventReader, Line};
 use exo_config::Api;
+use exo_http::{Answer, AskError, Method, Trust};
 use exo_state::State;
-use reqwest::{Method, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -18,8 +18,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// An api, and the key for it.
 pub(crate) struct Client {
-    http: reqwest::Client,
-    url: String,
+    http: exo_http::Client,
     key: Option<String>,
 }
 
@@ -32,11 +31,19 @@ pub(crate) struct Cost {
 
 impl Client {
     pub(crate) fn new(url: impl Into<String>, key: Option<String>) -> Self {
-        Self { http: reqwest::Client::new(), url: url.into().trim_end_matches('/').to_owned(), key }
+        Self { http: exo_http::Client::new(url, Trust::Authorities), key }
+    }
+
+    /// Of this machine's own api. Its certificate is for the name that others know it by, and is known by itself here.
+    pub(crate) fn own(api: &Api, key: Option<String>) -> Self {
+        let address = if api.bind.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { api.bind };
+        let url = format!("{}://{}", api.scheme(), SocketAddr::new(address, api.port));
+        let trust = api.tls.certificate.clone().map_or(Trust::Authorities, Trust::Certificate);
+        Self { http: exo_http::Client::new(url, trust), key }
     }
 
     pub(crate) fn url(&self) -> &str {
-        &self.url
+        self.http.url()
     }
 
     pub(crate) async fn state(&self) -> Result<State, CliError> {
@@ -63,21 +70,15 @@ impl Client {
     }
 
     /// Sends, and turns a refusal into an error.
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, CliError> {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
-        if let Some(key) = &self.key {
-            request = request.bearer_auth(key);
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, CliError> {
+        let asking = self.http.ask(method, path, self.key.as_deref(), body.map(Value::to_string));
+        let answer = timeout(PATIENCE, asking).await.map_err(|_| self.unreachable("it does not answer"))?;
+        let answer = answer.map_err(|error| self.unreachable(cause(&error)))?;
+        let status = answer.status;
+        if (200..300).contains(&status) {
+            return Ok(answer);
         }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = timeout(PATIENCE, request.send()).await.map_err(|_| self.unreachable("it does not answer"))?;
-        let response = response.map_err(|error| self.unreachable(cause(&error)))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status();
-        let text = timeout(PATIENCE, response.text()).await.ok().and_then(Result::ok).unwrap_or_default();
+        let text = timeout(PATIENCE, answer.text()).await.ok().and_then(Result::ok).unwrap_or_default();
         match refusal(&text) {
             Some(refused) => Err(refused),
             None => Err(self.not_an_api(&status)),
@@ -129,19 +130,11 @@ impl Client {
     }
 
     fn unreachable(&self, reason: impl ToString) -> CliError {
-        CliError::Unreachable { url: self.url.clone(), reason: reason.to_string() }
+        CliError::Unreachable { url: self.url().to_owned(), reason: reason.to_string() }
     }
 
     pub(crate) fn not_an_api(&self, reason: &dyn std::fmt::Display) -> CliError {
-        CliError::NotAnApi { url: self.url.clone(), reason: reason.to_string() }
-    }
-}
-
-/// Where this machine reaches its own api.
-pub(crate) fn own_url(api: &Api) -> String {
-    match api.bind.is_unspecified() {
-        true => format!("http://127.0.0.1:{}", api.port),
-        false => format!("http://{}", SocketAddr::new(api.bind, api.port)),
+        CliError::NotAnApi { url: self.url().to_owned(), reason: reason.to_string() }
     }
 }
 
@@ -149,8 +142,8 @@ fn broken(reason: impl ToString) -> CliError {
     CliError::Broken(reason.to_string())
 }
 
-/// The innermost words: reqwest's own only say that something failed.
-fn cause(error: &reqwest::Error) -> String {
+/// The innermost words: those around them only say that something failed.
+fn cause(error: &AskError) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;

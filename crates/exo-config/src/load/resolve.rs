@@ -2,7 +2,7 @@
 
 use super::Values;
 use crate::config::{
-    Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Quantize, Runner, Security,
+    Api, Config, Cpu, Election, Engine, LogFormat, Logging, Mode, Models, Networking, Quantize, Runner, Security, Tls,
 };
 use exo_types::{KvFormat, ModelId};
 use std::net::IpAddr;
@@ -43,6 +43,10 @@ impl Values {
             header_timeout: self.duration("api.headerTimeout"),
             stream_timeout: self.duration("api.streamTimeout"),
             max_concurrent: self.number("api.maxConcurrent"),
+            tls: Tls {
+                certificate: self.text("api.tls.certificate").map(PathBuf::from),
+                key: self.text("api.tls.key").map(PathBuf::from),
+            },
         }
     }
 

@@ -120,6 +120,8 @@ fn values_that_contradict_each_other_are_refused_with_the_remedy() {
         ("[api]\nport = 52414", "`api.port` and `networking.clusterPort` are both 52414"),
         ("[api]\nport = 52430", "lies in `networking.tensorPorts`"),
         ("[api]\nbind = \"0.0.0.0\"", "set `api.keyFile`"),
+        ("[api.tls]\ncertificate = \"/c.pem\"", "`api.tls.key` is not"),
+        ("[api]\ntls.key = \"/k.pem\"", "`api.tls.certificate` is not"),
         ("[networking]\nloopbackOnly = true\nlistenAddresses = [\"10.0.0.1\"]", "`networking.loopbackOnly`"),
         ("[networking]\nloopbackOnly = true\nadvertiseAddress = \"10.0.0.1\"", "`networking.advertiseAddress`"),
         ("[networking]\npeers = [\"10.0.0.1\"]", "is not `host:port`; write for example \"10.0.0.7:52414\""),
@@ -138,7 +140,8 @@ fn values_that_contradict_each_other_are_refused_with_the_remedy() {
 
 #[test]
 fn what_is_printed_can_be_read_again_and_tells_origins() {
-    let file = "name = \"a \\\"b\\\"\"\n[api]\nport = 8080\n[networking]\npeers = [\"h:1\"]\n[models]\ndirs = [\"/m\"]";
+    let file = "name = \"a \\\"b\\\"\"\n[api]\nport = 8080\n[networking]\npeers = [\"h:1\"]\n[models]\ndirs = [\"/m\"]\n\
+                [api.tls]\ncertificate = \"/c.pem\"\nkey = \"/k.pem\"";
     let loaded = load(&sources(file, &[("EXO_LOGGING_LEVEL", "debug")], &[("engine.threads", "2")])).expect("good");
     let printed = print(&loaded);
     assert_eq!(config(&printed), loaded.config);

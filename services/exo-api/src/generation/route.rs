@@ -55,7 +55,7 @@ pub(super) fn candidates(
         })
         .collect();
     if found.is_empty() {
-        return Err(unavailable(&view, model, app.config.api.port));
+        return Err(unavailable(&view, model, &app.config.api));
     }
     Ok(best_first(found, beginning.len()).into_iter().map(|found| (found.instance, found.node)).collect())
 }
@@ -81,7 +81,7 @@ pub(super) fn is_candidate(view: &View, id: &InstanceId) -> bool {
 }
 
 /// Why a model does not answer, and what to do.
-fn unavailable(view: &View, model: &ModelId, port: u16) -> ApiError {
+fn unavailable(view: &View, model: &ModelId, api: &exo_config::Api) -> ApiError {
     let state = &view.state;
     if !view.is_joined() {
         let message = "this node has not found the cluster yet; try again in a moment";
@@ -97,7 +97,7 @@ fn unavailable(view: &View, model: &ModelId, port: u16) -> ApiError {
     }
     let mut error = if state.model_cards().contains_key(model) {
         let body = format!("'{{\"model_id\":\"{model}\"}}'");
-        let curl = format!("curl http://127.0.0.1:{port}/place_instance -d {body}");
+        let curl = format!("curl {}://127.0.0.1:{}/place_instance -d {body}", api.scheme(), api.port);
         let message = format!("model {model} is not placed on any node; place it with `exo place {model}` or `{curl}`");
         ApiError::new(404, "model_not_placed", message)
     } else {

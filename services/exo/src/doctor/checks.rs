@@ -14,7 +14,7 @@ use super::finding::{Finding, Severity};
 /// A check of one matter.
 type Check = fn(&Facts, &mut Vec<Finding>);
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     configuration,
     network::ports,
     network::addresses,
@@ -22,6 +22,7 @@ const CHECKS: [Check; 14] = [
     storage::data_dir,
     storage::mounts,
     storage::files,
+    storage::tls,
     storage::space,
     models::models,
     limits::limits,
@@ -49,7 +50,7 @@ fn prevents(unit: Unit, check: &str) -> bool {
         "dataDir" | "mounts" | "disk" | "clock" | "addresses" => true,
         // Only its own ports were looked at.
         "ports" => true,
-        "keyFile" => unit == Unit::Api,
+        "keyFile" | "tls" => unit == Unit::Api,
         "runner" => unit == Unit::Worker,
         _ => false,
     }

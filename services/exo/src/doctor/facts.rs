@@ -62,6 +62,8 @@ pub(super) struct Storage {
     pub(super) data_dir: Option<String>,
     /// Other directories and files by their key, and why they cannot be read.
     pub(super) unreadable: Vec<(&'static str, PathBuf, String)>,
+    /// Why the API's certificate and key cannot be used, where they are named.
+    pub(super) tls: Option<String>,
     /// Directories by their key, and the mount above them that is missing.
     pub(super) missing_mounts: Vec<(&'static str, PathBuf, PathBuf)>,
     /// The disk under the data directory.

@@ -2,7 +2,7 @@
 
 use super::Unit;
 use super::facts::{Certificate, Facts, Limits, Port, PortState, Storage};
-use crate::client::{Client, own_url};
+use crate::client::Client;
 use crate::error::CliError;
 use exo_config::{Config, Networking};
 use exo_hardware::{Disk, GpuQuestions, Sysfs, clock_state, gpus, interfaces, missing_mount, nics, rdma_devices};
@@ -97,9 +97,11 @@ fn storage(config: &Config) -> Storage {
         let error = fs::File::open(path).err()?;
         Some((key, path.clone(), error.to_string()))
     });
+    let tls = config.api.tls.files().and_then(|(certificate, key)| exo_http::Certificate::read(certificate, key).err());
     Storage {
         data_dir: writable(&data_dir).err().map(|error| error.to_string()),
         unreadable: models.chain(files).collect(),
+        tls: tls.map(|error| error.to_string()),
         missing_mounts: missing.collect(),
         disk: Disk::of(&sysfs, &data_dir),
         hangs: false,
@@ -165,7 +167,7 @@ async fn peers(peers: &[String]) -> Vec<(String, Result<(), String>)> {
 
 /// What this machine's api knows. It need not run.
 async fn nodes(config: &Config) -> Option<u64> {
-    let client = Client::new(own_url(&config.api), None);
+    let client = Client::own(&config.api, None);
     let ready: Value = timeout(PEER, client.get("/readyz")).await.ok()?.ok()?;
     ready.get("nodes")?.as_u64()
 }

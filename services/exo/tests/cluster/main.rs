@@ -14,4 +14,5 @@ mod node;
 mod operator;
 mod pipeline;
 mod tensor;
+mod tls;
 mod walk_through;

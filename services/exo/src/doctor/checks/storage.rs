@@ -51,6 +51,11 @@ pub(super) fn files(facts: &Facts, findings: &mut Vec<Finding>) {
     }
 }
 
+pub(super) fn tls(facts: &Facts, findings: &mut Vec<Finding>) {
+    let remedy = "without `api.tls.certificate` and `api.tls.key` the API speaks HTTP";
+    findings.extend(facts.storage.tls.as_ref().map(|reason| Finding::error("tls", reason, remedy)));
+}
+
 pub(super) fn space(facts: &Facts, findings: &mut Vec<Finding>) {
     let Some(disk) = &facts.storage.disk else { return };
     let path = facts.config.data_dir.display();

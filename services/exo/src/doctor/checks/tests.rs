@@ -146,6 +146,8 @@ fn files_that_cannot_be_read_are_named_with_their_keys() {
         move |facts: &mut Facts| facts.storage.unreadable = vec![(key, PathBuf::from("/x"), "no such file".to_owned())]
     };
     check(unreadable("api.keyFile"), &[(Error, "/x (api.keyFile)", "api.keyFile")]);
+    let tls = |facts: &mut Facts| facts.storage.tls = Some("`api.tls.key` /x cannot be read".to_owned());
+    check(tls, &[(Error, "/x", "speaks HTTP")]);
     check(unreadable("models.dirs"), &[(Warning, "/x (models.dirs)", "models.dirs")]);
 }
 
@@ -262,13 +264,14 @@ fn a_unit_is_told_only_what_prevents_its_service() {
     let mut facts = healthy();
     facts.runner = Some("there is no exo-runner".to_owned());
     facts.storage.unreadable = vec![("api.keyFile", PathBuf::from("/x"), "no such file".to_owned())];
+    facts.storage.tls = Some("`api.tls.key` /x cannot be read".to_owned());
     facts.clock = ClockState::Unsynchronised;
     facts.certificate =
         Certificate::Found { not_before: now() - DAY * 40, not_after: now() - DAY, has_authority: false };
     let told = |unit| all(&facts, Some(unit)).iter().map(|finding| finding.check).collect::<Vec<_>>();
     assert_eq!(told(Unit::Master), [""; 0]);
     assert_eq!(told(Unit::Worker), ["runner"]);
-    assert_eq!(told(Unit::Api), ["keyFile"]);
+    assert_eq!(told(Unit::Api), ["keyFile", "tls"]);
     facts.storage.missing_mounts = vec![("dataDir", PathBuf::from("/srv/exo"), PathBuf::from("/srv"))];
     let found = all(&facts, Some(Unit::Master));
     let line = "error: dataDir /srv/exo lies below /srv, which /etc/fstab mounts, and nothing is mounted there; \

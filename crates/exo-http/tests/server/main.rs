@@ -1,5 +1,7 @@
 //! A real server on loopback, asked by a real client and by raw sockets.
 
+mod tls;
+
 use exo_http::{
     ApiKey, BindError, Event, Heartbeat, LiveOptions, Reply, Request, Route, Router, Server, ServerOptions,
 };
@@ -25,6 +27,7 @@ fn options() -> ServerOptions {
         header_timeout: PATIENCE,
         max_concurrent: 8,
         keys: Vec::new(),
+        certificate: None,
     }
 }
 
@@ -41,11 +44,15 @@ struct Running {
 
 impl Running {
     async fn start(options: ServerOptions, router: Router) -> Self {
+        Self::start_draining(options, router, Duration::from_secs(5)).await
+    }
+
+    async fn start_draining(options: ServerOptions, router: Router, drain: Duration) -> Self {
         let server = Server::bind(options).await.expect("a free port");
         let (address, shutdown) = (server.address(), CancellationToken::new());
         let live = server.options();
         let mut task = JoinSet::new();
-        task.spawn(server.serve(router, heartbeat(), shutdown.clone(), Duration::from_secs(5)));
+        task.spawn(server.serve(router, heartbeat(), shutdown.clone(), drain));
         Self { address, options: live, shutdown, task }
     }
 
