@@ -13,7 +13,9 @@ let
     ;
   cfg = config.services.exo;
   inherit (cfg) k3s;
-  inherit (cfg.settings.api) port;
+  inherit (cfg.settings) api;
+  inherit (api) port;
+  scheme = if api ? tls.certificate then "https" else "http";
   name = "exo";
   labels = {
     "app.kubernetes.io/name" = name;
@@ -32,7 +34,7 @@ let
     // more;
   ports = [
     {
-      name = "http";
+      name = scheme;
       inherit port;
       protocol = "TCP";
     }
@@ -133,8 +135,12 @@ let
       endpoints = [
         (
           {
-            port = "http";
+            port = scheme;
+            inherit scheme;
             path = "/metrics";
+          }
+          // optionalAttrs (scheme == "https" && cfg.api.tls.serverName != null) {
+            tlsConfig.serverName = cfg.api.tls.serverName;
           }
           // optionalAttrs (k3s.serviceMonitor.tokenSecret != null) {
             authorization.credentials = {

@@ -20,9 +20,11 @@ let
 
   secrets = {
     "api.authTokenFile" = cfg.api.authTokenFile;
+    "api.tls.key" = cfg.api.tls.key;
     "metrics.tokenFile" = cfg.metrics.tokenFile;
     "security.joinTokenFile" = cfg.security.joinTokenFile;
     "settings.api.keyFile" = api.keyFile or null;
+    "settings.api.tls.key" = api.tls.key or null;
     "settings.security.joinTokenFile" = cfg.settings.security.joinTokenFile or null;
   }
   // lib.mapAttrs' (name: lib.nameValuePair "credentials.${name}") cfg.credentials
@@ -48,6 +50,10 @@ in
       {
         assertion = isLoopback || api ? keyFile;
         message = "services.exo.api.bind = \"${api.bind}\" lets other machines in, but there is no services.exo.api.authTokenFile; name a file with one key on each line, or leave bind at \"127.0.0.1\".";
+      }
+      {
+        assertion = (cfg.api.tls.certificate == null) == (cfg.api.tls.key == null);
+        message = "services.exo.api.tls has only one of certificate and key; name both for HTTPS, or none of them for HTTP.";
       }
       {
         assertion = !(any (folder: hasPrefix folder "${dataDir}/") hidden);

@@ -54,6 +54,10 @@ in
         keyFile = mkIf (cfg.api.authTokenFile != null) (
           mkDefault "/run/credentials/exo-api.service/api-keys"
         );
+        tls = mkIf (cfg.api.tls.certificate != null || cfg.api.tls.key != null) {
+          certificate = mkDefault "/run/credentials/exo-api.service/tls-certificate";
+          key = mkDefault "/run/credentials/exo-api.service/tls-key";
+        };
       };
       models = {
         dirs = mkDefault (

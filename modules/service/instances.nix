@@ -19,6 +19,21 @@ let
   wanted = {
     instances = lib.mapAttrs (_: filterAttrs (_: value: value != null)) cfg.instances;
   };
+  # What the API asks for, and what it is known by.
+  credentials = filterAttrs (_: own: own.file != null) {
+    api-keys = {
+      file = cfg.api.authTokenFile;
+      variable = "EXO_API_KEY_FILE";
+    };
+    tls-certificate = {
+      file =
+        if cfg.api.tls.certificate != null then
+          cfg.api.tls.certificate
+        else
+          cfg.settings.api.tls.certificate or null;
+      variable = "EXO_API_TLS_CERTIFICATE";
+    };
+  };
   unchecked = (pkgs.formats.toml { }).generate "exo-instances.toml" wanted;
   checked = pkgs.runCommand "exo-instances.toml" { } ''
     ${lib.optionalString (
@@ -77,9 +92,9 @@ in
         SystemCallArchitectures = "native";
         SystemCallFilter = "@system-service";
       }
-      // optionalAttrs (cfg.api.authTokenFile != null) {
-        LoadCredential = [ "api-keys:${cfg.api.authTokenFile}" ];
-        Environment = [ "EXO_API_KEY_FILE=%d/api-keys" ];
+      // optionalAttrs (credentials != { }) {
+        LoadCredential = lib.mapAttrsToList (name: own: "${name}:${own.file}") credentials;
+        Environment = lib.mapAttrsToList (name: own: "${own.variable}=%d/${name}") credentials;
       };
     };
   };

@@ -17,6 +17,14 @@ in
           job_name = "exo";
           static_configs = [ { targets = [ "${host}:${toString api.port}" ]; } ];
         }
+        // lib.optionalAttrs (api ? tls.certificate) (
+          {
+            scheme = "https";
+          }
+          // lib.optionalAttrs (cfg.api.tls.serverName != null) {
+            tls_config.server_name = cfg.api.tls.serverName;
+          }
+        )
         // lib.optionalAttrs (cfg.metrics.tokenFile != null) {
           authorization.credentials_file = cfg.metrics.tokenFile;
         }

@@ -61,6 +61,36 @@ in
           credential, so that only root has to be able to read it. Key `api.keyFile`.
         '';
       };
+
+      tls = {
+        certificate = mkOption {
+          type = types.nullOr types.str;
+          default = null;
+          example = "/var/lib/acme/exo.example.org/fullchain.pem";
+          description = ''
+            PEM file with the certificate of the API and those between it and its authority. With `api.tls.key` the API
+            speaks HTTPS only. The API gets both as credentials, so that only root has to be able to read them, and gets
+            them anew at a reload (systemd 260; older ones need a restart). Key `api.tls.certificate`.
+          '';
+        };
+
+        key = mkOption {
+          type = types.nullOr types.str;
+          default = null;
+          example = "/var/lib/acme/exo.example.org/key.pem";
+          description = "PEM file with the private key of `api.tls.certificate`, outside of the Nix store. Key `api.tls.key`.";
+        };
+
+        serverName = mkOption {
+          type = types.nullOr types.str;
+          default = null;
+          example = "exo.example.org";
+          description = ''
+            Name that the certificate is for. A Prometheus that is told of the API (`metrics.scrape`,
+            `k3s.serviceMonitor`) asks an address, and takes the certificate for this name instead.
+          '';
+        };
+      };
     };
 
     settings = mkOption {

@@ -24,10 +24,15 @@ let
     else
       "${cfg.security.configDir}/exo-${role}.toml";
 
+  hasTls = role: role == "api" && cfg.api.tls.certificate != null && cfg.api.tls.key != null;
   credentials =
     role:
     optional (cfg.security.joinTokenFile != null) "join-token:${cfg.security.joinTokenFile}"
     ++ optional (role == "api" && cfg.api.authTokenFile != null) "api-keys:${cfg.api.authTokenFile}"
+    ++ lib.optionals (hasTls role) [
+      "tls-certificate:${cfg.api.tls.certificate}"
+      "tls-key:${cfg.api.tls.key}"
+    ]
     ++ lib.mapAttrsToList (name: file: "${name}:${file}") cfg.credentials;
 
   unit =
@@ -64,6 +69,8 @@ let
           }
           // optionalAttrs (!isOfUnit.dataDir) { ReadWritePaths = [ dataDir ]; }
           // optionalAttrs (credentials role != [ ]) { LoadCredential = credentials role; }
+          # A renewed certificate comes with a reload, and open answers go on.
+          // optionalAttrs (hasTls role) { RefreshOnReload = "credentials"; }
           // optionalAttrs (cfg.environmentFiles != [ ]) { EnvironmentFile = cfg.environmentFiles; }
           // optionalAttrs (!cfg.security.hardening) (import ./unconfined.nix);
         }

@@ -132,6 +132,80 @@ in
       ))
     ];
   };
+  "HTTPS" = {
+    options = {
+      services.k3s.enable = true;
+      services.exo = {
+        api = {
+          bind = "10.0.0.2";
+          authTokenFile = "/run/secrets/keys";
+          tls = {
+            certificate = "/var/lib/acme/exo.example.org/fullchain.pem";
+            key = "/var/lib/acme/exo.example.org/key.pem";
+            serverName = "exo.example.org";
+          };
+        };
+        instances.guide.model = "exo-guide";
+        metrics = {
+          scrape = true;
+          tokenFile = "/run/secrets/metrics";
+        };
+        k3s = {
+          integration = true;
+          nodeAddress = "10.0.0.2";
+          serviceMonitor.enable = true;
+        };
+      };
+    };
+    gives =
+      config:
+      let
+        inherit (config.services.exo.k3s) manifests;
+        scraped = lib.head config.services.prometheus.scrapeConfigs;
+        monitored = lib.head manifests."50-exo-service-monitor".spec.endpoints;
+      in
+      [
+        (is "where the API finds them" {
+          certificate = "/run/credentials/exo-api.service/tls-certificate";
+          key = "/run/credentials/exo-api.service/tls-key";
+        } (settings config).api.tls)
+        (is "the API's credentials" [
+          "api-keys:/run/secrets/keys"
+          "tls-certificate:/var/lib/acme/exo.example.org/fullchain.pem"
+          "tls-key:/var/lib/acme/exo.example.org/key.pem"
+        ] (units config).exo-api.serviceConfig.LoadCredential)
+        (is "when it gets them anew" "credentials" (units config).exo-api.serviceConfig.RefreshOnReload)
+        (is "nobody else has the key" false ((worker config) ? LoadCredential))
+        (is "whoever applies knows the API" [
+          "EXO_API_KEY_FILE=%d/api-keys"
+          "EXO_API_TLS_CERTIFICATE=%d/tls-certificate"
+        ] (units config).exo-apply.serviceConfig.Environment)
+        (is "how Prometheus asks" "https" scraped.scheme)
+        (is "whom it expects" "exo.example.org" scraped.tls_config.server_name)
+        (is "what pods see" "https" (lib.head manifests."20-exo-service".spec.ports).name)
+        (is "how the operator's Prometheus asks" "https" monitored.scheme)
+        (is "at which port" "https" monitored.port)
+        (is "whom that expects" "exo.example.org" monitored.tlsConfig.serverName)
+      ];
+  };
+  "HTTPS with files that the API reads itself" = {
+    options.services.exo = {
+      settings.api.tls = {
+        certificate = "/var/lib/acme/exo.example.org/fullchain.pem";
+        key = "/var/lib/acme/exo.example.org/key.pem";
+      };
+      instances.guide.model = "exo-guide";
+      metrics.scrape = true;
+    };
+    gives = config: [
+      (is "where they are" "/var/lib/acme/exo.example.org/key.pem" (settings config).api.tls.key)
+      (is "nothing is handed out" false ((units config).exo-api.serviceConfig ? LoadCredential))
+      (is "but to whoever applies" [
+        "tls-certificate:/var/lib/acme/exo.example.org/fullchain.pem"
+      ] (units config).exo-apply.serviceConfig.LoadCredential)
+      (is "how Prometheus asks" "https" (lib.head config.services.prometheus.scrapeConfigs).scheme)
+    ];
+  };
   "data elsewhere, as somebody else" = {
     options = {
       users.users.models = {

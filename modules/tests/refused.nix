@@ -43,6 +43,17 @@ in
       "${builtins.storeDir}/00000000000000000000000000000000-keys";
     says = [ "settings.api.keyFile lies in the Nix store" ];
   };
+  "a certificate without its key" = {
+    options.services.exo.api.tls.certificate = "/run/secrets/certificate.pem";
+    says = [ "api.tls has only one of certificate and key" ];
+  };
+  "the key of a certificate in the store" = {
+    options.services.exo.api.tls = {
+      certificate = "${builtins.storeDir}/00000000000000000000000000000000-certificate";
+      key = "${builtins.storeDir}/00000000000000000000000000000000-key";
+    };
+    says = [ "services.exo: api.tls.key lies in the Nix store" ];
+  };
   "a join token in the store" = {
     options.services.exo.security.joinTokenFile =
       "${builtins.storeDir}/00000000000000000000000000000000-token";
