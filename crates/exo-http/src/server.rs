@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Connections held at the same time; each costs a few KiB, through TLS some tens, and the files that a process may open are 1024 by default.
+/// Connections held at the same time; each costs a few KiB, through TLS some tens, and the files that a process may open
+/// are 1024 by default.
 const CONNECTIONS: usize = 512;
 /// How long before the end of draining the streams are told to end by themselves.
 const LAST_WORDS: Duration = Duration::from_millis(500);
