@@ -105,7 +105,7 @@ pub const KEYS: &[Key] = &[
     key("api.maxBodyBytes", Kind::Memory(1 << 10, 1 << 30), "2 MiB", "Largest request body."),
     key("api.requestTimeout", Kind::Duration(SECOND, 24 * HOUR), "10m", "A request that is not answered by then ends with an error."),
     key("api.headerTimeout", Kind::Duration(100, 10 * 60 * SECOND), "10s", "A client that has not sent its request's head by then is disconnected; so is one that sends its body slower."),
-    key("api.streamTimeout", Kind::Duration(SECOND, HOUR), "60s", "A stream that makes no progress for so long ends with an error."),
+    key("api.streamTimeout", Kind::Duration(SECOND, HOUR), "60s", "A stream that says nothing for so long ends with an error. While a request waits or is read, its runner says so each second."),
     key("api.maxConcurrent", Kind::Number(1, 65_536), "64", "Requests that are served at the same time; more are answered 429."),
 
     key("api.tls.certificate", Kind::Path, "", "PEM file with the certificate of the API and those between it and its authority. With `api.tls.key` the API speaks HTTPS only. Both are read again at a reload."),

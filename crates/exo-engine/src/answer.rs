@@ -28,6 +28,9 @@ pub(crate) struct Answer {
     usage: Usage,
     submitted: Instant,
     started: Option<Instant>,
+    /// Since when it waits for something urgent, and how long it did before its first token and after.
+    paused: Option<Instant>,
+    pauses: [Duration; 2],
     first_token: Option<Instant>,
     last_token: Option<Instant>,
 }
@@ -73,6 +76,8 @@ impl Answer {
             usage: Usage { prompt_tokens: prompt.len() as u32, ..Usage::default() },
             submitted: now,
             started: None,
+            paused: None,
+            pauses: [Duration::ZERO; 2],
             first_token: None,
             last_token: None,
         })
@@ -94,11 +99,19 @@ impl Answer {
 
     /// Notes that a step works on the request, `cached` of its tokens being there already.
     pub(crate) fn start(&mut self, now: Instant, cached: u32) {
+        if let Some(paused) = self.paused.take() {
+            self.pauses[usize::from(self.first_token.is_some())] += now - paused;
+        }
         if self.started.is_none() {
             self.started = Some(now);
             // Of an answer that goes on here its own tokens may have been there as well.
             self.usage.cached_tokens = cached.min(self.usage.prompt_tokens);
         }
+    }
+
+    /// Notes that it waits for its turn again.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.paused = Some(now);
     }
 
     /// Chooses the next token, waiting at most `patience` for the grammar. It joins the answer with `push`.
@@ -236,9 +249,9 @@ impl Answer {
         let Some(started) = self.started else { return Timings::default() };
         let since_start = |at: Option<Instant>| at.map_or_else(Default::default, |at| at - started);
         Timings {
-            waiting: started - self.submitted,
-            prefill: since_start(self.first_token),
-            decode: since_start(self.last_token).saturating_sub(since_start(self.first_token)),
+            waiting: started - self.submitted + self.pauses.iter().sum::<Duration>(),
+            prefill: since_start(self.first_token).saturating_sub(self.pauses[0]),
+            decode: since_start(self.last_token).saturating_sub(since_start(self.first_token) + self.pauses[1]),
         }
     }
 }

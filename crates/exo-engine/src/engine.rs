@@ -361,6 +361,9 @@ impl Engine {
 
     fn note_starts(&mut self, step: &Step) {
         let now = Instant::now();
+        for id in self.scheduler.take_interrupted() {
+            self.answers.get_mut(&id).into_iter().for_each(|answer| answer.pause(now));
+        }
         for id in self.scheduler.running_ids(&step.plan) {
             let cached = self.scheduler.cached_tokens(id);
             if let Some(answer) = self.answers.get_mut(&id) {

@@ -64,22 +64,12 @@ pub enum Priority {
     High,
 }
 
-impl Priority {
-    /// The next more urgent one, if there is any.
-    pub(crate) fn raised(self) -> Self {
-        match self {
-            Self::Low => Self::Normal,
-            Self::Normal | Self::High => Self::High,
-        }
-    }
-}
-
 /// When a request's turn is, where several wait. It never changes an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Turn {
     /// How urgent it is.
     pub priority: Priority,
-    /// Whose it is: those alike in priority take turns by client.
+    /// Whose it is: those alike in priority take turns by client. 0 is nobody in particular.
     pub client: u64,
 }
 
@@ -212,7 +202,7 @@ pub struct Usage {
 /// Where the time of a request went so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// From `submit` to the first step that worked on it.
+    /// From `submit` to the first step that worked on it, and while something urgent had its place.
     pub waiting: Duration,
     /// From there to its first token.
     pub prefill: Duration,

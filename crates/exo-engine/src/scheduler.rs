@@ -125,6 +125,8 @@ pub struct Scheduler {
     queue: Queue,
     slots: Vec<Slot>,
     prefixes: Prefixes,
+    /// Those that gave way and were not told of yet.
+    interrupted: Vec<u64>,
     /// For the next step.
     moves: CacheMoves,
     /// Number of the last step.
@@ -138,7 +140,7 @@ impl Scheduler {
     pub fn new(limits: SchedulerLimits) -> Self {
         let slots = (0..limits.max_sequences).map(|_| Slot::default()).collect();
         let (queue, prefixes) = (Queue::default(), Prefixes::default());
-        Self { limits, queue, slots, prefixes, moves: all_forgotten(), step: 0, admissions: 0 }
+        Self { limits, queue, slots, prefixes, interrupted: Vec::new(), moves: all_forgotten(), step: 0, admissions: 0 }
     }
 
     /// Puts a sequence in the queue. `prompt` has at least 1 token, and at most `context`; where tokens are wanted one
@@ -164,10 +166,12 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether one more of the client may wait. The last places are not for a client that has half of them already.
+    /// Whether one more of the client may wait. The last places are not for a client that has half of them already, where
+    /// clients are told apart.
     fn has_place(&self, client: u64) -> bool {
         let (waiting, most) = (self.queue.len(), self.limits.max_waiting);
-        let kept = if self.queue.of_client(client) > most / 2 { most / 8 } else { 0 };
+        let has_many = client != 0 && self.queue.of_client(client) > most / 2;
+        let kept = if has_many { most / 8 } else { 0 };
         waiting < most - kept
     }
 
@@ -274,6 +278,11 @@ impl Scheduler {
         all.map(|sequence| (sequence.id, sequence.computed, sequence.tokens.len()))
     }
 
+    /// Ids of those that gave way to something urgent since this was asked.
+    pub(crate) fn take_interrupted(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.interrupted)
+    }
+
     fn contains(&self, id: u64) -> bool {
         self.queue.contains(id) || self.running(id).is_some()
     }
@@ -289,10 +298,7 @@ impl Scheduler {
     /// Gives free slots to the sequences whose turn it is: each the slot that holds most of its prompt, and of equals the
     /// one unused for longest. Where blocks have more of it than any slot, that slot gets the blocks.
     fn admit(&mut self) {
-        while let Some(priority) = self.queue.next_priority()
-            && let Some(oldest) = self.oldest_idle(|_| true).or_else(|| self.preempt(priority))
-            && let Some(sequence) = self.queue.pop()
-        {
+        while let Some((oldest, sequence)) = self.next_admission() {
             let reusable = if self.limits.reuse { sequence.reusable() } else { &[] };
             let idle = (0..self.slots.len()).filter(|&slot| self.slots[slot].running.is_none());
             let held = idle.map(|slot| (self.slots[slot].prefix_of(reusable), slot));
@@ -309,8 +315,18 @@ impl Scheduler {
             }
             self.admissions += 1;
             self.slots[slot].admission = self.admissions;
+            self.queue.charge_prompt(sequence.turn.client, sequence.tokens.len() - cached.max(sequence.charged));
             self.slots[slot].start(sequence, cached, self.limits.prefill_chunk as usize);
         }
+    }
+
+    /// The idle slot that was unused for longest, and whose turn it is. Something urgent has another give its slot up.
+    fn next_admission(&mut self) -> Option<(usize, Sequence)> {
+        if let Some(idle) = self.oldest_idle(|_| true) {
+            return Some((idle, self.queue.pop()?));
+        }
+        let slot = self.preempt(self.queue.most_urgent()?)?;
+        Some((slot, self.queue.pop_urgent()?))
     }
 
     /// Puts a sequence back into the queue for one of that priority: of the least urgent the one that began last. Its slot.
@@ -323,6 +339,7 @@ impl Scheduler {
         self.share(slot);
         let mut sequence = self.slots[slot].running.take()?;
         sequence.put_back();
+        self.interrupted.push(sequence.id);
         self.queue.push_back(sequence);
         Some(slot)
     }
@@ -397,9 +414,6 @@ impl Scheduler {
         let (slots, prompts): (Vec<usize>, Vec<Reading>) = order.iter().filter_map(reading).unzip();
         for (slot, tokens) in slots.into_iter().zip(shares(&prompts, budget)) {
             step.prompt_tokens += tokens;
-            if let Some(sequence) = &self.slots[slot].running {
-                self.queue.charge_prompt(sequence.turn.client, tokens);
-            }
             self.add(slot, tokens, step);
         }
     }

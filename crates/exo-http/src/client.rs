@@ -58,6 +58,11 @@ pub enum AskError {
     /// The certificate to be looked for cannot be read.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// This machine trusts nobody.
+    #[error(
+        "this machine has no certificates of authorities ({0}); install them (Debian: ca-certificates), or set SSL_CERT_FILE"
+    )]
+    Authorities(String),
     /// TLS refuses to begin.
     #[error(transparent)]
     Tls(#[from] Error),
@@ -153,7 +158,12 @@ impl Trust {
         Ok(match self {
             Self::Authorities => {
                 let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                let found = rustls_native_certs::load_native_certs();
+                let (added, _) = roots.add_parsable_certificates(found.certs);
+                if added == 0 {
+                    let reason = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
+                    return Err(AskError::Authorities(reason));
+                }
                 builder.with_root_certificates(roots).with_no_client_auth()
             }
             Self::Certificate(path) => {

@@ -33,7 +33,8 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// `Authorization: Bearer KEY` or `x-api-key: KEY`, if any key is configured: the number of the key among them, from 0.
+/// `Authorization: Bearer KEY` or `x-api-key: KEY`, if any key is configured: the number of the key among them, from 1; 0
+/// where there is none.
 pub(crate) fn check_key(headers: &HeaderMap, keys: &[ApiKey]) -> Result<usize, ApiError> {
     if keys.is_empty() {
         return Ok(0);
@@ -44,10 +45,8 @@ pub(crate) fn check_key(headers: &HeaderMap, keys: &[ApiKey]) -> Result<usize, A
         return Err(ApiError::new(401, "missing_api_key", message));
     };
     // All keys are compared, so that the time does not tell which one was near.
-    let found = keys
-        .iter()
-        .enumerate()
-        .fold(None, |found, (number, key)| if key.matches(given) { Some(number) } else { found });
+    let found =
+        (1..).zip(keys).fold(None, |found, (number, key)| if key.matches(given) { Some(number) } else { found });
     found.ok_or_else(|| ApiError::new(401, "invalid_api_key", "the API key is not one of those in `api.keyFile`"))
 }
 
@@ -107,9 +106,9 @@ mod tests {
         assert_eq!(format!("{keys:?}"), "[ApiKey(…), ApiKey(…)]");
         for (pairs, code) in [
             (&[][..], Err("missing_api_key")),
-            (&[("authorization", "Bearer alpha")], Ok(0)),
-            (&[("authorization", "bearer beta")], Ok(1)),
-            (&[("x-api-key", "beta")], Ok(1)),
+            (&[("authorization", "Bearer alpha")], Ok(1)),
+            (&[("authorization", "bearer beta")], Ok(2)),
+            (&[("x-api-key", "beta")], Ok(2)),
             (&[("authorization", "Bearer alph")], Err("invalid_api_key")),
             (&[("authorization", "Bearer alphb")], Err("invalid_api_key")),
             (&[("authorization", "Basic alpha")], Err("missing_api_key")),

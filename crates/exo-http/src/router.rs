@@ -30,7 +30,7 @@ pub struct Request {
     pub last_event_id: Option<String>,
     /// At most as long as configured.
     pub body: Bytes,
-    /// Number of the key that the client presented, from 0; 0 where none is asked for.
+    /// Number of the key that the client presented, from 1; 0 where none is asked for.
     pub key: usize,
     /// When the answer must be complete.
     pub deadline: Instant,
@@ -171,7 +171,7 @@ fn no_method() -> ApiError {
     ApiError::new(405, "method_not_allowed", "this path exists, but not with this method")
 }
 
-/// The number of the key that was presented, from 0.
+/// The number of the key that was presented, from 1; 0 where none is asked for.
 fn checks(headers: &http::HeaderMap, options: &ServerOptions, is_open: bool) -> Result<usize, ApiError> {
     check_host(headers, options.bind.ip())?;
     check_origin(headers)?;

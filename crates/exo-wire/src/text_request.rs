@@ -73,7 +73,7 @@ pub(crate) fn turn(fields: &mut Fields) -> Result<(Turn, Option<ServiceTier>), A
     Ok((Turn { priority, client }, tier))
 }
 
-/// The same number for the same name in every process.
+/// The same number for the same name, wherever a request comes in.
 fn number_of(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);

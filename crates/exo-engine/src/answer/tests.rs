@@ -65,3 +65,26 @@ fn a_grammar_begins_behind_the_reasoning() {
     assert_eq!((reasoning.as_str(), text.as_str()), ("hm\0", "0x"));
     assert!(matches!(answer.choose(&mut logits(1), patience, &tokenizer, now), Choice::End(Finish::Stop)));
 }
+
+#[test]
+fn a_pause_counts_as_waiting() {
+    let (tokenizer, begin) = (tokenizer(), Instant::now());
+    let after = |seconds: u64| begin + Duration::from_secs(seconds);
+    let reply = Reply { parser: None, markers: Vec::new() };
+    let mut answer = Answer::new(&request(), &[1, 2], reply, None, begin).expect("nothing is refused");
+    answer.start(after(1), 0);
+    answer.pause(after(2));
+    answer.start(after(12), 0);
+    let say = |answer: &mut Answer, at| {
+        let Choice::Token(sampled) = answer.choose(&mut logits(65), Duration::ZERO, &tokenizer, at) else {
+            panic!("a token was expected");
+        };
+        answer.push(sampled, false, &tokenizer, at)
+    };
+    say(&mut answer, after(13));
+    answer.pause(after(14));
+    answer.start(after(114), 0);
+    let timings = say(&mut answer, after(115)).timings;
+    let seconds = [timings.waiting, timings.prefill, timings.decode].map(|time| time.as_secs());
+    assert_eq!(seconds, [1 + 10 + 100, 2, 2]);
+}

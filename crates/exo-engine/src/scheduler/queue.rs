@@ -2,8 +2,8 @@
 //!
 //! More urgent requests come first. Among those alike, the client comes first for whom least was computed so far: the
 //! virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (2024). So one that asks for a
-//! hundred answers at once does not keep others from the next free slot. A request that was passed over often enough
-//! counts as more urgent, so that everybody's turn comes.
+//! hundred answers at once does not keep others from the next free slot. Whoever waits longest is passed over so often at
+//! most, so that everybody's turn comes.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -13,7 +13,7 @@ use crate::request::Priority;
 /// What a token of an answer costs beside one of a prompt, which is computed together with many others.
 const ANSWER_COST: u64 = 4;
 
-/// After so many others had their turn before it, a request counts as more urgent.
+/// So many others have their turn before the one that waits longest: one in thirty-three free slots is for it.
 const PASSED_OVER: u32 = 32;
 
 /// Clients whose count is kept though they have nothing to do.
@@ -65,22 +65,37 @@ impl Queue {
         self.waiting.push(sequence);
     }
 
-    /// How urgent the next one is.
-    pub(super) fn next_priority(&self) -> Option<Priority> {
+    /// How urgent the most urgent is.
+    pub(super) fn most_urgent(&self) -> Option<Priority> {
         self.waiting.iter().map(|sequence| sequence.turn.priority).max()
     }
 
-    /// The next one.
+    /// The next one for a slot that is free.
     pub(super) fn pop(&mut self) -> Option<Sequence> {
+        let oldest = self.oldest().filter(|place| self.waiting[*place].passed >= PASSED_OVER);
+        match oldest {
+            Some(place) => Some(self.waiting.swap_remove(place)),
+            None => self.pop_urgent(),
+        }
+    }
+
+    /// The next one of the most urgent, for a slot that something gave up for it.
+    pub(super) fn pop_urgent(&mut self) -> Option<Sequence> {
         let served = |client| self.served.get(&client).copied().unwrap_or_default();
         let key =
             |sequence: &Sequence| (Reverse(sequence.turn.priority), served(sequence.turn.client), sequence.arrival);
         let next = (0..self.waiting.len()).min_by_key(|&place| key(&self.waiting[place]))?;
         let next = self.waiting.swap_remove(next);
-        for sequence in self.waiting.iter_mut().filter(|sequence| sequence.arrival < next.arrival) {
-            sequence.pass_over(PASSED_OVER);
+        if let Some(oldest) = self.oldest().map(|place| &mut self.waiting[place])
+            && oldest.arrival < next.arrival
+        {
+            oldest.passed += 1;
         }
         Some(next)
+    }
+
+    fn oldest(&self) -> Option<usize> {
+        (0..self.waiting.len()).min_by_key(|&place| self.waiting[place].arrival)
     }
 
     /// Takes one out, whether it was there.
@@ -90,9 +105,10 @@ impl Queue {
         self.waiting.len() < waiting
     }
 
-    /// So many tokens of a client's prompt were computed.
+    /// So many tokens of a client's prompt will be computed. It is told before they are, so that slots that become free
+    /// at the same time do not all go to the same client; one that has nothing to read counts as one.
     pub(super) fn charge_prompt(&mut self, client: u64, tokens: usize) {
-        self.charge(client, tokens as u64);
+        self.charge(client, tokens.max(1) as u64);
     }
 
     /// A token of a client's answer was.
@@ -161,7 +177,7 @@ mod tests {
     #[test]
     fn the_urgent_come_first_and_equals_as_they_came() {
         let mut queue = queue(&[(1, Low, 0), (2, Normal, 0), (3, High, 0), (4, Normal, 0), (5, High, 0)]);
-        assert_eq!(queue.next_priority(), Some(High));
+        assert_eq!(queue.most_urgent(), Some(High));
         assert_eq!(drain(&mut queue, 10), [3, 5, 2, 4, 1]);
     }
 
@@ -198,7 +214,18 @@ mod tests {
             next.id
         };
         let turn = (1..1000).find(|id| first_of(*id) == 0);
-        assert_eq!(turn, Some(2 * u64::from(PASSED_OVER) + 1));
+        assert_eq!(turn, Some(u64::from(PASSED_OVER) + 1));
+    }
+
+    #[test]
+    fn a_crowd_that_was_passed_over_does_not_come_all_at_once() {
+        let mut queue = queue(&(0..50).map(|id| (id, Low, 1)).collect::<Vec<_>>());
+        let mut lows = 0;
+        for id in 100..100 + 4 * u64::from(PASSED_OVER) {
+            queue.push(sequence(id, Normal, 2), std::iter::empty());
+            lows += u64::from(queue.pop().expect("some wait").id < 100);
+        }
+        assert_eq!(lows, 3);
     }
 
     #[test]

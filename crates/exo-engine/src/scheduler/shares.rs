@@ -24,14 +24,19 @@ pub(super) struct Reading {
     pub(super) priority: Priority,
 }
 
-/// One in so many tokens is for the prompt that is being read for longest, so that it goes on whoever comes.
+/// One in so many tokens is for the prompt that is being read for longest, so that it goes on whoever comes. What is read
+/// in one step has as many as it needs.
 const OLDEST: usize = 4;
 
 /// Tokens that a step reads of each prompt; the prompts are given from the oldest on. The urgent come first, and of them
 /// those with the least left, because they wait least if they wait for nothing longer.
 pub(super) fn shares(prompts: &[Reading], mut budget: Budget) -> Vec<usize> {
     let mut shares = vec![0; prompts.len()];
-    let of_oldest = budget.tokens.div_ceil(OLDEST);
+    let of_oldest = prompts.first().map_or(0, |oldest| match oldest {
+        Reading { in_one_step: true, .. } => budget.tokens,
+        Reading { is_long: true, .. } => budget.tokens.min(budget.of_long_prompts).div_ceil(OLDEST),
+        _ => budget.tokens.div_ceil(OLDEST),
+    });
     let mut give = |place: usize, most: usize| {
         let prompt = prompts[place];
         let wanted = prompt.left - shares[place];
@@ -82,12 +87,13 @@ mod tests {
     fn the_urgent_are_read_first_and_the_oldest_goes_on() {
         let prompts = [reading(4000, Low), reading(100, Normal), reading(1000, High)];
         check(&prompts, (256, ANY), &[64, 0, 192]);
+        check(&prompts, (256, 8), &[2, 100, 6]);
     }
 
     #[test]
     fn beside_answers_long_prompts_have_what_is_left_for_them() {
         let prompts = [reading(4000, Normal), reading(300, Normal), reading(100, Normal)];
-        check(&prompts, (256, 8), &[8, 0, 100]);
+        check(&prompts, (256, 8), &[2, 6, 100]);
         check(&prompts, (256, 0), &[0, 0, 100]);
         check(&prompts, (0, ANY), &[0, 0, 0]);
     }
@@ -96,6 +102,7 @@ mod tests {
     fn what_sees_ahead_is_read_whole_or_not_at_all() {
         let whole = |left| Reading { in_one_step: true, ..reading(left, Normal) };
         check(&[whole(100), whole(200), whole(50)], (256, ANY), &[100, 0, 50]);
+        check(&[whole(250), whole(20), whole(20)], (256, ANY), &[250, 0, 0]);
         check(&[whole(200), reading(300, Normal)], (256, ANY), &[200, 56]);
     }
 }

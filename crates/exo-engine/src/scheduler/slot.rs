@@ -9,6 +9,9 @@ use crate::{
     request::{Priority, Turn},
 };
 
+/// So often one gives way at most: what it has to read again each time is for nothing.
+pub(super) const INTERRUPTIONS: u32 = 4;
+
 /// A sequence of tokens, waiting or running.
 #[derive(Debug)]
 pub(super) struct Sequence {
@@ -31,8 +34,12 @@ pub(super) struct Sequence {
     pub(super) turn: Turn,
     /// Its number among all that came.
     pub(super) arrival: u64,
-    /// How often others that came later had their turn before it, since it last became more urgent.
-    passed: u32,
+    /// How often others that came later had their turn while it waited for longest.
+    pub(super) passed: u32,
+    /// How often it gave way to something urgent.
+    interrupted: u32,
+    /// How many of its tokens were charged for.
+    pub(super) charged: usize,
 }
 
 impl Sequence {
@@ -51,22 +58,16 @@ impl Sequence {
             turn,
             arrival: 0,
             passed: 0,
-        }
-    }
-
-    /// Somebody that came later has its turn before; after `patience` of them it counts as more urgent.
-    pub(super) fn pass_over(&mut self, patience: u32) {
-        self.passed += 1;
-        if self.passed >= patience {
-            self.passed = 0;
-            self.turn.priority = self.turn.priority.raised();
+            interrupted: 0,
+            charged: 0,
         }
     }
 
     /// Whether it may be put back into the queue for something of that priority: nothing of it is under way that a result
-    /// comes back of, and nothing was made of what it computed but tokens.
+    /// comes back of, nothing was made of what it computed but tokens, and it was not interrupted too often.
     pub(super) fn can_wait_for(&self, priority: Priority) -> bool {
         self.turn.priority < priority
+            && self.interrupted < INTERRUPTIONS
             && self.wants == Wants::Tokens
             && self.guesses.is_empty()
             && self.computed < self.tokens.len()
@@ -76,6 +77,8 @@ impl Sequence {
     pub(super) fn put_back(&mut self) {
         self.computed = 0;
         self.prompt_tokens = self.tokens.len();
+        self.charged = self.tokens.len();
+        self.interrupted += 1;
     }
 
     /// Guesses up to `most` tokens after the last one, and one less than may still come.

@@ -122,14 +122,14 @@ fn the_queue_is_bounded_and_ids_are_unique() {
     scheduler.submit(0, vec![1], None, Wants::Tokens, Turn::default()).expect("room");
     step(&mut scheduler, 9);
     assert_eq!(scheduler.submit(0, vec![1], None, Wants::Tokens, Turn::default()), Err(Refusal::DuplicateId));
+    let of = |client| Turn { client, ..Turn::default() };
     for id in 1..=7 {
-        scheduler.submit(id, vec![1], None, Wants::Tokens, Turn::default()).expect("room");
+        scheduler.submit(id, vec![1], None, Wants::Tokens, of(1)).expect("room");
     }
-    assert_eq!(scheduler.submit(7, vec![1], None, Wants::Tokens, Turn::default()), Err(Refusal::DuplicateId));
-    assert_eq!(scheduler.submit(8, vec![1], None, Wants::Tokens, Turn::default()), Err(Refusal::Busy(7)));
-    let other = Turn { client: 1, ..Turn::default() };
-    scheduler.submit(8, vec![1], None, Wants::Tokens, other).expect("the last place is for others");
-    assert_eq!(scheduler.submit(9, vec![1], None, Wants::Tokens, other), Err(Refusal::Busy(8)));
+    assert_eq!(scheduler.submit(7, vec![1], None, Wants::Tokens, of(1)), Err(Refusal::DuplicateId));
+    assert_eq!(scheduler.submit(8, vec![1], None, Wants::Tokens, of(1)), Err(Refusal::Busy(7)));
+    scheduler.submit(8, vec![1], None, Wants::Tokens, of(2)).expect("the last place is for others");
+    assert_eq!(scheduler.submit(9, vec![1], None, Wants::Tokens, of(2)), Err(Refusal::Busy(8)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whose turn it is.
 
 use super::*;
+use crate::scheduler::slot::INTERRUPTIONS;
 
 const fn urgent(priority: Priority) -> Turn {
     Turn { priority, client: 0 }
@@ -68,6 +69,34 @@ fn what_is_under_way_and_what_is_no_text_is_not_interrupted() {
     scheduler.accept(1, 9);
     scheduler.next_step(1, usize::MAX);
     assert_eq!(running(&scheduler), [3, 2]);
+}
+
+#[test]
+fn slots_that_are_free_at_the_same_time_go_to_different_clients() {
+    let mut scheduler = scheduler(100, 4, 8);
+    for id in 0..8 {
+        submit(&mut scheduler, id, vec![id as u32; 3], Turn { client: 1 + id / 4, ..Turn::default() });
+    }
+    step(&mut scheduler, 9);
+    assert_eq!(running(&scheduler), [0, 4, 1, 5]);
+}
+
+#[test]
+fn one_gives_way_so_often_and_then_it_is_heard_out() {
+    let mut scheduler = scheduler(100, 1, 8);
+    submit(&mut scheduler, 0, vec![1; 3], urgent(Priority::Low));
+    for id in 1..=u64::from(INTERRUPTIONS) {
+        step(&mut scheduler, 9);
+        assert_eq!(running(&scheduler), [0]);
+        submit(&mut scheduler, id, vec![2; 3], urgent(Priority::High));
+        step(&mut scheduler, 9);
+        assert_eq!(running(&scheduler), [id]);
+        scheduler.remove(id);
+    }
+    step(&mut scheduler, 9);
+    submit(&mut scheduler, 9, vec![2; 3], urgent(Priority::High));
+    step(&mut scheduler, 9);
+    assert_eq!(running(&scheduler), [0]);
 }
 
 #[test]
