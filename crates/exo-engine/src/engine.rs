@@ -243,9 +243,7 @@ impl Engine {
 
     /// Every request of which something is left to read, also of those that wait for their turn.
     pub fn reading(&self) -> impl Iterator<Item = Reading> {
-        let reading =
-            |(id, read, tokens): (u64, usize, usize)| Reading { id, read: read as u32, tokens: tokens as u32 };
-        self.scheduler.reading().map(reading)
+        self.scheduler.reading()
     }
 
     /// Ends request `id`; its last output, with the text that was held back, comes from the next `step`. Unknown ids

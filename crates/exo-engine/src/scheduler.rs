@@ -1,9 +1,9 @@
 //! Decides what each step computes: continuous batching with chunked prefill. Pure: no threads, no clock.
 //!
 //! Every running sequence that is past its prompt gets one token a step, whatever else happens; prompts share a budget
-//! of tokens a step, those first of which least is left. Of a long prompt a step has less where it would hold up those who read answers
-//! along. Where the layers are cut into stages, that many steps are under way at a time, and the sequences that decode
-//! are dealt out to them; a prompt's next chunk does not wait for the one before.
+//! of tokens a step, those first of which least is left. Of a long prompt a step has less where it would hold up those who
+//! read answers along. Where the layers are cut into stages, that many steps are under way at a time, and the sequences
+//! that decode are dealt out to them; a prompt's next chunk does not wait for the one before.
 //!
 //! Where all slots are taken, requests wait for their turn: the urgent first, then client by client. One that is more
 //! urgent than what runs does not wait: something less urgent is put back into the queue, and reads what it had generated
@@ -21,7 +21,7 @@ use std::cmp::Reverse;
 use crate::{
     embedding::Pooling,
     plan::{BLOCK, BatchPlan, BlockRestore, BlockShare, CacheMoves, Rows, SequencePlan},
-    request::{Priority, Turn},
+    request::{Priority, Reading, Turn},
 };
 
 mod drafter;
@@ -32,7 +32,7 @@ mod slot;
 
 use prefixes::Prefixes;
 use queue::Queue;
-use shares::{Budget, Reading, shares};
+use shares::{Budget, Unread, shares};
 use slot::{Sequence, Slot};
 
 /// What the scheduler may use.
@@ -271,11 +271,15 @@ impl Scheduler {
         self.running(id).map_or(0, |sequence| sequence.cached as u32)
     }
 
-    /// Every sequence of which something is left to read, also of those that wait: its id, how much is read, and of how much.
-    pub(crate) fn reading(&self) -> impl Iterator<Item = (u64, usize, usize)> {
+    /// Every sequence of which something is left to read, also of those that wait.
+    pub(crate) fn reading(&self) -> impl Iterator<Item = Reading> {
         let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
-        let all = self.queue.iter().chain(running.filter(|sequence| sequence.reading().is_some()));
-        all.map(|sequence| (sequence.id, sequence.computed, sequence.tokens.len()))
+        let all = self.queue.iter().chain(running.filter(|sequence| sequence.unread().is_some()));
+        all.map(|sequence| Reading {
+            id: sequence.id,
+            read: sequence.computed as u32,
+            tokens: sequence.tokens.len() as u32,
+        })
     }
 
     /// Ids of those that gave way to something urgent since this was asked.
@@ -410,8 +414,8 @@ impl Scheduler {
 
     /// Adds what the step reads of each prompt; `order` is that of the slots' admissions.
     fn add_prompts(&mut self, order: &[usize], budget: Budget, step: &mut Step) {
-        let reading = |&slot: &usize| Some((slot, self.slots[slot].running.as_ref()?.reading()?));
-        let (slots, prompts): (Vec<usize>, Vec<Reading>) = order.iter().filter_map(reading).unzip();
+        let unread = |&slot: &usize| Some((slot, self.slots[slot].running.as_ref()?.unread()?));
+        let (slots, prompts): (Vec<usize>, Vec<Unread>) = order.iter().filter_map(unread).unzip();
         for (slot, tokens) in slots.into_iter().zip(shares(&prompts, budget)) {
             step.prompt_tokens += tokens;
             self.add(slot, tokens, step);

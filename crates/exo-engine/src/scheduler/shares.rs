@@ -14,7 +14,7 @@ pub(super) struct Budget {
 
 /// A prompt of which something is left to read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
+pub(super) struct Unread {
     /// Tokens left.
     pub(super) left: usize,
     /// Whether they did not fit into one step.
@@ -30,11 +30,11 @@ const OLDEST: usize = 4;
 
 /// Tokens that a step reads of each prompt; the prompts are given from the oldest on. The urgent come first, and of them
 /// those with the least left, because they wait least if they wait for nothing longer.
-pub(super) fn shares(prompts: &[Reading], mut budget: Budget) -> Vec<usize> {
+pub(super) fn shares(prompts: &[Unread], mut budget: Budget) -> Vec<usize> {
     let mut shares = vec![0; prompts.len()];
     let of_oldest = prompts.first().map_or(0, |oldest| match oldest {
-        Reading { in_one_step: true, .. } => budget.tokens,
-        Reading { is_long: true, .. } => budget.tokens.min(budget.of_long_prompts).div_ceil(OLDEST),
+        Unread { in_one_step: true, .. } => budget.tokens,
+        Unread { is_long: true, .. } => budget.tokens.min(budget.of_long_prompts).div_ceil(OLDEST),
         _ => budget.tokens.div_ceil(OLDEST),
     });
     let mut give = |place: usize, most: usize| {
@@ -65,34 +65,34 @@ mod tests {
 
     const ANY: usize = usize::MAX;
 
-    fn reading(left: usize, priority: Priority) -> Reading {
-        Reading { left, is_long: left > 256, in_one_step: false, priority }
+    fn unread(left: usize, priority: Priority) -> Unread {
+        Unread { left, is_long: left > 256, in_one_step: false, priority }
     }
 
     #[track_caller]
-    fn check(prompts: &[Reading], (tokens, of_long_prompts): (usize, usize), expect: &[usize]) {
+    fn check(prompts: &[Unread], (tokens, of_long_prompts): (usize, usize), expect: &[usize]) {
         assert_eq!(shares(prompts, Budget { tokens, of_long_prompts }), expect);
     }
 
     #[test]
     fn what_is_short_does_not_wait_for_what_is_long() {
-        let long = reading(4000, Normal);
+        let long = unread(4000, Normal);
         check(&[], (256, ANY), &[]);
         check(&[long], (256, ANY), &[256]);
-        check(&[long, reading(100, Normal), reading(40, Normal)], (256, ANY), &[116, 100, 40]);
-        check(&[long, reading(200, Normal), reading(150, Normal)], (256, ANY), &[64, 42, 150]);
+        check(&[long, unread(100, Normal), unread(40, Normal)], (256, ANY), &[116, 100, 40]);
+        check(&[long, unread(200, Normal), unread(150, Normal)], (256, ANY), &[64, 42, 150]);
     }
 
     #[test]
     fn the_urgent_are_read_first_and_the_oldest_goes_on() {
-        let prompts = [reading(4000, Low), reading(100, Normal), reading(1000, High)];
+        let prompts = [unread(4000, Low), unread(100, Normal), unread(1000, High)];
         check(&prompts, (256, ANY), &[64, 0, 192]);
         check(&prompts, (256, 8), &[2, 100, 6]);
     }
 
     #[test]
     fn beside_answers_long_prompts_have_what_is_left_for_them() {
-        let prompts = [reading(4000, Normal), reading(300, Normal), reading(100, Normal)];
+        let prompts = [unread(4000, Normal), unread(300, Normal), unread(100, Normal)];
         check(&prompts, (256, 8), &[2, 6, 100]);
         check(&prompts, (256, 0), &[0, 0, 100]);
         check(&prompts, (0, ANY), &[0, 0, 0]);
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn what_sees_ahead_is_read_whole_or_not_at_all() {
-        let whole = |left| Reading { in_one_step: true, ..reading(left, Normal) };
+        let whole = |left| Unread { in_one_step: true, ..unread(left, Normal) };
         check(&[whole(100), whole(200), whole(50)], (256, ANY), &[100, 0, 50]);
         check(&[whole(250), whole(20), whole(20)], (256, ANY), &[250, 0, 0]);
-        check(&[whole(200), reading(300, Normal)], (256, ANY), &[200, 56]);
+        check(&[whole(200), unread(300, Normal)], (256, ANY), &[200, 56]);
     }
 }

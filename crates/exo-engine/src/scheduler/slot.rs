@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Wants, drafter::Drafter, prefixes::Prefixes, shares::Reading};
+use super::{Wants, drafter::Drafter, prefixes::Prefixes, shares::Unread};
 use crate::{
     embedding::Pooling,
     plan::BLOCK,
@@ -126,10 +126,10 @@ impl Sequence {
     }
 
     /// What is left to read of its prompt, if anything is.
-    pub(super) fn reading(&self) -> Option<Reading> {
+    pub(super) fn unread(&self) -> Option<Unread> {
         let left = self.prompt_tokens.checked_sub(self.computed).filter(|left| *left > 0)?;
         let (is_long, in_one_step, priority) = (self.is_long, self.sees_ahead(), self.turn.priority);
-        Some(Reading { left, is_long, in_one_step, priority })
+        Some(Unread { left, is_long, in_one_step, priority })
     }
 
     /// Whether the whole prompt is in the cache.
